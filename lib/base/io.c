@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static llm_status_t io_error(llm_error_t *err, const char *path, int code)
+{
+    char why[128] = "error";
+
+    if (strerror_r(code, why, sizeof why) != 0)
+        why[0] = '\0';
+    return lls_fail(err, LLM_ERR_IO, "%s: %s", path, why);
+}
+
+static llm_status_t open_regular(const char *path, int *fd, uint64_t *size, llm_error_t *err)
+{
+    struct stat st;
+
+    *fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (*fd < 0)
+        return io_error(err, path, errno);
+    if (fstat(*fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        close(*fd);
+        return lls_fail(err, LLM_ERR_IO, "%s: not a regular file", path);
+    }
+    *size = (uint64_t)st.st_size;
+    return LLM_OK;
+}
+
+llm_status_t lls_map_file(const char *path, lls_map_t *map, llm_error_t *err)
+{
+    int          fd;
+    void        *p;
+    llm_status_t st = open_regular(path, &fd, &map->size, err);
+
+    map->data = (const uint8_t *)"";
+    if (st != LLM_OK)
+        return st;
+    if (map->size > 0) {
+        p = mmap(NULL, map->size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (p == MAP_FAILED)
+            st = io_error(err, path, errno);
+        else
+            map->data = p;
+    }
+    close(fd);
+    return st;
+}
+
+void lls_unmap_file(lls_map_t *map)
+{
+    if (map->size > 0)
+        munmap((void *)(uintptr_t)map->data, map->size);
+    *map = (lls_map_t){ 0 };
+}
+
+static llm_status_t read_all(int fd, const char *path, char *to, size_t n, llm_error_t *err)
+{
+    for (size_t at = 0; at < n;) {
+        ssize_t got = read(fd, to + at, n - at);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return got == 0 ? lls_fail(err, LLM_ERR_IO, "%s: shorter than its size says", path)
+                            : io_error(err, path, errno);
+        at += (size_t)got;
+    }
+    return LLM_OK;
+}
+
+llm_status_t lls_read_file(lls_mem_t *mem, const char *path, uint64_t limit, char **text, size_t *len,
+                           llm_error_t *err)
+{
+    int          fd;
+    uint64_t     size;
+    llm_status_t st = open_regular(path, &fd, &size, err);
+
+    *text = NULL;
+    *len = 0;
+    if (st != LLM_OK)
+        return st;
+    if (size > limit) {
+        close(fd);
+        return lls_fail(err, LLM_ERR_FORMAT, "%s: %llu bytes, at most %llu are expected", path,
+                        (unsigned long long)size, (unsigned long long)limit);
+    }
+    *text = lls_alloc(mem, size + 1);
+    if (*text == NULL)
+        st = lls_fail(err, LLM_ERR_NO_MEMORY, "%s: no memory for %llu bytes", path,
+                      (unsigned long long)size);
+    else
+        st = read_all(fd, path, *text, size, err);
+    close(fd);
+    if (st == LLM_OK) {
+        (*text)[size] = '\0';
+        *len = size;
+        return LLM_OK;
+    }
+    lls_free(mem, *text);
+    *text = NULL;
+    return st;
+}
+
+bool lls_path_is_dir(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+bool lls_path_exists(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0;
+}
+
+char *lls_path_join(lls_mem_t *mem, const char *dir, const char *name)
+{
+    size_t a = strlen(dir), b = strlen(name);
+    char  *path = lls_alloc(mem, a + b + 2);
+
+    if (path == NULL)
+        return NULL;
+    memcpy(path, dir, a);
+    path[a] = '/';
+    memcpy(path + a + 1, name, b + 1);
+    return path;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * io - files, read only: mapped, or read whole into memory.
+ */
+#ifndef LLS_BASE_IO_H
+#define LLS_BASE_IO_H
+
+#include "base/mem.h"
+
+typedef struct lls_map {            /* borrowed pages; empty files have data "" and size 0 */
+    const uint8_t *data;
+    uint64_t       size;
+} lls_map_t;
+
+/* LLM_ERR_IO names the path and the reason. */
+llm_status_t lls_map_file(const char *path, lls_map_t *map, llm_error_t *err);
+void         lls_unmap_file(lls_map_t *map);
+
+/* The whole file with a NUL after it; at most `limit` bytes.  The caller frees *text. */
+llm_status_t lls_read_file(lls_mem_t *mem, const char *path, uint64_t limit, char **text, size_t *len,
+                           llm_error_t *err);
+
+bool lls_path_is_dir(const char *path);
+bool lls_path_exists(const char *path);
+/* dir + "/" + name, to be freed; NULL when memory is out. */
+char *lls_path_join(lls_mem_t *mem, const char *dir, const char *name);
+
+#endif
