@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cpu/cpu_int.h"
+
+#include <string.h>
+
+#include "base/num.h"
+
+/* ORDER isa */
+static const char *const isa_names[] = { "plain", "avx2", "avx512", "avx512bf16" };
+
+const char *lls_cpu_isa_name(uint32_t isa) { return isa < LLS_N_ISAS ? isa_names[isa] : "?"; }
+
+bool lls_cpu_has_isa(uint32_t isa)
+{
+    bool avx2 = false, avx512 = false, bf16 = false;
+
+#if defined(__x86_64__)
+    avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+           __builtin_cpu_supports("f16c");
+    avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+             __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+             __builtin_cpu_supports("avx512vnni");
+    bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
+#endif
+    switch (isa) {
+    case LLS_ISA_PLAIN:      return true;
+    case LLS_ISA_AVX2:       return avx2;
+    case LLS_ISA_AVX512:     return avx512;
+    case LLS_ISA_AVX512BF16: return bf16;
+    default:                 return false;
+    }
+}
+
+static llm_status_t choose_isa(const char *name, uint32_t *isa, llm_error_t *err)
+{
+    if (name == NULL || strcmp(name, "auto") == 0) {
+        for (*isa = LLS_N_ISAS - 1; !lls_cpu_has_isa(*isa);)
+            --*isa;
+        return LLM_OK;
+    }
+    for (*isa = 0; *isa < LLS_N_ISAS; ++*isa)
+        if (strcmp(name, isa_names[*isa]) == 0)
+            break;
+    if (*isa == LLS_N_ISAS)
+        return lls_fail_param(err, LLM_ERR_INVALID, "cpu-isa",
+                              "cpu-isa is \"%s\"; use auto, plain, avx2, avx512 or avx512bf16", name);
+    if (!lls_cpu_has_isa(*isa))
+        return lls_fail_param(err, LLM_ERR_UNSUPPORTED, "cpu-isa",
+                              "this CPU has no %s; use cpu-isa auto", name);
+    return LLM_OK;
+}
+
+llm_status_t lls_cpu_create(lls_mem_t *mem, uint32_t n_threads, const char *isa, lls_cpu_t **out,
+                            llm_error_t *err)
+{
+    lls_cpu_t   *cpu = lls_zalloc(mem, sizeof *cpu);
+    llm_status_t st;
+
+    *out = NULL;
+    if (cpu == NULL)
+        return lls_fail(err, LLM_ERR_NO_MEMORY, "CPU backend");
+    cpu->mem = mem;
+    cpu->n_threads = n_threads > 0 ? n_threads : lls_n_cpus();
+    st = choose_isa(isa, &cpu->isa, err);
+    if (st == LLM_OK)
+        st = lls_pool_create(mem, cpu->n_threads, &cpu->pool, err);
+    if (st == LLM_OK)
+        *out = cpu;
+    else
+        lls_cpu_destroy(cpu);
+    return st;
+}
+
+void lls_cpu_destroy(lls_cpu_t *cpu)
+{
+    if (cpu == NULL)
+        return;
+    lls_pool_destroy(cpu->pool);
+    lls_free(cpu->mem, cpu);
+}
+
+uint32_t    lls_cpu_isa(const lls_cpu_t *cpu) { return cpu->isa; }
+lls_pool_t *lls_cpu_pool(const lls_cpu_t *cpu) { return cpu->pool; }

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * traits - what a config.json says, as numbers that forward() reads.
+ *
+ * Stage 1 of loading: a generic reader maps the common keys (old names and transformers 5's), a row of
+ * the family table sets defaults and fixes up what is peculiar.  A new family is one row, a name map
+ * and a golden test.  Keys of the must-understand list that nobody read are errors.
+ */
+#ifndef LLS_MODEL_TRAITS_H
+#define LLS_MODEL_TRAITS_H
+
+#include "base/json.h"
+#include "step/kv_kind.h"
+#include "tensor/ops.h"
+
+enum lls_place { LLS_PLACE_PRE, LLS_PLACE_POST, LLS_PLACE_SANDWICH };   /* of norms around a block */
+enum lls_ffn { LLS_FFN_GLU, LLS_FFN_PLAIN, LLS_FFN_MOE };
+enum lls_position { LLS_POS_ROPE, LLS_POS_LEARNED };
+
+#define LLS_MAX_ROPE_TABLES 4
+
+typedef struct lls_layer_traits {
+    uint8_t  ffn, rope_table, group;    /* group: index into traits.groups */
+    uint32_t window;                    /* 0 = full attention */
+} lls_layer_traits_t;
+
+typedef struct lls_rope_traits {
+    uint32_t rot_dim;
+    float    factor;
+    float   *inv_freq;                  /* [rot_dim / 2] */
+} lls_rope_traits_t;
+
+typedef struct lls_traits {
+    char     model_type[32];
+    uint32_t n_layers, hidden, n_vocab, n_heads, n_kv, head_dim, max_positions;
+    uint32_t intermediate, moe_intermediate, embed_dim;     /* embed_dim != hidden: projections (OPT) */
+    uint8_t  place, norm, qk_norm, position, act, tied;
+    uint8_t  bias_qkv, bias_o, bias_mlp, interleaved_rope, final_norm;
+    float    norm_eps, attn_scale, attn_softcap, final_softcap, embed_scale;
+    uint32_t position_offset;
+    lls_route_t route;
+    uint32_t n_rope_tables;
+    lls_rope_traits_t rope[LLS_MAX_ROPE_TABLES];
+    uint32_t n_groups;                  /* KV groups that the layers form: kind and window */
+    struct { uint8_t kind; uint32_t window, n_layers; } groups[LLS_MAX_GROUPS];
+    lls_layer_traits_t *layers;         /* [n_layers] */
+    int32_t  bos_id, eos_ids[8];        /* -1 = none */
+    uint32_t n_eos_ids;
+    char     dtype[16];                 /* what the checkpoint says, "" = nothing */
+} lls_traits_t;
+
+#endif

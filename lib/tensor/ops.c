@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tensor/ops.h"
+
+#define ALIGN 64u
+
+lls_tensor_t lls_tmp(lls_exec_t *x, uint32_t dtype, uint32_t rows, uint32_t cols)
+{
+    lls_tensor_t t = { .data = (void *)((uintptr_t)x->arena + x->used), .dtype = dtype, .n_dims = 2,
+                       .shape = { rows, cols, 1, 1 }, .stride = { cols } };
+
+    x->used += lls_align_up((size_t)rows * cols * lls_dtype_size(dtype), ALIGN);
+    x->peak = x->used > x->peak ? x->used : x->peak;
+    lls_assert(x->planning || x->used <= x->cap);
+    return t;
+}
+
+lls_tensor_t lls_columns(const lls_tensor_t *t, uint32_t first, uint32_t n)
+{
+    lls_tensor_t part = *t;
+
+    lls_assert(t->n_dims == 2 && first + n <= t->shape[1]);
+    part.data = (void *)((uintptr_t)t->data + first * lls_dtype_size(t->dtype));
+    part.shape[1] = n;
+    return part;
+}
+
+void *lls_scratch(lls_exec_t *x, size_t bytes)
+{
+    x->scratch_peak = bytes > x->scratch_peak ? bytes : x->scratch_peak;
+    if (x->planning)
+        return NULL;
+    lls_assert(bytes <= x->scratch_cap);
+    return x->arena + x->cap;
+}
+
+void lls_exec_fail(lls_exec_t *x, llm_status_t status)
+{
+    if (x->status == LLM_OK)
+        x->status = status;
+}
+
+void lls_do_add_norm(lls_exec_t *x, lls_out_t y, lls_out_t residual, lls_in_t in, const lls_norm_t *n)
+{
+    if (x->status != LLM_OK)
+        return;
+    if (x->ops->add_norm != NULL) {
+        x->ops->add_norm(x, y, residual, in, n);
+        return;
+    }
+    x->ops->add(x, residual, in, 1.0f);
+    x->ops->norm(x, y, residual, n);
+}
