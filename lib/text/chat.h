@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * chat - an OpenAI chat request, as JSON, to the text or the tokens of a prompt.
+ *
+ * Keys read: messages, tools, documents, add_generation_prompt (true when absent),
+ * continue_final_message, chat_template, chat_template_kwargs; others are ignored.  Every byte of the
+ * rendered text knows whether it came from the template or from the request: special tokens spelled by
+ * the request stay text in lls_chat_encode(), while merges cross the border as in the whole text.
+ * Any thread.
+ */
+#ifndef LLS_TEXT_CHAT_H
+#define LLS_TEXT_CHAT_H
+
+#include "text/tokenizer.h"
+
+/* *text is from scratch, the caller's to free, and has a NUL behind its *n bytes. */
+llm_status_t lls_chat_render(const lls_tokenizer_t *t, lls_mem_t *scratch, const char *chat,
+                             size_t len, char **text, size_t *n, llm_error_t *err);
+llm_status_t lls_chat_encode(const lls_tokenizer_t *t, lls_mem_t *scratch, const char *chat,
+                             size_t len, int32_t **ids, size_t *n, llm_error_t *err);
+
+#endif
