@@ -10,15 +10,21 @@ static const struct { const char *name; size_t size; } dtypes[LLS_N_DTYPES] = {
 };
 
 /* ORDER scheme */
-static const struct { const char *name; uint32_t block, bytes; } schemes[LLS_N_SCHEMES] = {
+static const struct scheme { const char *name; uint32_t block, bytes; } schemes[LLS_N_SCHEMES] = {
     { "F32", 1, 4 },    { "F16", 1, 2 },    { "BF16", 1, 2 },   { "Q4_0", 32, 18 },
     { "Q4_1", 32, 20 }, { "Q5_0", 32, 22 }, { "Q5_1", 32, 24 }, { "Q8_0", 32, 34 },
 };
 
+static const struct scheme *scheme_of(uint32_t scheme)
+{
+    lls_assert(scheme < LLS_N_SCHEMES);
+    return &schemes[scheme < LLS_N_SCHEMES ? scheme : 0];
+}
+
 size_t lls_dtype_size(uint32_t dtype)
 {
     lls_assert(dtype < LLS_N_DTYPES);
-    return dtypes[dtype].size;
+    return dtypes[dtype < LLS_N_DTYPES ? dtype : 0].size;
 }
 
 const char *lls_dtype_name(uint32_t dtype) { return dtype < LLS_N_DTYPES ? dtypes[dtype].name : "?"; }
@@ -28,22 +34,16 @@ const char *lls_scheme_name(uint32_t scheme)
     return scheme < LLS_N_SCHEMES ? schemes[scheme].name : "?";
 }
 
-uint32_t lls_scheme_block(uint32_t scheme)
-{
-    lls_assert(scheme < LLS_N_SCHEMES);
-    return schemes[scheme].block;
-}
+uint32_t lls_scheme_block(uint32_t scheme) { return scheme_of(scheme)->block; }
 
-uint32_t lls_scheme_block_bytes(uint32_t scheme)
-{
-    lls_assert(scheme < LLS_N_SCHEMES);
-    return schemes[scheme].bytes;
-}
+uint32_t lls_scheme_block_bytes(uint32_t scheme) { return scheme_of(scheme)->bytes; }
 
 uint64_t lls_scheme_row_bytes(uint32_t scheme, uint64_t n)
 {
-    lls_assert(scheme < LLS_N_SCHEMES && n % schemes[scheme].block == 0);
-    return n / schemes[scheme].block * schemes[scheme].bytes;
+    const struct scheme *s = scheme_of(scheme);
+
+    lls_assert(n % s->block == 0);
+    return n / s->block * s->bytes;
 }
 
 static float float_of_bits(uint32_t u)
@@ -85,7 +85,7 @@ uint16_t lls_f32_to_f16(float f)
     uint32_t sign = v.u >> 16 & 0x8000u, u = v.u & 0x7fffffffu;
 
     if (u > 0x7f800000u)
-        return (uint16_t)(sign | 0x7e00u | u >> 13 & 0x3ffu);
+        return (uint16_t)(sign | 0x7e00u | (u >> 13 & 0x3ffu));
     if (u >= 0x47800000u)                       /* 65536 and more */
         return (uint16_t)(sign | 0x7c00u);
     if (u < 0x38800000u)
