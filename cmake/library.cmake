@@ -52,5 +52,6 @@ write_basic_package_version_file(${CMAKE_BINARY_DIR}/llmserve-config-version.cma
 install(FILES ${CMAKE_BINARY_DIR}/llmserve-config.cmake
               ${CMAKE_BINARY_DIR}/llmserve-config-version.cmake DESTINATION ${package_dir})
 
+file(RELATIVE_PATH pc_to_prefix /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
 configure_file(${CMAKE_SOURCE_DIR}/pkgconfig/llmserve.pc.in ${CMAKE_BINARY_DIR}/llmserve.pc @ONLY)
 install(FILES ${CMAKE_BINARY_DIR}/llmserve.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
