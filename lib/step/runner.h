@@ -3,16 +3,17 @@
  * runner - what executes plans: the fake one, CPU, CUDA, or a proxy of a remote one.
  *
  * execute and sample enqueue and return; wait blocks for the oldest result.  Calls come from one
- * thread in the order execute(1) sample(1) execute(2) sample(2) ...; wait(t) may come any time after
- * sample(t).  So with two plans in flight the engine's turn is
+ * thread in the order execute(1) sample(1) execute(2) sample(2) ...; wait(t) may come any time
+ * after sample(t).  So with two plans in flight the engine's turn is
  *
  *     schedule(t+1)  execute(t+1)  wait(t)  update(t)  fill mask(t+1)  sample(t+1)
  *
  * and the host work of update and mask hides behind the forward pass of t+1.  Without masked rows
- * that wait for tokens in flight (LLS_PLAN_MASK_PENDING) sample(t+1) may follow execute(t+1) at once.
+ * that wait for tokens in flight (LLS_PLAN_MASK_PENDING) sample(t+1) may follow execute(t+1) at
+ * once.
  *
- * A remote runner sends the packed plan and mask and receives the packed result; ranks that each run
- * their own scheduler call their own local runner and send nothing but inputs and sampled ids.
+ * A remote runner sends the packed plan and mask and receives the packed result; ranks that each
+ * run their own scheduler call their own local runner and send only inputs and sampled ids.
  */
 #ifndef LLS_STEP_RUNNER_H
 #define LLS_STEP_RUNNER_H

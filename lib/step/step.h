@@ -4,7 +4,7 @@
  *
  * A plan is one contiguous buffer: a header, then sections of plain structs found by offset.
  * It holds no pointer, so the same bytes can be executed here, sent to another rank, put into
- * shared memory, or logged and replayed.  A packed plan is a plan whose sections have no spare room.
+ * shared memory, or logged and replayed.  A packed plan is one whose sections have no spare room.
  *
  * Promises of the scheduler:
  *   P1  Plans are numbered 1, 2, 3 ...; a runner executes them in order, on every device and stage.
@@ -29,7 +29,7 @@
 #include "step/kv_kind.h"
 
 #define LLS_MAX_DRAFTS 15
-#define LLS_ON_DEVICE  (-1)         /* a token that only the runner knows: last sampled, or drafted */
+#define LLS_ON_DEVICE  (-1)         /* a token only the runner knows: last sampled, or drafted */
 
 typedef struct lls_span {           /* elements [off, off + n) of the section the comment names */
     uint32_t off, n;
@@ -65,8 +65,8 @@ typedef struct lls_new_row {
 enum {                              /* lls_run_row_t.flags */
     LLS_RUN_SAMPLE = 1u << 0,       /* reaches the end of what is known: logits, sample, draft */
     LLS_RUN_POOL   = 1u << 1,       /* last chunk of a pooling request */
-    LLS_RUN_TREE   = 1u << 2,       /* drafts form a tree; aux = words with n_draft parent indices */
-    LLS_RUN_MASKED = 1u << 3,       /* the host has a say before sampling: grammar, logits processor */
+    LLS_RUN_TREE   = 1u << 2,       /* drafts form a tree; aux: n_draft parent indices in words */
+    LLS_RUN_MASKED = 1u << 3,       /* the host has a say first: grammar, logits processor */
     LLS_RUN_PROMPT_LOGPROBS = 1u << 4
 };
 
@@ -103,7 +103,7 @@ typedef struct lls_lora_load {      /* slot takes the adapter's weights before t
     uint32_t slot, adapter;
 } lls_lora_load_t;
 
-typedef struct lls_enc_run {        /* encode the blob (pixels, audio, encoder text) into an entry */
+typedef struct lls_enc_run {        /* encode the blob (pixels, audio, text) into an entry */
     uint32_t entry, blob, len;
 } lls_enc_run_t;
 
