@@ -5,7 +5,8 @@
  *
  * open reads and checks headers only (against the lengths of the files, before anything is allocated);
  * data is mapped and is read when a matrix is packed.  Names must be unique, tensors must not overlap.
- * Read only after open.
+ * A tensor of a type that we cannot read is an error at open that names both.  Read only after open, so
+ * any thread may use it.
  */
 #ifndef LLS_MODEL_WEIGHTS_H
 #define LLS_MODEL_WEIGHTS_H
@@ -24,7 +25,8 @@ typedef struct lls_weight {
     uint64_t       bytes;
 } lls_weight_t;
 
-/* path: a directory or a .gguf file.  load_format: "auto", "safetensors" or "gguf". */
+/* path: a directory or a .gguf file.  load_format: "auto", "safetensors" or "gguf".  Of a directory
+ * "auto" takes model.safetensors, else the shards of its index, else its only .gguf file. */
 llm_status_t lls_weights_open(lls_mem_t *mem, const char *path, const char *load_format,
                               lls_weights_t **out, llm_error_t *err);
 void         lls_weights_close(lls_weights_t *w);
@@ -35,7 +37,8 @@ const lls_weight_t *lls_weights_at(const lls_weights_t *w, uint32_t i);
 const lls_weight_t *lls_weights_find(const lls_weights_t *w, const char *name);
 /* The container of a .gguf checkpoint, else NULL. */
 const lls_gguf_t   *lls_weights_gguf(const lls_weights_t *w);
-/* Tells the kernel that a tensor's pages will be read soon, or not again. */
+/* Tells the kernel that a tensor's pages will be read soon, or not again (its own whole pages leave this
+ * process's memory; reading them again is allowed and brings them back).  Tensors of a table only. */
 void lls_weights_will_need(const lls_weight_t *t);
 void lls_weights_done_with(const lls_weight_t *t);
 
