@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cpu/cpu_row_kernels.h"
+
+#define LLS_ROW_KERNELS lls_row_kernels_plain
+#include "cpu/cpu_row_kernels_body.h"
+
+#define WORTH_A_FORK 16384u         /* elements: a few microseconds on one thread */
+
+/* ORDER isa */
+const lls_row_kernels_t *lls_row_kernels(uint32_t isa)
+{
+#if defined(__x86_64__)
+    if (isa >= LLS_ISA_AVX512)
+        return &lls_row_kernels_avx512;
+    if (isa == LLS_ISA_AVX2)
+        return &lls_row_kernels_avx2;
+#endif
+    return &lls_row_kernels_plain;
+}
+
+typedef struct rows_job {
+    lls_cpu_rows_fn fn;
+    const void     *arg;
+    uint32_t        n;
+} rows_job_t;
+
+static void run_share(void *arg, uint32_t ith, uint32_t nth)
+{
+    const rows_job_t *job = arg;
+    uint32_t          begin, end;
+
+    lls_share(job->n, 1, ith, nth, &begin, &end);
+    if (begin < end)
+        job->fn(job->arg, begin, end);
+}
+
+void lls_cpu_each_rows(const lls_exec_t *x, uint32_t n, uint64_t cost, lls_cpu_rows_fn fn,
+                       const void *arg)
+{
+    rows_job_t job = { fn, arg, n };
+
+    if (n < 2 || n * cost < WORTH_A_FORK)
+        fn(arg, 0, n);
+    else
+        lls_pool_run(lls_cpu_of(x)->pool, run_share, &job);
+}

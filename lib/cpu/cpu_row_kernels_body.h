@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cpu_row_kernels_body - the kernels of cpu_row_kernels.h; included once by the file of each
+ * instruction set, which defines LLS_ROW_KERNELS, the name of the table.
+ */
+#include "cpu/cpu_math.h"
+#include "cpu/cpu_row_kernels.h"
+
+#define LANES 16u
+#if defined(__clang__)
+#  define NO_OVERLAP _Pragma("clang loop vectorize(assume_safety)")
+#else
+#  define NO_OVERLAP _Pragma("GCC ivdep")
+#endif
+
+/* ---- Norms ---------------------------------------------------------------------------------- */
+
+static float sum_of_lanes(float *s)
+{
+    for (uint32_t half = LANES / 2; half > 0; half /= 2)
+        for (uint32_t i = 0; i < half; i++)
+            s[i] += s[i + half];
+    return s[0];
+}
+
+static float sum_of(const float *x, uint32_t n)
+{
+    float    s[LANES] = { 0 };
+    uint32_t i = 0;
+
+    for (; i + LANES <= n; i += LANES)
+        for (uint32_t j = 0; j < LANES; j++)
+            s[j] += x[i + j];
+    for (uint32_t j = 0; i + j < n; j++)
+        s[j] += x[i + j];
+    return sum_of_lanes(s);
+}
+
+static float sum_of_squares(const float *x, uint32_t n, float mean)
+{
+    float    s[LANES] = { 0 };
+    uint32_t i = 0;
+
+    for (; i + LANES <= n; i += LANES)
+        for (uint32_t j = 0; j < LANES; j++)
+            s[j] += (x[i + j] - mean) * (x[i + j] - mean);
+    for (uint32_t j = 0; i + j < n; j++)
+        s[j] += (x[i + j] - mean) * (x[i + j] - mean);
+    return sum_of_lanes(s);
+}
+
+static void norm_row(float *y, const float *x, const lls_norm_t *norm)
+{
+    uint32_t     n = norm->width;
+    float        mean = norm->kind == LLS_NORM_LAYER ? sum_of(x, n) / (float)n : 0.0f;
+    float        inv = 1.0f / sqrtf(sum_of_squares(x, n, mean) / (float)n + norm->eps);
+    const float *w = norm->weight, *b = norm->bias;
+
+    if (norm->kind == LLS_NORM_RMS) {
+        NO_OVERLAP
+        for (uint32_t i = 0; i < n; i++)
+            y[i] = x[i] * inv * w[i];
+    } else if (b == NULL) {
+        NO_OVERLAP
+        for (uint32_t i = 0; i < n; i++)
+            y[i] = (x[i] - mean) * inv * w[i];
+    } else {
+        NO_OVERLAP
+        for (uint32_t i = 0; i < n; i++)
+            y[i] = (x[i] - mean) * inv * w[i] + b[i];
+    }
+}
+
+/* ---- Element by element --------------------------------------------------------------------- */
+
+static void add_row(float *y, const float *x, float scale, uint32_t n)
+{
+    NO_OVERLAP
+    for (uint32_t i = 0; i < n; i++)
+        y[i] += scale * x[i];
+}
+
+static void add_norm_row(float *y, float *x, const float *in, const lls_norm_t *norm)
+{
+    add_row(x, in, 1.0f, norm->width);
+    norm_row(y, x, norm);
+}
+
+static void scale_row(float *x, float factor, float softcap, uint32_t n)
+{
+    if (softcap == 0.0f) {
+        for (uint32_t i = 0; i < n; i++)
+            x[i] *= factor;
+        return;
+    }
+    for (uint32_t i = 0; i < n; i++)
+        x[i] = softcap * lls_tanh(x[i] * factor / softcap);
+}
+
+static inline float relu(float x) { return x < 0.0f ? 0.0f : x; }
+static inline float silu(float x) { return x / (1.0f + lls_exp(-x)); }
+/* 0.5 (1 + tanh u) = 1 / (1 + e^-2u), without the cancellation far left */
+static inline float gelu_tanh(float x)
+{
+    float u = 0.7978845608f * (x + 0.044715f * x * x * x);
+
+    return x / (1.0f + lls_exp(-2.0f * u));
+}
+
+static inline float gelu(float x) { return 0.5f * x * erfcf(-0.7071067812f * x); }
+
+static void act_row(float *x, uint32_t kind, uint32_t n)
+{
+    switch (kind) {
+    case LLS_ACT_SILU:
+        for (uint32_t i = 0; i < n; i++)
+            x[i] = silu(x[i]);
+        break;
+    case LLS_ACT_GELU:
+        for (uint32_t i = 0; i < n; i++)
+            x[i] = gelu(x[i]);
+        break;
+    case LLS_ACT_GELU_TANH:
+        for (uint32_t i = 0; i < n; i++)
+            x[i] = gelu_tanh(x[i]);
+        break;
+    case LLS_ACT_RELU:
+        for (uint32_t i = 0; i < n; i++)
+            x[i] = relu(x[i]);
+        break;
+    default:
+        break;
+    }
+}
+
+static void act_mul_row(float *y, const float *gate, const float *up, uint32_t kind, uint32_t n)
+{
+    switch (kind) {
+    case LLS_ACT_SILU:
+        NO_OVERLAP
+        for (uint32_t i = 0; i < n; i++)
+            y[i] = silu(gate[i]) * up[i];
+        break;
+    case LLS_ACT_GELU:
+        for (uint32_t i = 0; i < n; i++)
+            y[i] = gelu(gate[i]) * up[i];
+        break;
+    case LLS_ACT_GELU_TANH:
+        NO_OVERLAP
+        for (uint32_t i = 0; i < n; i++)
+            y[i] = gelu_tanh(gate[i]) * up[i];
+        break;
+    case LLS_ACT_RELU:
+        NO_OVERLAP
+        for (uint32_t i = 0; i < n; i++)
+            y[i] = relu(gate[i]) * up[i];
+        break;
+    default:
+        NO_OVERLAP
+        for (uint32_t i = 0; i < n; i++)
+            y[i] = gate[i] * up[i];
+        break;
+    }
+}
+
+static void rotate_row(float *x, const float *cos, const float *sin, uint32_t n_pairs,
+                       bool interleaved)
+{
+    if (interleaved) {
+        for (uint32_t i = 0; i < n_pairs; i++) {
+            float a = x[2 * i], b = x[2 * i + 1];
+            x[2 * i] = a * cos[i] - b * sin[i];
+            x[2 * i + 1] = b * cos[i] + a * sin[i];
+        }
+        return;
+    }
+    NO_OVERLAP
+    for (uint32_t i = 0; i < n_pairs; i++) {
+        float a = x[i], b = x[i + n_pairs];
+        x[i] = a * cos[i] - b * sin[i];
+        x[i + n_pairs] = b * cos[i] + a * sin[i];
+    }
+}
+
+const lls_row_kernels_t LLS_ROW_KERNELS = {
+    .norm = norm_row, .add_norm = add_norm_row, .add = add_row, .scale = scale_row, .act = act_row,
+    .act_mul = act_mul_row, .rotate = rotate_row,
+};
