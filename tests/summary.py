@@ -56,11 +56,8 @@ def read_steps(path, total):
     with open(path, encoding="utf-8") as f:
         for line in f:
             verdict, what = line.rstrip("\n").split(" ", 1)
-            if verdict == "passed":
-                total["passed"].append(what)
-            else:
-                what, _, why = what.partition(": ")
-                total[verdict].append((what, why))
+            what, _, why = what.partition(": ") if verdict == "skipped" else (what, "", "")
+            total[verdict].append(what if verdict == "passed" else (what, why))
 
 
 def main(folder):

@@ -1,0 +1,65 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""ctypes_generate.py LIBRARY MODEL PROMPT... - a batch from Python, with nothing but ctypes."""
+import ctypes as c
+import sys
+
+P, S, U32, I32, F, U64 = c.c_void_p, c.c_size_t, c.c_uint32, c.c_int32, c.c_float, c.c_uint64
+
+
+class Sized(c.Structure):
+    def __init__(self, **fields):
+        super().__init__(struct_size=c.sizeof(self), **fields)
+
+
+class Error(c.Structure):
+    _fields_ = [("status", I32), ("retry_after_ms", U32), ("param", c.c_char * 56),
+                ("message", c.c_char * 448)]
+
+
+class Config(Sized):    # a prefix of llm_engine_config_t is a valid one
+    _fields_ = [("struct_size", U32), ("log_level", I32), ("model", c.c_char_p)]
+
+
+class Sampling(Sized):
+    _fields_ = [("struct_size", U32), ("flags", U32), ("temperature", F), ("top_p", F),
+                ("min_p", F), ("repetition_penalty", F), ("presence_penalty", F),
+                ("frequency_penalty", F), ("top_k", U32), ("n", U32), ("max_tokens", U32),
+                ("min_tokens", U32)]
+
+
+class Request(Sized):
+    _fields_ = [("struct_size", U32), ("flags", U32), ("text", c.c_char_p), ("text_len", S),
+                ("tokens", P), ("n_tokens", S), ("chat", c.c_char_p), ("chat_len", S),
+                ("sampling", c.POINTER(Sampling))]
+
+
+class Output(c.Structure):
+    _fields_ = [("struct_size", U32), ("index", U32), ("id", U64), ("user_data", P),
+                ("finish_reason", I32), ("last", U32), ("text", P), ("text_len", S)]
+
+
+def generate(lib, model, prompts, **sampling):
+    lib.llm_batch_output.restype = c.POINTER(Output)
+    lib.llm_batch_output.argtypes = [P, S, S]
+    error, engine, batch, params = Error(), P(), P(), Sampling(**sampling)
+    if lib.llm_engine_create(c.byref(Config(model=model.encode())), c.byref(engine), c.byref(error)):
+        raise RuntimeError(error.message.decode())
+    texts = [p.encode() for p in prompts]
+    reqs = [Request(text=t, text_len=len(t), sampling=c.pointer(params)) for t in texts]
+    array = (c.POINTER(Request) * len(reqs))(*map(c.pointer, reqs))
+    failed = lib.llm_generate_batch(engine, array, S(len(reqs)), None, None, c.byref(batch),
+                                    c.byref(error))
+    outputs = [lib.llm_batch_output(batch, i, 0).contents for i in range(0 if failed else len(reqs))]
+    answers = [c.string_at(o.text, o.text_len).decode() for o in outputs]
+    lib.llm_batch_destroy(batch)
+    lib.llm_engine_destroy(engine)
+    if failed:
+        raise RuntimeError(error.message.decode())
+    return answers
+
+
+if __name__ == "__main__":
+    for prompt, answer in zip(sys.argv[3:], generate(c.CDLL(sys.argv[1]), sys.argv[2], sys.argv[3:],
+                                                     max_tokens=24)):
+        print(prompt + answer)
