@@ -162,6 +162,7 @@ typedef struct lls_route {
 struct lls_rows;                    /* rows.h: what the runner keeps for each row */
 struct lls_step_plan;
 struct lls_sample_rows;             /* lib/sample: parameters and histories of the logits rows */
+struct lls_logprob_job;             /* lib/sample */
 
 /* ORDER ops: name, arguments. */
 #define LLS_OPS(X)                                                                                    \
@@ -196,7 +197,9 @@ struct lls_sample_rows;             /* lib/sample: parameters and histories of t
     /* sampling: T = [n_logits, n_vocab]; which rows, and how, is in the sample rows */               \
     X(penalise,     (lls_exec_t *, lls_out_t, const struct lls_sample_rows *))                        \
     X(truncate,     (lls_exec_t *, lls_out_t, const struct lls_sample_rows *))                        \
-    X(draw,         (lls_exec_t *, lls_out_t ids, lls_in_t, const struct lls_sample_rows *))
+    X(draw,         (lls_exec_t *, lls_out_t ids, lls_in_t, const struct lls_sample_rows *))          \
+    /* logprobs of n rows of n_vocab logits; each job says where they are, and takes the answer */    \
+    X(logprobs,     (lls_exec_t *, uint32_t n_vocab, struct lls_logprob_job *jobs, uint32_t n))
 
 #define LLS_FUSED_OPS(X)                                                                              \
     /* residual += in; y = norm(residual) */                                                          \

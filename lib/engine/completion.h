@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * completion - a request and its n completions: what was asked, what came out, what was handed over.
+ *
+ * A request is one block of memory made on the thread that adds it; its completions lie in it.  A
+ * completion's text, tokens and log-probabilities are buffers that only grow, so the three output kinds
+ * are views of them: DELTA starts where the last record ended, the others at 0.  Buffers reserve room
+ * for LLS_RESERVE_TOKENS tokens at add and double later.
+ *
+ * What the stepping thread may touch is everything; what other threads may touch is marked [lock] and
+ * belongs to the engine's lock.
+ */
+#ifndef LLS_ENGINE_COMPLETION_H
+#define LLS_ENGINE_COMPLETION_H
+
+#include "base/clock.h"
+#include "sample/params.h"
+#include "sched/sched.h"
+#include "text/detok.h"
+#include "text/stop.h"
+
+#define LLS_RESERVE_TOKENS 1024u
+
+typedef struct lls_request lls_request_t;
+
+typedef struct lls_completion {
+    lls_request_t *req;
+    uint32_t       index;           /* which of the n */
+    uint32_t       slot;            /* in the engine's table */
+    void          *prepared;        /* the scheduler's description, until it is handed over */
+    uint64_t       handle;          /* the scheduler's; valid while live */
+    bool           live;            /* handed to the scheduler and not ended */
+    bool           in_step;         /* [lock] a row of the step now running */
+    /* what came out */
+    int32_t       *tokens;
+    size_t         n_tokens, cap_tokens;
+    lls_detok_t    detok;
+    size_t         visible;         /* bytes of text that may be shown */
+    llm_logprob_t *logprobs;        /* [n_tokens][width] */
+    size_t         cap_logprobs;
+    double         cumulative;
+    uint32_t       finish;          /* LLM_FINISH_* */
+    const char    *stop_string;
+    int32_t        stop_token;
+    llm_error_t    error;
+    uint32_t       n_cached, n_preempted;
+    uint64_t       queue_us, first_token_us, last_us;   /* since add */
+    /* what was handed over */
+    size_t         sent_text, sent_tokens;
+    bool           sent_any, pending;
+    bool           sealed;          /* the NUL behind lent text stands at sealed_at, in place of */
+    char           sealed_byte;     /* this byte */
+    size_t         sealed_at;
+    struct lls_completion *next_pending;
+    llm_output_t   record;
+} lls_completion_t;
+
+struct lls_request {
+    lls_mem_t       *mem;
+    llm_request_id_t id;
+    void            *user_data;
+    struct lls_request *next;       /* [lock] inbox, then the list of those alive */
+    struct lls_request *prev;
+    struct lls_request *next_abort; /* [lock] */
+    struct lls_batch_item *batch;   /* of llm_generate_batch(); NULL = records go to the caller */
+    bool             aborted;       /* [lock] */
+    bool             done;          /* [lock] the last output was made */
+    uint32_t         flags;         /* LLM_REQUEST_* */
+    int32_t          output_kind;
+    uint32_t         stream_interval;
+    uint32_t         n, n_ended, n_handed;      /* completions: all, ended, last record handed over */
+    uint32_t         n_logprobs, n_prompt_logprobs;     /* entries a token */
+    bool             has_text;
+    bool             plps_done;     /* all prompt log-probabilities are there, or none were wanted */
+    int32_t         *prompt_ids;
+    uint32_t         n_prompt;
+    char            *prompt;        /* LLM_REQUEST_ECHO */
+    size_t           prompt_len;
+    llm_logprob_t   *prompt_logprobs;           /* [n_prompt][n_prompt_logprobs] */
+    uint32_t         n_plps;        /* rows of it that are filled */
+    lls_stop_t       stop;
+    llm_logits_fn    logits_fn;
+    void            *logits_user;
+    int32_t         *stop_ids;      /* those of the request; end-of-sequence ids are not among them */
+    uint32_t         n_stop_ids;
+    uint64_t         added_us;      /* monotonic */
+    int64_t          arrived_us;    /* wall clock */
+    uint64_t         queue_deadline_us, deadline_us;    /* monotonic; 0 = none */
+    lls_completion_t c[];           /* [n] */
+};
+
+/* Frees the request and everything that hangs on it; NULL and half-built ones as well. */
+void lls_request_destroy(lls_request_t *req);
+
+/* One more token.  False when memory is out; the completion is as it was. */
+bool lls_completion_push(lls_completion_t *c, int32_t token, const lls_logprob_t *logprobs);
+/* Ends it: what may be shown is decided, and why it ended is kept. */
+void lls_completion_end(lls_completion_t *c, uint32_t finish);
+/* Whether a record is due: news that the output kind and the interval let through. */
+bool lls_completion_is_due(const lls_completion_t *c);
+/* Fills c->record with what was not handed over yet, and counts it as handed over. */
+const llm_output_t *lls_completion_record(lls_completion_t *c);
+
+#endif
