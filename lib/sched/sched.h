@@ -4,7 +4,7 @@
  *
  * A request has n_tokens known tokens and n_computed positions given to the runner; a step hands
  * out a budget of tokens so that the second chases the first.  While results are outstanding n_hold
- * says how many tokens they stand for (1 + drafts each), so the chase goes on before they are known:
+ * says how many tokens they stand for (1 + drafts each), so the chase goes on before they come:
  *
  *     decoding:   n_computed == n_tokens + n_hold - 1   between schedule calls
  *     judged:     n_computed -= rejected drafts         in update
