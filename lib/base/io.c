@@ -10,10 +10,14 @@
 
 static llm_status_t io_error(llm_error_t *err, const char *path, int code)
 {
-    char why[128] = "error";
+    char        text[128] = "error";
+    const char *why = text;
 
-    if (strerror_r(code, why, sizeof why) != 0)
-        why[0] = '\0';
+#ifdef __GLIBC__                    /* with _GNU_SOURCE it returns the text, elsewhere a code */
+    why = strerror_r(code, text, sizeof text);
+#else
+    (void)strerror_r(code, text, sizeof text);
+#endif
     return lls_fail(err, LLM_ERR_IO, "%s: %s", path, why);
 }
 
@@ -21,7 +25,7 @@ static llm_status_t open_regular(const char *path, int *fd, uint64_t *size, llm_
 {
     struct stat st;
 
-    *fd = open(path, O_RDONLY | O_CLOEXEC);
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);      /* a FIFO must not block us */
     if (*fd < 0)
         return io_error(err, path, errno);
     if (fstat(*fd, &st) != 0 || !S_ISREG(st.st_mode)) {
