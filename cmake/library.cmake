@@ -55,3 +55,5 @@ install(FILES ${CMAKE_BINARY_DIR}/llmserve-config.cmake
 file(RELATIVE_PATH pc_to_prefix /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
 configure_file(${CMAKE_SOURCE_DIR}/pkgconfig/llmserve.pc.in ${CMAKE_BINARY_DIR}/llmserve.pc @ONLY)
 install(FILES ${CMAKE_BINARY_DIR}/llmserve.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+
+add_subdirectory(${CMAKE_SOURCE_DIR}/lib/cli)
