@@ -2,6 +2,9 @@
 #include "cpu/cpu_int.h"
 
 #include <string.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 #include "base/num.h"
 
@@ -10,13 +13,22 @@ static const char *const isa_names[] = { "plain", "avx2", "avx512", "avx512bf16"
 
 const char *lls_cpu_isa_name(uint32_t isa) { return isa < LLS_N_ISAS ? isa_names[isa] : "?"; }
 
+#if defined(__x86_64__)
+/* clang 14 does not know the name for __builtin_cpu_supports. */
+static bool has_f16c(void)
+{
+    unsigned a, b, c, d;
+
+    return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+}
+#endif
+
 bool lls_cpu_has_isa(uint32_t isa)
 {
     bool avx2 = false, avx512 = false, bf16 = false;
 
 #if defined(__x86_64__)
-    avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-           __builtin_cpu_supports("f16c");
+    avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
     avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
              __builtin_cpu_supports("avx512vnni");

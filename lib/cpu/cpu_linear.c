@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * linear and expert_linear: rows are packed in chunks by the whole team, then each member multiplies
+ * them with its own panels.  K is never split, and a member owns whole columns, so neither the number
+ * of threads nor the cut into chunks and blocks shows in the result.
+ */
+#include <string.h>
+
+#include "cpu/cpu_int.h"
+#include "cpu/cpu_linear.h"
+
+#define CHUNK_BYTES (1u << 20)      /* of packed rows: they stay in a core's L2 beside a panel */
+#define MIN_CHUNK   64u
+#define MAX_CHUNK   256u
+#define K_BLOCK     2048u           /* values of k that go through all rows before the next */
+#define FILL_UNIT   32u             /* values of k: what filling is shared out by */
+#define WIDE_BYTES  (K_BLOCK / LLS_GROUP * 1152u)
+#define WIDEN_FROM  3u              /* blocks of rows that share a widened panel */
+
+/* Rows [begin, end) that meet one expert. */
+typedef struct run {
+    uint32_t expert, begin, end;
+} run_t;
+
+typedef struct linear_job {
+    const lls_linear_isa_t *isa;
+    lls_pool_t             *pool;
+    const lls_linear_t     *p;
+    const lls_tensor_t     *in;
+    lls_tensor_t           *out;
+    const uint32_t         *order;      /* [n_rows]: row of `out`; NULL = as they come */
+    uint32_t                in_share;   /* rows of `out` that one row of `in` serves */
+    const run_t            *runs;
+    uint32_t                n_runs, n_rows, chunk;
+    uint8_t                *acts;       /* packed rows of a chunk */
+    uint8_t                *wide;       /* WIDE_BYTES a member, or NULL */
+    float                  *tiles;      /* [chunk][32] a member */
+} linear_job_t;
+
+/* The rows of a run that lie in a chunk, cut into n blocks of equal size or nearly. */
+typedef struct cut {
+    uint32_t expert, begin, end, n;
+} cut_t;
+
+static cut_t cut_run(const run_t *r, uint32_t first, uint32_t end, uint32_t max_rows)
+{
+    cut_t c = { .expert = r->expert, .begin = lls_max_u32(r->begin, first),
+                .end = lls_min_u32(r->end, end) };
+
+    c.n = c.begin < c.end ? lls_ceil_div(c.end - c.begin, max_rows) : 0;
+    return c;
+}
+
+static uint32_t block_start(const cut_t *c, uint32_t i)
+{
+    return c->begin + (c->end - c->begin) * i / c->n;
+}
+
+static uint32_t out_row(const linear_job_t *j, uint32_t row) { return j->order ? j->order[row] : row; }
+
+/* ---- Packing rows ------------------------------------------------------------------------------ */
+
+/* Where block [m0, m0 + mr) of a chunk has its step at k. */
+static size_t acts_at(uint32_t form, uint32_t n_steps, uint32_t m0, uint32_t mr, uint32_t k)
+{
+    return ((size_t)m0 * n_steps + (size_t)(k / lls_form_step(form)) * mr) * lls_form_bytes(form);
+}
+
+typedef struct fill_job {
+    const linear_job_t *j;
+    uint32_t            form, n_steps, chunk_first;
+    uint64_t            begin, end;     /* units of this member: row by row, FILL_UNIT values each */
+} fill_job_t;
+
+static void fill_row(const fill_job_t *f, uint32_t row, uint32_t m0, uint32_t mr)
+{
+    uint32_t     in = f->j->p->in, n_units = lls_ceil_div(in, FILL_UNIT);
+    uint64_t     first = (uint64_t)(row - f->chunk_first) * n_units;
+    uint64_t     b = lls_max_u64(f->begin, first), e = lls_min_u64(f->end, first + n_units);
+    uint32_t     k0, k1;
+    const float *x = lls_row_f32(f->j->in, out_row(f->j, row) / f->j->in_share);
+    uint8_t     *acts = f->j->acts;
+
+    if (b >= e)
+        return;
+    k0 = (uint32_t)(b - first) * FILL_UNIT;
+    k1 = lls_min_u32((uint32_t)(e - first) * FILL_UNIT, in);
+    acts += acts_at(f->form, f->n_steps, m0 - f->chunk_first, mr, k0);
+    f->j->isa->fill[f->form](x + k0, k1 - k0, mr, row - m0, acts);
+}
+
+static void fill_chunk(const linear_job_t *j, uint32_t form, uint32_t first, uint32_t end, uint32_t ith,
+                       uint32_t nth)
+{
+    uint64_t   units = (uint64_t)(end - first) * lls_ceil_div(j->p->in, FILL_UNIT);
+    fill_job_t f = { .j = j, .form = form, .n_steps = lls_ceil_div(j->p->in, lls_form_step(form)),
+                     .chunk_first = first, .begin = units * ith / nth, .end = units * (ith + 1) / nth };
+
+    for (uint32_t r = 0; r < j->n_runs; r++) {
+        cut_t c = cut_run(&j->runs[r], first, end, j->isa->max_rows[form]);
+
+        for (uint32_t i = 0; i < c.n; i++) {
+            uint32_t m0 = block_start(&c, i), mr = block_start(&c, i + 1) - m0;
+
+            for (uint32_t row = m0; row < m0 + mr; row++)
+                fill_row(&f, row, m0, mr);
+        }
+    }
+}
+
+/* ---- Multiplying ------------------------------------------------------------------------------- */
+
+/* Adds what belongs to the result beside the product. */
+static void store_row(const linear_job_t *j, const float *tile, uint32_t column, uint32_t n, float *out)
+{
+    float row[LLS_PANEL];
+
+    memcpy(row, tile, sizeof row);
+    for (uint32_t i = 0; j->p->bias != NULL && i < n; i++)
+        row[i] += j->p->bias[column + i];
+    for (uint32_t i = 0; j->p->accumulate && i < n; i++)
+        row[i] += out[i];
+    memcpy(out, row, n * sizeof *row);
+}
+
+typedef struct panel_job {
+    const linear_job_t *j;
+    const lls_wseg_t   *seg;
+    const uint8_t      *acts;       /* of the chunk's first row */
+    uint32_t            form, chunk_first;
+    cut_t               cut;
+    float              *tile;       /* of the cut's first row */
+    uint8_t            *wide;
+} panel_job_t;
+
+/* Steps [s, s + n) of a panel with all blocks of rows. */
+static void multiply_steps(const panel_job_t *p, const uint8_t *w, uint32_t s, uint32_t n)
+{
+    const lls_linear_isa_t *isa = p->j->isa;
+    uint32_t                kind = p->seg->kind, k = s * lls_kind_step(kind);
+    lls_multiply_fn         multiply = isa->multiply[kind];
+
+    w += (size_t)s * lls_kind_step_bytes(kind);
+    if (isa->widen[kind] != NULL && p->wide != NULL && p->cut.n >= WIDEN_FROM) {
+        isa->widen[kind](w, n, p->wide);
+        multiply = isa->multiply_wide[kind];
+        w = p->wide;
+    }
+    for (uint32_t i = 0; i < p->cut.n; i++) {
+        uint32_t m0 = block_start(&p->cut, i), mr = block_start(&p->cut, i + 1) - m0;
+        size_t   at = acts_at(p->form, p->seg->n_steps, m0 - p->chunk_first, mr, k);
+
+        multiply(p->acts + at, w, n, mr, s == 0, p->tile + (size_t)(m0 - p->cut.begin) * LLS_PANEL);
+    }
+}
+
+static void multiply_panel(const panel_job_t *p, uint32_t panel)
+{
+    const lls_wseg_t *seg = p->seg;
+    const uint8_t    *w = lls_wmat_panel(p->j->p->w, seg, panel);
+    uint32_t          step = K_BLOCK / lls_kind_step(seg->kind), column = panel * LLS_PANEL;
+    uint32_t          n = lls_min_u32(LLS_PANEL, seg->n - column);
+
+    for (uint32_t s = 0; s < seg->n_steps; s += step)
+        multiply_steps(p, w, s, lls_min_u32(step, seg->n_steps - s));
+    column += seg->first;
+    for (uint32_t row = p->cut.begin; row < p->cut.end; row++)
+        store_row(p->j, p->tile + (size_t)(row - p->cut.begin) * LLS_PANEL, column, n,
+                  lls_row_f32(p->j->out, out_row(p->j, row)) + column);
+}
+
+static void multiply_chunk(const linear_job_t *j, uint32_t form, uint32_t first, uint32_t end,
+                           uint32_t ith, uint32_t nth)
+{
+    panel_job_t p = { .j = j, .acts = j->acts, .form = form, .chunk_first = first,
+                      .tile = j->tiles + (size_t)ith * j->chunk * LLS_PANEL,
+                      .wide = j->wide != NULL ? j->wide + (size_t)ith * WIDE_BYTES : NULL };
+
+    for (uint32_t r = 0; r < j->n_runs; r++) {
+        p.cut = cut_run(&j->runs[r], first, end, j->isa->max_rows[form]);
+        p.seg = lls_wmat_segs(j->p->w, j->runs[r].expert);
+        for (uint32_t i = 0; p.cut.n > 0 && i < j->p->w->n_segs; i++, p.seg++) {
+            uint32_t b, e;
+
+            if (j->isa->form[p.seg->kind] != form)
+                continue;
+            lls_share(lls_wseg_n_panels(p.seg), 1, ith, nth, &b, &e);
+            while (b < e)
+                multiply_panel(&p, b++);
+        }
+    }
+}
+
+/* ---- The team ----------------------------------------------------------------------------------- */
+
+static bool wants_form(const linear_job_t *j, uint32_t form)
+{
+    for (uint32_t r = 0; r < j->n_runs; r++) {
+        const lls_wseg_t *s = lls_wmat_segs(j->p->w, j->runs[r].expert);
+
+        for (uint32_t i = 0; i < j->p->w->n_segs; i++)
+            if (s[i].n > 0 && j->isa->form[s[i].kind] == form)
+                return true;
+    }
+    return false;
+}
+
+static void linear_team(void *arg, uint32_t ith, uint32_t nth)
+{
+    const linear_job_t *j = arg;
+    bool                used = false;       /* acts hold rows that others may still read */
+
+    for (uint32_t form = 0; form < LLS_N_FORMS; form++) {
+        if (!wants_form(j, form))
+            continue;
+        for (uint32_t first = 0; first < j->n_rows; first += j->chunk) {
+            uint32_t end = first + lls_min_u32(j->chunk, j->n_rows - first);
+
+            if (used)
+                lls_pool_barrier(j->pool);
+            fill_chunk(j, form, first, end, ith, nth);
+            lls_pool_barrier(j->pool);
+            multiply_chunk(j, form, first, end, ith, nth);
+            used = true;
+        }
+    }
+}
+
+static uint32_t chunk_rows(uint32_t in, uint32_t n_rows)
+{
+    uint32_t n = CHUNK_BYTES / (4 * lls_max_u32(in, 1));
+
+    return lls_min_u32(n_rows, n < MIN_CHUNK ? MIN_CHUNK : lls_min_u32(n, MAX_CHUNK));
+}
+
+static void *take(uintptr_t *at, size_t bytes)
+{
+    uintptr_t p = *at;
+
+    *at += lls_align_up(bytes, 64);
+    return (void *)p;
+}
+
+/* Lays the job's buffers out from `base`; returns their size.  The weights are not looked at: they do
+ * not exist while memory is planned. */
+static size_t place(linear_job_t *j, uint32_t in, uint32_t nth, uint8_t *base)
+{
+    uintptr_t at = (uintptr_t)base;
+    size_t    values = lls_align_up(in, LLS_GROUP);
+
+    j->chunk = chunk_rows(in, j->n_rows);
+    j->acts = take(&at, j->chunk * values * 4);
+    j->tiles = take(&at, (size_t)nth * j->chunk * LLS_PANEL * sizeof *j->tiles);
+    j->wide = take(&at, (size_t)nth * WIDE_BYTES);
+    return at - (uintptr_t)base;
+}
+
+/* ORDER isa */
+static const lls_linear_isa_t *const isas[LLS_N_ISAS] = {
+    &lls_linear_plain, &lls_linear_plain, &lls_linear_plain, &lls_linear_plain,
+};
+
+static linear_job_t job_of(lls_exec_t *x, lls_out_t out, lls_in_t in, const lls_linear_t *p)
+{
+    const lls_cpu_t *cpu = lls_cpu_of(x);
+
+    return (linear_job_t){ .isa = isas[cpu->isa], .pool = cpu->pool, .p = p, .in = in, .out = out,
+                           .in_share = 1, .n_rows = out->shape[0] };
+}
+
+void lls_cpu_linear(lls_exec_t *x, lls_out_t out, lls_in_t in, const lls_linear_t *p)
+{
+    linear_job_t j = job_of(x, out, in, p);
+    uint32_t     nth = lls_cpu_of(x)->n_threads;
+    run_t        run = { .end = j.n_rows };
+    uint8_t     *base = lls_scratch(x, place(&j, p->in, nth, NULL));
+
+    if (x->planning || j.n_rows == 0)
+        return;
+    lls_assert(p->w->in == p->in && p->w->out == p->out && in->shape[0] == out->shape[0]);
+    place(&j, p->in, nth, base);
+    j.runs = &run;
+    j.n_runs = 1;
+    lls_pool_run(j.pool, linear_team, &j);
+}
+
+/* ---- Experts ------------------------------------------------------------------------------------ */
+
+/* One stable pass over a byte of the ids. */
+static void sort_pass(const int32_t *ids, uint32_t n, uint32_t shift, const uint32_t *from, uint32_t *to)
+{
+    uint32_t count[257] = { 0 };
+
+    for (uint32_t i = 0; i < n; i++)
+        count[(ids[i] >> shift & 255) + 1]++;
+    for (uint32_t b = 0; b < 256; b++)
+        count[b + 1] += count[b];
+    for (uint32_t i = 0; i < n; i++)
+        to[count[ids[from[i]] >> shift & 255]++] = from[i];
+}
+
+/* order = pairs by expert, within an expert as they come; tmp likewise [n].  Returns the number of
+ * runs: at most n, so that the scratch depends on n alone. */
+static uint32_t group_by_expert(const int32_t *ids, uint32_t n, uint32_t *order, uint32_t *tmp, run_t *runs)
+{
+    uint32_t n_runs = 0;
+
+    for (uint32_t i = 0; i < n; i++)
+        order[i] = i;
+    sort_pass(ids, n, 0, order, tmp);
+    sort_pass(ids, n, 8, tmp, order);
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t expert = (uint32_t)ids[order[i]];
+
+        if (n_runs == 0 || runs[n_runs - 1].expert != expert)
+            runs[n_runs++] = (run_t){ .expert = expert, .begin = i };
+        runs[n_runs - 1].end = i + 1;
+    }
+    return n_runs;
+}
+
+void lls_cpu_expert_linear(lls_exec_t *x, lls_out_t out, lls_in_t in, lls_in_t ids, const lls_linear_t *p)
+{
+    linear_job_t j = job_of(x, out, in, p);
+    uint32_t     nth = lls_cpu_of(x)->n_threads, n = j.n_rows, *order, *tmp;
+    size_t       list = lls_align_up((size_t)n * (sizeof(run_t) + 2 * sizeof *order), 64);
+    uint8_t     *base = lls_scratch(x, list + place(&j, p->in, nth, NULL));
+    run_t       *runs = (run_t *)base;
+
+    if (x->planning || n == 0)
+        return;
+    lls_assert(p->w->in == p->in && p->w->out == p->out);
+    lls_assert(ids->shape[0] * ids->shape[1] == n && n % in->shape[0] == 0);
+    lls_assert(ids->stride[0] == ids->shape[1]);
+    order = (uint32_t *)(runs + n);
+    tmp = order + n;
+    place(&j, p->in, nth, base + list);
+    j.in_share = n / in->shape[0];
+    j.order = order;
+    j.runs = runs;
+    j.n_runs = group_by_expert(ids->data, n, order, tmp, runs);
+    lls_pool_run(j.pool, linear_team, &j);
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cpu_linear - what the kernels of the linear ops offer: one table for each instruction set.
+ *
+ * Activations are packed first, into blocks of at most max_rows rows and in one of three forms, step
+ * by step as the panels of weights are (`mr` = rows of the block):
+ *
+ *   F32   2 values of k:  [mr][2] float                                          8 mr bytes
+ *   BF16  2 values of k:  [mr][2] bfloat16                                       4 mr bytes
+ *   Q8    32 values of k: [8][mr] words of four int8, then for each row the      44 mr bytes
+ *         scale s, minus the sum of the int8 and s times the sum
+ *
+ * A kernel multiplies one block with one panel into a tile [mr][32].  Each element of the tile is
+ * accumulated along k in one order, whatever mr is, so a row's result does not depend on its
+ * neighbours.  Over blocks of weights the integers are exact: for 32 values of k
+ *   tile += (sum q a - zero sum a) * (d * s)   and, with minima,   tile += m * (s sum a)
+ * and all instruction sets quantise activations to the same int8; only the rounding of the sums of
+ * float32 differs between them.
+ */
+#ifndef LLS_CPU_CPU_LINEAR_H
+#define LLS_CPU_CPU_LINEAR_H
+
+#include "cpu/cpu_wmat.h"
+
+#define LLS_KINDS LLS_N_SCHEMES
+
+enum lls_form { LLS_FORM_F32, LLS_FORM_BF16, LLS_FORM_Q8, LLS_N_FORMS };    /* ORDER form */
+
+/* Bytes of a step of one row, and values of k in it. */
+static inline uint32_t lls_form_bytes(uint32_t form)
+{
+    return form == LLS_FORM_F32 ? 8 : form == LLS_FORM_BF16 ? 4 : 44;
+}
+static inline uint32_t lls_form_step(uint32_t form) { return form == LLS_FORM_Q8 ? LLS_GROUP : 2; }
+
+/* Packs n values of row m into a block of mr rows; dst is the block at the first of them.  A step
+ * that n does not fill is filled with zeros. */
+typedef void (*lls_fill_fn)(const float *x, uint32_t n, uint32_t mr, uint32_t m, uint8_t *dst);
+/* n steps; !first continues the tile. */
+typedef void (*lls_multiply_fn)(const uint8_t *acts, const uint8_t *w, uint32_t n, uint32_t mr, bool first,
+                                float *tile);
+/* n steps of a panel of Q4_0 or Q4_1 with a byte for each value; the kernel wide_kind multiplies it to
+ * the same bits. */
+typedef void (*lls_widen_fn)(const uint8_t *w, uint32_t n, uint8_t *dst);
+
+typedef struct lls_linear_isa {
+    uint32_t        max_rows[LLS_N_FORMS];
+    lls_fill_fn     fill[LLS_N_FORMS];
+    uint32_t        form[LLS_KINDS];        /* of the activations that a kind wants */
+    lls_multiply_fn multiply[LLS_KINDS];
+    lls_widen_fn    widen[LLS_KINDS];       /* NULL: not worth it, or not a kind of 4 bits */
+    lls_multiply_fn multiply_wide[LLS_KINDS];
+} lls_linear_isa_t;
+
+extern const lls_linear_isa_t lls_linear_plain, lls_linear_avx2, lls_linear_avx512,
+    lls_linear_avx512bf16;
+
+#endif

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Packing of checkpoint matrices into panels.  A panel is written by one thread from 32 lanes: the
+ * source rows of its columns, whatever parts they come from.
+ */
+#include <string.h>
+
+#include "cpu/cpu_int.h"
+#include "cpu/cpu_wmat.h"
+
+#define CHUNK 128u                  /* values of a lane that are converted at a time */
+
+/* Where the values of a column come from; data NULL = zeros. */
+typedef struct lane {
+    const uint8_t *data;            /* the row, or with `stride` the first value */
+    size_t         stride;          /* of transposed parts: bytes from one k to the next */
+    uint32_t       scheme;
+} lane_t;
+
+typedef struct panel_job {
+    lane_t   lanes[LLS_PANEL];
+    uint32_t kind, in, n_steps;
+    uint8_t *dst;
+} panel_job_t;
+
+static uint32_t kind_of(const lls_wspec_t *spec, const lls_wpart_t *part)
+{
+    if (spec->dtype == LLS_F32)
+        return LLS_W_F32;
+    if (part->scheme > LLS_W_BF16)
+        return part->scheme;
+    return spec->dtype == LLS_F16 ? LLS_W_F16 : LLS_W_BF16;
+}
+
+static uint32_t n_experts_of(const lls_wspec_t *spec) { return lls_max_u32(spec->n_experts, 1); }
+
+static size_t header_bytes(const lls_wspec_t *spec)
+{
+    size_t n = (size_t)n_experts_of(spec) * spec->n_parts;
+
+    return lls_align_up(sizeof(lls_wmat_t) + n * sizeof(lls_wseg_t), 64);
+}
+
+static void init_seg(lls_wseg_t *s, uint32_t kind, uint32_t first, uint32_t in)
+{
+    lls_assert(lls_kind_is_float(kind) || in % LLS_GROUP == 0);
+    *s = (lls_wseg_t){ .kind = kind, .first = first,
+                       .n_steps = lls_ceil_div(in, lls_kind_step(kind)) };
+}
+
+/* Cuts one expert into segments; neighbours of one kind share one.  segs has room for n_parts.
+ * Returns the offset behind the last panel. */
+static uint64_t cut(const lls_wspec_t *spec, uint32_t expert, uint64_t offset, lls_wseg_t *segs)
+{
+    const lls_wpart_t *parts = spec->parts + (size_t)expert * spec->n_parts;
+    lls_wseg_t         s = { 0 };
+    uint32_t           n_segs = 0, first = 0;
+
+    for (uint32_t i = 0; i < spec->n_parts; i++) {
+        uint32_t kind = kind_of(spec, &parts[i]);
+
+        if (i == 0 || kind != s.kind)
+            init_seg(&s, kind, first, parts[i].in);
+        s.n += parts[i].out;
+        first += parts[i].out;
+        if (i + 1 < spec->n_parts && kind_of(spec, &parts[i + 1]) == kind)
+            continue;
+        s.offset = offset;
+        offset += lls_wseg_n_panels(&s) * lls_wseg_panel_bytes(&s);
+        if (segs != NULL)
+            segs[n_segs] = s;
+        n_segs++;
+    }
+    return offset;
+}
+
+size_t lls_cpu_pack_size(const lls_wspec_t *spec)
+{
+    uint64_t offset = header_bytes(spec);
+
+    for (uint32_t e = 0; e < n_experts_of(spec); e++)
+        offset = cut(spec, e, offset, NULL);
+    return offset;
+}
+
+/* ---- Lanes ------------------------------------------------------------------------------------- */
+
+static lane_t lane_of(const lls_wpart_t *part, uint32_t i)
+{
+    uint32_t row = part->row_of != NULL ? part->row_of[i] : i;
+    size_t   size = lls_scheme_block_bytes(part->scheme);
+
+    if (part->transposed) {
+        lls_assert(part->scheme <= LLS_W_BF16);
+        return (lane_t){ (const uint8_t *)part->data + row * size, part->out * size, part->scheme };
+    }
+    return (lane_t){ (const uint8_t *)part->data + row * lls_scheme_row_bytes(part->scheme, part->in),
+                     0, part->scheme };
+}
+
+/* Columns [first, first + 32) of a matrix, `end` and behind being zeros. */
+static void find_lanes(const lls_wpart_t *part, uint32_t first, uint32_t end, lane_t *lanes)
+{
+    uint32_t i = 0;
+
+    memset(lanes, 0, LLS_PANEL * sizeof *lanes);
+    for (; first >= part->out; part++)
+        first -= part->out, end -= part->out;
+    for (; i < LLS_PANEL && first < end; i++) {
+        for (; first >= part->out; part++)
+            first -= part->out, end -= part->out;
+        lanes[i] = lane_of(part, first++);
+    }
+}
+
+/* Values [k, k + n) of a lane to float32. */
+static void read_lane(const lane_t *lane, uint32_t k, uint32_t n, float *out)
+{
+    if (lane->data == NULL) {
+        memset(out, 0, n * sizeof *out);
+    } else if (lane->stride == 0) {
+        lls_dequantise(lane->scheme, lane->data, k, n, out);
+    } else {
+        for (uint32_t i = 0; i < n; i++)
+            lls_dequantise(lane->scheme, lane->data + (k + i) * lane->stride, 0, 1, out + i);
+    }
+}
+
+static uint32_t load_u32(const uint8_t *p)
+{
+    uint32_t u;
+
+    memcpy(&u, p, sizeof u);
+    return u;
+}
+
+/* ---- Panels of plain values -------------------------------------------------------------------- */
+
+static void put_value(uint32_t kind, uint8_t *step, uint32_t odd, uint32_t lane, float v)
+{
+    uint16_t h = kind == LLS_W_F16 ? lls_f32_to_f16(v) : lls_f32_to_bf16(v);
+
+    switch (kind) {
+    case LLS_W_F32: memcpy(step + (odd * LLS_PANEL + lane) * 4, &v, 4); break;
+    case LLS_W_F16: memcpy(step + (odd * LLS_PANEL + lane) * 2, &h, 2); break;
+    default:        memcpy(step + (lane * 2 + odd) * 2, &h, 2);
+    }
+}
+
+/* From any scheme and layout, through float32. */
+static void pack_converted(const panel_job_t *j)
+{
+    uint32_t step = lls_kind_step_bytes(j->kind);
+    float    values[CHUNK];
+
+    for (uint32_t lane = 0; lane < LLS_PANEL; lane++)
+        for (uint32_t k = 0; k < j->in; k += CHUNK) {
+            uint32_t n = lls_min_u32(CHUNK, j->in - k);
+            uint8_t *dst = j->dst + (size_t)(k / 2) * step;
+
+            read_lane(&j->lanes[lane], k, n, values);
+            for (uint32_t i = 0; i < n; i++)
+                put_value(j->kind, dst + i / 2 * step, i % 2, lane, values[i]);
+            if (n % 2 != 0)
+                put_value(j->kind, dst + n / 2 * step, 1, lane, 0.0f);
+        }
+}
+
+/* Words of four bytes that stay as they are: float32, or pairs of bfloat16. */
+static void pack_words(const panel_job_t *j, uint32_t n_words)
+{
+    for (uint32_t w = 0; w < n_words; w++)
+        for (uint32_t lane = 0; lane < LLS_PANEL; lane++) {
+            const uint8_t *data = j->lanes[lane].data;
+            uint32_t       u = data != NULL ? load_u32(data + (size_t)w * 4) : 0;
+
+            memcpy(j->dst + ((size_t)w * LLS_PANEL + lane) * 4, &u, 4);
+        }
+}
+
+static bool is_stored_as(const panel_job_t *j)
+{
+    for (uint32_t i = 0; i < LLS_PANEL; i++)
+        if (j->lanes[i].data != NULL && (j->lanes[i].stride != 0 || j->lanes[i].scheme != j->kind))
+            return false;
+    return true;
+}
+
+static void pack_plain(const panel_job_t *j)
+{
+    if (j->in % 2 == 0 && j->kind != LLS_W_F16 && is_stored_as(j))
+        pack_words(j, j->kind == LLS_W_F32 ? j->in : j->in / 2);
+    else
+        pack_converted(j);
+}
+
+/* ---- Panels of blocks --------------------------------------------------------------------------- */
+
+/* A block's fields: f16 scale, f16 minimum, 32 fifth bits, words of values. */
+typedef struct fields { uint32_t bytes, min, fifth, values; } fields_t;
+
+static fields_t fields_of(uint32_t kind)
+{
+    switch (kind) {
+    case LLS_W_Q4_0: return (fields_t){ 18, 0, 0, 2 };
+    case LLS_W_Q4_1: return (fields_t){ 20, 2, 0, 4 };
+    case LLS_W_Q5_0: return (fields_t){ 22, 0, 2, 6 };
+    case LLS_W_Q5_1: return (fields_t){ 24, 2, 4, 8 };
+    default:         return (fields_t){ 34, 0, 0, 2 };
+    }
+}
+
+/* Four bits to the fifth bits of four bytes. */
+static uint32_t spread_bits(uint32_t bits)
+{
+    return (bits & 1) << 4 | (bits & 2) << 11 | (bits & 4) << 18 | (bits & 8) << 25;
+}
+
+/* Words 4 i .. of a panel's values from block b of one lane. */
+static void put_q5(const uint8_t *b, uint32_t fifth, const uint8_t *values, uint8_t *dst)
+{
+    uint32_t bits = load_u32(b + fifth);
+
+    for (uint32_t i = 0; i < 8; i++) {
+        uint32_t u = load_u32(values + i % 4 * 4) >> (i < 4 ? 0 : 4) & 0x0f0f0f0fu;
+
+        u |= spread_bits(bits >> 4 * i & 15);
+        memcpy(dst + (size_t)i * LLS_PANEL * 4, &u, 4);
+    }
+}
+
+static void put_words(const uint8_t *values, uint32_t n, uint32_t flip, uint8_t *dst)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t u = load_u32(values + i * 4) ^ flip;
+
+        memcpy(dst + (size_t)i * LLS_PANEL * 4, &u, 4);
+    }
+}
+
+/* One block of one lane; dst is the step. */
+static inline void put_block(uint32_t kind, fields_t f, const uint8_t *b, uint32_t lane, uint8_t *dst)
+{
+    uint8_t *words = dst + lane * 4, *scales = dst + lls_kind_value_bytes(kind) + lane * 2;
+
+    if (f.fifth != 0)
+        put_q5(b, f.fifth, b + f.values, words);
+    else if (kind == LLS_W_Q8_0)
+        put_words(b + f.values, 8, 0x80808080u, words);
+    else
+        put_words(b + f.values, 4, 0, words);
+    memcpy(scales, b, 2);
+    if (f.min != 0)
+        memcpy(scales + 64, b + f.min, 2);
+}
+
+/* Steps outside, lanes inside: 32 sources are read forwards, the panel is written forwards. */
+static inline void put_blocks(const panel_job_t *j, uint32_t kind)
+{
+    static const uint8_t zeros[34];             /* scale 0: a lane of zeros */
+    fields_t f = fields_of(kind);
+    uint8_t *dst = j->dst;
+
+    for (uint32_t s = 0; s < j->n_steps; s++, dst += lls_kind_step_bytes(kind))
+        for (uint32_t lane = 0; lane < LLS_PANEL; lane++) {
+            const uint8_t *data = j->lanes[lane].data;
+
+            put_block(kind, f, data != NULL ? data + (size_t)s * f.bytes : zeros, lane, dst);
+        }
+}
+
+static void pack_blocks(const panel_job_t *j)
+{
+    switch (j->kind) {                          /* constants let the compiler unroll */
+    case LLS_W_Q4_0: put_blocks(j, LLS_W_Q4_0); break;
+    case LLS_W_Q4_1: put_blocks(j, LLS_W_Q4_1); break;
+    case LLS_W_Q5_0: put_blocks(j, LLS_W_Q5_0); break;
+    case LLS_W_Q5_1: put_blocks(j, LLS_W_Q5_1); break;
+    default:         put_blocks(j, LLS_W_Q8_0);
+    }
+}
+
+/* ---- The whole matrix --------------------------------------------------------------------------- */
+
+typedef struct pack_job {
+    const lls_wspec_t *spec;
+    lls_wmat_t        *w;
+} pack_job_t;
+
+static void pack_seg(const pack_job_t *job, const lls_wpart_t *parts, const lls_wseg_t *s, uint32_t begin,
+                     uint32_t end)
+{
+    panel_job_t j = { .kind = s->kind, .in = job->w->in, .n_steps = s->n_steps };
+
+    for (uint32_t p = begin; p < end; p++) {
+        find_lanes(parts, s->first + p * LLS_PANEL, s->first + s->n, j.lanes);
+        j.dst = (uint8_t *)job->w + s->offset + p * lls_wseg_panel_bytes(s);
+        if (lls_kind_is_float(s->kind))
+            pack_plain(&j);
+        else
+            pack_blocks(&j);
+    }
+}
+
+static void pack_team(void *arg, uint32_t ith, uint32_t nth)
+{
+    const pack_job_t *job = arg;
+
+    for (uint32_t e = 0; e < job->w->n_experts; e++)
+        for (uint32_t i = 0; i < job->w->n_segs; i++) {
+            const lls_wseg_t *s = lls_wmat_segs(job->w, e) + i;
+            uint32_t          begin, end;
+
+            lls_share(lls_wseg_n_panels(s), 1, ith, nth, &begin, &end);
+            pack_seg(job, job->spec->parts + (size_t)e * job->spec->n_parts, s, begin, end);
+        }
+}
+
+lls_wmat_t *lls_cpu_pack(void *backend, const lls_wspec_t *spec, void *dst)
+{
+    lls_cpu_t *cpu = backend;
+    uint64_t   offset = header_bytes(spec);
+    pack_job_t job = { .spec = spec, .w = dst };
+
+    lls_assert((uintptr_t)dst % 64 == 0);
+    memset(dst, 0, offset);
+    job.w->n_experts = n_experts_of(spec);
+    job.w->n_segs = spec->n_parts;
+    job.w->in = spec->parts[0].in;
+    for (uint32_t i = 0; i < spec->n_parts; i++)
+        job.w->out += spec->parts[i].out;
+    for (uint32_t e = 0; e < job.w->n_experts; e++)
+        offset = cut(spec, e, offset, job.w->segs + (size_t)e * job.w->n_segs);
+    lls_pool_run(cpu->pool, pack_team, &job);
+    return job.w;
+}

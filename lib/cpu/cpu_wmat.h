@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cpu_wmat - how a packed matrix lies in memory.
+ *
+ * A matrix [out, in] is cut along `out` into segments of one kind each, a segment into panels of 32
+ * columns (outputs; the last panel is filled with zeros).  A panel is one sequential stream of steps
+ * along `in`; the kind, named by the scheme whose values it holds exactly, says what a step is:
+ *
+ *   F32, F16    2 values of k: [2][32] (k odd at the end: a zero follows)
+ *   BF16        2 values of k: [32][2], as a dot product of pairs wants them
+ *   Q4_0, Q4_1  32 values: [4][32] words of four bytes; byte t of word i holds value 4 i + t in its
+ *               low nibble and value 16 + 4 i + t in its high one, as the checkpoint does; then 32
+ *               f16 scales; then, of Q4_1, 32 f16 minima
+ *   Q5_0, Q5_1, Q8_0  32 values: [8][32] words of four unsigned bytes, value 4 i + t in byte t of word
+ *               i; Q8_0 is stored + 128, so that unsigned weights meet signed activations in every
+ *               kind; then scales and, of Q5_1, minima
+ *
+ * A stack of experts is as many such matrices.  Everything is found by offsets from the header.
+ */
+#ifndef LLS_CPU_CPU_WMAT_H
+#define LLS_CPU_CPU_WMAT_H
+
+#include "tensor/ops.h"
+
+#define LLS_PANEL 32u               /* columns of a panel */
+#define LLS_GROUP 32u               /* values of k under one scale */
+
+typedef struct lls_wseg {
+    uint32_t kind;                  /* enum lls_scheme */
+    uint32_t first, n;              /* columns of the matrix; n == 0: unused */
+    uint32_t n_steps;               /* of a panel */
+    uint64_t offset;                /* of the first panel, from the header */
+} lls_wseg_t;
+
+struct lls_wmat {
+    uint32_t   n_experts;           /* at least 1 */
+    uint32_t   in, out;             /* of one expert */
+    uint32_t   n_segs;              /* for each expert */
+    lls_wseg_t segs[];              /* [n_experts][n_segs] */
+};
+
+static inline bool lls_kind_is_float(uint32_t kind) { return kind <= LLS_W_BF16; }
+static inline bool lls_kind_has_min(uint32_t kind) { return kind == LLS_W_Q4_1 || kind == LLS_W_Q5_1; }
+static inline bool lls_kind_is_q4(uint32_t kind) { return kind == LLS_W_Q4_0 || kind == LLS_W_Q4_1; }
+
+/* Values of k in a step. */
+static inline uint32_t lls_kind_step(uint32_t kind) { return lls_kind_is_float(kind) ? 2 : LLS_GROUP; }
+
+/* Bytes of the values in a step of a panel; scales and minima follow. */
+static inline uint32_t lls_kind_value_bytes(uint32_t kind)
+{
+    if (lls_kind_is_float(kind))
+        return kind == LLS_W_F32 ? 256 : 128;
+    return lls_kind_is_q4(kind) ? 512 : 1024;
+}
+
+static inline uint32_t lls_kind_step_bytes(uint32_t kind)
+{
+    uint32_t scales = lls_kind_is_float(kind) ? 0 : lls_kind_has_min(kind) ? 128 : 64;
+
+    return lls_kind_value_bytes(kind) + scales;
+}
+
+static inline const lls_wseg_t *lls_wmat_segs(const lls_wmat_t *w, uint32_t expert)
+{
+    return w->segs + (size_t)expert * w->n_segs;
+}
+
+static inline size_t lls_wseg_panel_bytes(const lls_wseg_t *s)
+{
+    return (size_t)s->n_steps * lls_kind_step_bytes(s->kind);
+}
+
+static inline const uint8_t *lls_wmat_panel(const lls_wmat_t *w, const lls_wseg_t *s, uint32_t panel)
+{
+    return (const uint8_t *)w + s->offset + panel * lls_wseg_panel_bytes(s);
+}
+
+static inline uint32_t lls_wseg_n_panels(const lls_wseg_t *s) { return lls_ceil_div(s->n, LLS_PANEL); }
+
+#endif
