@@ -5,6 +5,22 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
+/* One line of UTF-8, whatever a file or user put into it and wherever it was cut. */
+static void clean(char *text)
+{
+    uint32_t cp;
+
+    for (size_t left = strlen(text), n; left > 0; left -= n, text += n) {
+        n = lls_utf8_decode(text, left, &cp);
+        if (n == 0 || cp < ' ') {
+            *text = n == 0 ? '?' : ' ';
+            n = 1;
+        }
+    }
+}
+
 static llm_status_t set_error(llm_error_t *err, llm_status_t status, const char *param,
                               const char *fmt, va_list ap)
 {
@@ -14,9 +30,8 @@ static llm_status_t set_error(llm_error_t *err, llm_status_t status, const char 
     err->status = status;
     snprintf(err->param, sizeof err->param, "%s", param);
     vsnprintf(err->message, sizeof err->message, fmt, ap);
-    for (char *c = err->message; *c != '\0'; c++)
-        if ((unsigned char)*c < ' ')
-            *c = ' ';               /* one line, whatever a file or user put into it */
+    clean(err->param);
+    clean(err->message);
     return status;
 }
 
