@@ -339,7 +339,7 @@ static void hostile_headers_are_refused_with_the_reason(void **state)
 
 static void the_length_of_the_header_is_checked_first(void **state)
 {
-    static const uint64_t lengths[] = { 1000, 1ull << 40, UINT64_MAX, UINT64_MAX - 7 };
+    static const uint64_t lengths[] = { 9, 16, 1000, 1ull << 40, UINT64_MAX, UINT64_MAX - 7 };
     buf_t                 b = { 0 };
 
     for (size_t i = 0; i < LLS_ARRAY_LEN(lengths); i++) {
