@@ -4,7 +4,8 @@
 import ctypes as c
 import sys
 
-P, S, U32, I32, F, U64 = c.c_void_p, c.c_size_t, c.c_uint32, c.c_int32, c.c_float, c.c_uint64
+P, S, F, U32, I32 = c.c_void_p, c.c_size_t, c.c_float, c.c_uint32, c.c_int32
+ref = c.byref
 
 
 class Sized(c.Structure):
@@ -23,9 +24,7 @@ class Config(Sized):    # a prefix of llm_engine_config_t is a valid one
 
 class Sampling(Sized):
     _fields_ = [("struct_size", U32), ("flags", U32), ("temperature", F), ("top_p", F),
-                ("min_p", F), ("repetition_penalty", F), ("presence_penalty", F),
-                ("frequency_penalty", F), ("top_k", U32), ("n", U32), ("max_tokens", U32),
-                ("min_tokens", U32)]
+                ("min_p", F), ("penalties", F * 3), ("top_k", U32), ("n", U32), ("max_tokens", U32)]
 
 
 class Request(Sized):
@@ -35,7 +34,7 @@ class Request(Sized):
 
 
 class Output(c.Structure):
-    _fields_ = [("struct_size", U32), ("index", U32), ("id", U64), ("user_data", P),
+    _fields_ = [("struct_size", U32), ("index", U32), ("id", c.c_uint64), ("user_data", P),
                 ("finish_reason", I32), ("last", U32), ("text", P), ("text_len", S)]
 
 
@@ -43,14 +42,14 @@ def generate(lib, model, prompts, **sampling):
     lib.llm_batch_output.restype = c.POINTER(Output)
     lib.llm_batch_output.argtypes = [P, S, S]
     error, engine, batch, params = Error(), P(), P(), Sampling(**sampling)
-    if lib.llm_engine_create(c.byref(Config(model=model.encode())), c.byref(engine), c.byref(error)):
+    if lib.llm_engine_create(ref(Config(model=model.encode())), ref(engine), ref(error)):
         raise RuntimeError(error.message.decode())
     texts = [p.encode() for p in prompts]
     reqs = [Request(text=t, text_len=len(t), sampling=c.pointer(params)) for t in texts]
     array = (c.POINTER(Request) * len(reqs))(*map(c.pointer, reqs))
-    failed = lib.llm_generate_batch(engine, array, S(len(reqs)), None, None, c.byref(batch),
-                                    c.byref(error))
-    outputs = [lib.llm_batch_output(batch, i, 0).contents for i in range(0 if failed else len(reqs))]
+    failed = lib.llm_generate_batch(engine, array, S(len(reqs)), None, None, ref(batch), ref(error))
+    n = 0 if failed else len(reqs)
+    outputs = [lib.llm_batch_output(batch, i, 0).contents for i in range(n)]
     answers = [c.string_at(o.text, o.text_len).decode() for o in outputs]
     lib.llm_batch_destroy(batch)
     lib.llm_engine_destroy(engine)
@@ -60,6 +59,6 @@ def generate(lib, model, prompts, **sampling):
 
 
 if __name__ == "__main__":
-    for prompt, answer in zip(sys.argv[3:], generate(c.CDLL(sys.argv[1]), sys.argv[2], sys.argv[3:],
-                                                     max_tokens=24)):
-        print(prompt + answer)
+    library, path, *words = sys.argv[1:]
+    for word, answer in zip(words, generate(c.CDLL(library), path, words, max_tokens=24)):
+        print(word + answer)

@@ -4,8 +4,8 @@
 
     summary.py REPORT_DIR
 
-Prints failures with the end of their output, every skip with its reason, slow tests, and as its last
-line "N passed, N failed[, N skipped]".  Exit code 1 if anything failed or nothing ran.
+Prints failures with the end of their output, every skip with its reason, slow tests, and as its
+last line "N passed, N failed[, N skipped]".  Exit code 1 if anything failed or nothing ran.
 """
 import glob
 import os

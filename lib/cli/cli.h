@@ -2,8 +2,8 @@
 /*
  * cli - the command llmserve, a client of llm.h: what its parts share.
  *
- * Options are those of llm_option_info(): each is --name value, and goes by name to the engine or to
- * every request.  Exit codes: 0 fine, 1 the engine or a request failed, 2 wrong usage, 130
+ * Options are those of llm_option_info(): each is --name value and goes by name to the engine or
+ * to every request.  Exit codes: 0 fine, 1 the engine or a request failed, 2 wrong usage, 130
  * interrupted.  One thread; SIGINT sets a flag that the loops look at.
  */
 #ifndef LLS_CLI_H

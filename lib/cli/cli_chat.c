@@ -168,7 +168,7 @@ static int ask(session_t *s, const char *line)
     else
         json_array_remove(s->messages, json_array_size(s->messages) - 1);
     if (!s->cli->quiet && code == CLI_OK)
-        fprintf(stderr, "[%u prompt tokens, %u of them cached; %u new; first after %.2f s, %.1f/s]\n",
+        fprintf(stderr, "[%u prompt tokens, %u of them cached; %u new; first in %.2f s, %.1f/s]\n",
                 answer.prompt_tokens, answer.cached_tokens, answer.completion_tokens,
                 answer.first_token_seconds, answer.completion_tokens / (answer.seconds + 1e-9));
     free(answer.text);

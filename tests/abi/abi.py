@@ -6,7 +6,7 @@
     abi.py baseline            every struct of an earlier header is a prefix of today's
     abi.py symbols LIBRARY.so  exported symbols against tests/abi/symbols and the header
     abi.py self-test           changes of several kinds to a copy of the header must be found
-    abi.py update LIBRARY.so   writes layout and symbols anew; look at the difference before a commit
+    abi.py update LIBRARY.so   writes layout and symbols anew; read the difference before a commit
 
 The numbers come from a probe that the compiler builds from the header.  CC names the compiler.
 """
@@ -111,7 +111,8 @@ PLANTED = [     # (what, pattern, replacement): one change of the header each
     ("an argument added", "llm_engine_unfinished(const llm_engine_t *engine)",
      "llm_engine_unfinished(const llm_engine_t *engine, uint32_t flags)"),
 ]
-GROWN = ("a field appended", "    uint32_t    world_size;", "    uint32_t    reserved9, reserved10;")
+GROWN = ("a field appended", "    uint32_t    world_size;",
+         "    uint32_t    reserved9, reserved10;")
 
 
 def planted(text, tmp, old, new):

@@ -5,6 +5,7 @@
     header_check.py compile            alone, gcc and clang, C99 to C++20, pedantic and padded
     header_check.py style VERSION      no construct that bindings cannot carry; the version's number
     header_check.py example LIBRARY    the program in its comment compiles, and runs with the model
+    header_check.py readme LIBRARY     so does the one in README.md
     header_check.py cffi LIBRARY       cffi reads it in ABI mode after trivial preprocessing
 
 Exit code 77 means skipped, the last line says why.
@@ -91,14 +92,8 @@ def style(version):
     return bool(faults)
 
 
-def example(library):
-    with open(HEADER, encoding="utf-8") as f:
-        comment = f.read().split("*/", 2)[1]
-    lines = [m.group(1) for m in re.finditer(r"^ \*     (.*)$|^ \*()$", comment, re.M)
-             if m.group(1)]
-    code = "\n".join("    " + line for line in lines[:lines.index("llm_engine_destroy(engine);") + 1])
-    source = '#include <stdio.h>\n#include "llm.h"\n\nint main(int argc, char **argv)\n{\n' \
-             "    const char *model_path = argv[argc - 1];\n" + code + "\n    return 0;\n}\n"
+def build_and_run(source, library):
+    """A program whose last argument is the model; it must print something."""
     with tempfile.TemporaryDirectory() as tmp:
         path, binary = os.path.join(tmp, "example.c"), os.path.join(tmp, "example")
         with open(path, "w", encoding="utf-8") as f:
@@ -113,6 +108,22 @@ def example(library):
         run = subprocess.run([binary, model], capture_output=True, text=True, timeout=120)
         print(f"exit {run.returncode}: {run.stdout!r} {run.stderr!r}")
         return run.returncode != 0 or not run.stdout.strip()
+
+
+def example(library):
+    with open(HEADER, encoding="utf-8") as f:
+        lines = re.findall(r"^ \*     (.*)$", f.read(), re.M)
+    start = next(i for i, line in enumerate(lines) if line.startswith("llm_engine_config_t cfg"))
+    end = lines.index("llm_engine_destroy(engine);") + 1
+    code = "\n".join("    " + line for line in lines[start:end])
+    return build_and_run('#include <stdio.h>\n#include "llm.h"\n'
+                         "int main(int argc, char **argv)\n{\n    const char *model_path = argv[argc - 1];\n" + code +
+                         "\n    return 0;\n}\n", library)
+
+
+def readme(library):
+    with open(os.path.join(HERE, "..", "..", "README.md"), encoding="utf-8") as f:
+        return build_and_run(re.search(r"```c\n(.*?)```", f.read(), re.S).group(1), library)
 
 
 def cffi(library):
@@ -138,8 +149,9 @@ def cffi(library):
 def main(args):
     if args == ["compile"]:
         return compile_everywhere()
-    if len(args) == 2 and args[0] in ("style", "example", "cffi"):
-        return {"style": style, "example": example, "cffi": cffi}[args[0]](args[1])
+    checks = {"style": style, "example": example, "readme": readme, "cffi": cffi}
+    if len(args) == 2 and args[0] in checks:
+        return checks[args[0]](args[1])
     sys.exit(__doc__)
 
 

@@ -112,7 +112,8 @@ def memory_plan(program):
 
 def ctypes_generate(library):
     script = os.path.join(EXAMPLES, "ctypes_generate.py")
-    done = run(sys.executable, script, library, MODEL, "The capital of France is", "Hello, my name is")
+    done = run(sys.executable, script, library, MODEL, "The capital of France is",
+               "Hello, my name is")
     assert done.stdout.startswith("The capital of France is Paris")
 
 
