@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * decoder - ids to text: what each id gives, worked out once, and the rules between ids.
+ *
+ * Two kinds.  BYTES (ByteLevel): tokens are bytes, made UTF-8 over the whole output.  FALLBACK
+ * (SentencePiece chains): tokens are text, and a run of byte tokens <0xNN> is its text if that is
+ * well-formed, else one U+FFFD a token; up to strip_n leading strip_char go.
+ */
+#ifndef LLS_TEXT_DECODER_H
+#define LLS_TEXT_DECODER_H
+
+#include "text/added.h"
+#include "text/buf.h"
+#include "text/vocab.h"
+
+#define LLS_REPLACEMENT "\xef\xbf\xbd"      /* U+FFFD */
+
+enum lls_decoder_kind { LLS_DECODER_NONE, LLS_DECODER_BYTES, LLS_DECODER_FALLBACK };
+
+enum { LLS_DEC_USED = 1, LLS_DEC_SPECIAL = 2, LLS_DEC_BYTE = 4 };
+
+typedef struct lls_dec_entry {
+    uint32_t off, len;
+    uint32_t flags;             /* LLS_DEC_* */
+} lls_dec_entry_t;
+
+typedef struct lls_replace {
+    char  *from, *to;
+    size_t from_len, to_len;
+} lls_replace_t;
+
+typedef struct lls_decoder {
+    lls_mem_t       *mem;
+    uint8_t          kind;      /* enum lls_decoder_kind */
+    bool             byte_fallback;
+    uint32_t         strip_n;
+    uint32_t         strip_char;
+    lls_replace_t   *replaces;  /* of a token's text, in order */
+    size_t           n_replaces, replaces_cap;
+    lls_dec_entry_t *entries;   /* [n] */
+    lls_buf_t        bytes;
+    uint32_t         n;
+    size_t           max_len;
+} lls_decoder_t;
+
+void lls_decoder_init(lls_decoder_t *d, lls_mem_t *mem);
+void lls_decoder_deinit(lls_decoder_t *d);
+bool lls_decoder_add_replace(lls_decoder_t *d, const char *from, size_t from_len, const char *to,
+                             size_t to_len);
+/* Works out the bytes of every id. */
+bool lls_decoder_seal(lls_decoder_t *d, const lls_vocab_t *vocab, const lls_added_t *added);
+/* Appends the text of the ids to out. */
+bool lls_decoder_run(const lls_decoder_t *d, const int32_t *ids, size_t n, bool skip_special,
+                     lls_buf_t *out);
+
+static inline const lls_dec_entry_t *lls_decoder_entry(const lls_decoder_t *d, int32_t id)
+{
+    return id >= 0 && (uint32_t)id < d->n && (d->entries[id].flags & LLS_DEC_USED) != 0
+               ? &d->entries[id] : NULL;
+}
+
+/* Appends bytes as UTF-8: one U+FFFD for each maximal ill-formed part, as Rust and Python do. */
+bool   lls_put_lossy(lls_buf_t *out, const char *bytes, size_t len);
+/* The length of the ill-formed part at p, which is no character: at least 1. */
+size_t lls_ill_formed_len(const char *p, size_t len);
+
+#endif

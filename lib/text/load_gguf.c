@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The tokenizer inside a GGUF: tokenizer.ggml.*.  Kind "gpt2" is byte-level BPE with a split that
+ * `pre` names; kind "llama" is SentencePiece BPE, whose merges follow from the scores.
+ */
+#include "text/tokenizer_int.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "base/gguf.h"
+#include "base/sort.h"
+#include "base/utf8.h"
+
+#define BLANK "\xe2\x96\x81"
+#define LLAMA3_REGEX                                                                              \
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}"                      \
+    "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+#define QWEN2_REGEX                                                                               \
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}"                           \
+    "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+
+/* ORDER gguf token type: numbers of the file format. */
+enum { TYPE_NORMAL = 1, TYPE_UNKNOWN, TYPE_CONTROL, TYPE_USER, TYPE_UNUSED, TYPE_BYTE };
+
+enum pre_split { PRE_GPT2, PRE_DIGITS_GPT2, PRE_FALCON, PRE_LLAMA3, PRE_QWEN2 };
+
+static const struct pre_name {
+    const char *name;
+    uint8_t     split;          /* enum pre_split */
+} pre_names[] = {
+    { "default", PRE_FALCON },     { "falcon", PRE_FALCON },       { "gpt-2", PRE_GPT2 },
+    { "phi-2", PRE_GPT2 },         { "jina-es", PRE_GPT2 },        { "olmo", PRE_GPT2 },
+    { "smollm", PRE_DIGITS_GPT2 }, { "starcoder", PRE_DIGITS_GPT2 }, { "refact", PRE_DIGITS_GPT2 },
+    { "codeshell", PRE_DIGITS_GPT2 }, { "llama3", PRE_LLAMA3 },    { "llama-v3", PRE_LLAMA3 },
+    { "llama-bpe", PRE_LLAMA3 },   { "qwen2", PRE_QWEN2 },
+};
+
+typedef struct gguf_load {
+    lls_tokenizer_t        *t;
+    lls_gguf_t             *g;
+    const char             *path;
+    llm_error_t            *err;
+    const lls_gguf_value_t *types;      /* NULL = all normal */
+} gguf_load_t;
+
+static llm_status_t no_memory(const gguf_load_t *l)
+{
+    return lls_fail(l->err, LLM_ERR_NO_MEMORY, "%s: no memory for the tokenizer", l->path);
+}
+
+static int64_t type_of(const gguf_load_t *l, uint64_t id)
+{
+    int64_t type;
+
+    return l->types != NULL && lls_gguf_elem_i64(l->types, id, &type) ? type : TYPE_NORMAL;
+}
+
+static llm_status_t load_tokens(gguf_load_t *l)
+{
+    const lls_gguf_value_t *tokens = lls_gguf_find(l->g, "tokenizer.ggml.tokens");
+    lls_gguf_str_t          s;
+    size_t                  at = 0;
+    uint32_t                id = 0;
+
+    if (tokens == NULL || tokens->type != LLS_GGUF_ARRAY || tokens->elem_type != LLS_GGUF_STRING ||
+        tokens->n == 0 || tokens->n > INT32_MAX / 4)
+        return lls_fail(l->err, LLM_ERR_FORMAT, "%s: tokenizer.ggml.tokens is no list of strings", l->path);
+    if (!lls_vocab_init(&l->t->vocab, l->t->mem, (uint32_t)tokens->n, tokens->bytes, l->t->byte_level))
+        return no_memory(l);
+    for (; lls_gguf_next_str(tokens, &at, &s); id++) {
+        if (lls_utf8_valid(s.text, s.len) != s.len)
+            return lls_fail(l->err, LLM_ERR_FORMAT, "%s: tokenizer.ggml.tokens[%u] is not UTF-8", l->path, id);
+        if (id >= tokens->n || !lls_vocab_add(&l->t->vocab, id, s.text, s.len))
+            return no_memory(l);
+    }
+    return LLM_OK;
+}
+
+/* Control tokens are special, user-defined ones are found in a text too. */
+static llm_status_t load_added(gguf_load_t *l)
+{
+    const lls_gguf_value_t *tokens = lls_gguf_find(l->g, "tokenizer.ggml.tokens");
+    lls_gguf_str_t          s;
+    size_t                  at = 0;
+    llm_status_t            st = LLM_OK;
+
+    for (uint32_t id = 0; st == LLM_OK && lls_gguf_next_str(tokens, &at, &s); id++) {
+        int64_t type = type_of(l, id);
+
+        if (type == TYPE_CONTROL || type == TYPE_USER || type == TYPE_UNKNOWN)
+            st = lls_tokenizer_add_token(l->t, (lls_added_token_t){ .content = (char *)s.text,
+                                                                    .len = (uint32_t)s.len,
+                                                                    .special = type != TYPE_USER },
+                                         l->err);
+    }
+    return st;
+}
+
+/* ---- Byte-level BPE ------------------------------------------------------------------------------- */
+
+static llm_status_t add_merge(gguf_load_t *l, lls_gguf_str_t s, uint32_t rank, lls_buf_t *both)
+{
+    const lls_vocab_t *v = &l->t->vocab;
+    const char        *space = s.len > 1 ? memchr(s.text + 1, ' ', s.len - 1) : NULL;
+    size_t             a = space != NULL ? (size_t)(space - s.text) : 0;
+    int32_t            left, right, merged;
+
+    if (space == NULL)
+        return lls_fail(l->err, LLM_ERR_FORMAT, "%s: tokenizer.ggml.merges[%u]: must be two parts", l->path,
+                        rank);
+    both->len = 0;
+    if (!lls_buf_put(both, s.text, a) || !lls_buf_put(both, space + 1, s.len - a - 1))
+        return no_memory(l);
+    left = lls_vocab_find_spelling(v, s.text, a);
+    right = lls_vocab_find_spelling(v, space + 1, s.len - a - 1);
+    merged = lls_vocab_find_spelling(v, both->data, both->len);
+    if (left < 0 || right < 0 || merged < 0)
+        return lls_fail(l->err, LLM_ERR_FORMAT,
+                        "%s: tokenizer.ggml.merges[%u]: part or result is no token", l->path, rank);
+    lls_bpe_add_merge(&l->t->bpe, left, right, rank, merged);
+    return LLM_OK;
+}
+
+static llm_status_t load_merges(gguf_load_t *l)
+{
+    const lls_gguf_value_t *merges = lls_gguf_find(l->g, "tokenizer.ggml.merges");
+    lls_buf_t               both = { l->t->mem, NULL, 0, 0 };
+    lls_gguf_str_t          s;
+    size_t                  at = 0;
+    llm_status_t            st = LLM_OK;
+
+    if (merges == NULL || merges->type != LLS_GGUF_ARRAY || merges->elem_type != LLS_GGUF_STRING ||
+        merges->n > UINT32_MAX / 4)
+        return lls_fail(l->err, LLM_ERR_FORMAT, "%s: tokenizer.ggml.merges is no list of strings", l->path);
+    if (!lls_bpe_init(&l->t->bpe, l->t->mem, &l->t->vocab, (uint32_t)merges->n))
+        return no_memory(l);
+    for (uint32_t rank = 0; st == LLM_OK && lls_gguf_next_str(merges, &at, &s); rank++)
+        st = add_merge(l, s, rank, &both);
+    lls_buf_deinit(&both);
+    return st;
+}
+
+static llm_status_t find_pre(gguf_load_t *l, uint8_t *split)
+{
+    lls_gguf_str_t pre = { "default", 7 };
+
+    lls_gguf_get_str(l->g, "tokenizer.ggml.pre", &pre);
+    for (size_t i = 0; i < LLS_ARRAY_LEN(pre_names); i++) {
+        if (strlen(pre_names[i].name) != pre.len || memcmp(pre_names[i].name, pre.text, pre.len) != 0)
+            continue;
+        *split = pre_names[i].split;
+        return LLM_OK;
+    }
+    return lls_fail(l->err, LLM_ERR_UNSUPPORTED,
+                    "%s: tokenizer.ggml.pre \"%.*s\" is not supported; use a tokenizer.json", l->path,
+                    (int)(pre.len > 40 ? 40 : pre.len), pre.text);
+}
+
+static llm_status_t add_pre(gguf_load_t *l, uint8_t split)
+{
+    lls_tokenizer_t *t = l->t;
+    bool             regex = split == PRE_LLAMA3 || split == PRE_QWEN2;
+    llm_status_t     st = LLM_OK;
+    lls_norm_t      *nfc;
+
+    if (split == PRE_QWEN2) {
+        nfc = lls_tokenizer_new_norm(t);
+        if (nfc == NULL)
+            return no_memory(l);
+        nfc->kind = LLS_NORM_NFC;
+    }
+    if (split == PRE_FALCON)
+        st = lls_tokenizer_add_class(t, LLS_UC_PUNCT, LLS_SPLIT_CONTIGUOUS, l->err);
+    else if (split == PRE_DIGITS_GPT2)
+        st = lls_tokenizer_add_class(t, LLS_UC_NUMERIC, LLS_SPLIT_ISOLATED, l->err);
+    else if (regex)
+        st = lls_tokenizer_add_split(t, l->path, split == PRE_LLAMA3 ? LLAMA3_REGEX : QWEN2_REGEX,
+                                     LLS_SPLIT_ISOLATED, false, l->err);
+    if (st == LLM_OK)
+        st = lls_tokenizer_add_bytelevel(t, l->path, false, !regex, l->err);
+    if (st == LLM_OK && split == PRE_FALCON)
+        st = lls_tokenizer_add_class(t, LLS_UC_NUMERIC, LLS_SPLIT_CONTIGUOUS, l->err);
+    if (st == LLM_OK && split == PRE_FALCON)
+        st = lls_tokenizer_add_split(t, l->path, "[0-9][0-9][0-9]", LLS_SPLIT_ISOLATED, false, l->err);
+    return st;
+}
+
+static llm_status_t load_gpt2(gguf_load_t *l)
+{
+    uint8_t      split = PRE_GPT2;
+    llm_status_t st = find_pre(l, &split);
+
+    if (st == LLM_OK)
+        st = add_pre(l, split);
+    if (st == LLM_OK)
+        st = load_tokens(l);
+    if (st == LLM_OK)
+        st = load_merges(l);
+    l->t->bpe.ignore_merges = split == PRE_LLAMA3;
+    l->t->decoder.kind = LLS_DECODER_BYTES;
+    return st;
+}
+
+/* ---- SentencePiece BPE ---------------------------------------------------------------------------- */
+
+static int by_score(const void *ctx, uint32_t a, uint32_t b)
+{
+    const double *scores = ctx;
+
+    return (scores[a] < scores[b]) - (scores[a] > scores[b]);
+}
+
+/* Every cut of a token into two tokens is a merge, with the rank of the token's score. */
+static void add_cuts(gguf_load_t *l, uint32_t id, uint32_t rank)
+{
+    const lls_vocab_t *v = &l->t->vocab;
+    size_t             len;
+    const char        *text = lls_vocab_bytes(v, id, &len);
+
+    for (size_t i = 1; i < len; i++) {
+        int32_t left, right;
+
+        if (((uint8_t)text[i] & 0xc0) == 0x80)
+            continue;
+        left = lls_vocab_find(v, text, i, false);
+        right = lls_vocab_find(v, text + i, len - i, false);
+        if (left >= 0 && right >= 0)
+            lls_bpe_add_merge(&l->t->bpe, left, right, rank, (int32_t)id);
+    }
+}
+
+static uint64_t count_cuts(const gguf_load_t *l)
+{
+    uint64_t n = 0;
+
+    for (uint32_t id = 0; id < l->t->vocab.n; id++)
+        n += l->t->vocab.entries[id].len;
+    return n;
+}
+
+static void rank_tokens(gguf_load_t *l, const lls_gguf_value_t *list, double *scores, uint32_t *ids)
+{
+    uint32_t n = 0, rank = 0;
+
+    for (uint32_t id = 0; id < l->t->vocab.n; id++)
+        if (type_of(l, id) == TYPE_NORMAL && lls_gguf_elem_f64(list, id, &scores[id]) &&
+            !isnan(scores[id]))
+            ids[n++] = id;
+    lls_sort_ids(ids, n, by_score, scores);
+    for (uint32_t i = 0; i < n; i++) {
+        rank += i > 0 && scores[ids[i]] != scores[ids[i - 1]];
+        add_cuts(l, ids[i], rank);
+    }
+}
+
+static llm_status_t score_merges(gguf_load_t *l)
+{
+    const lls_gguf_value_t *list = lls_gguf_find(l->g, "tokenizer.ggml.scores");
+    uint64_t                n_cuts = count_cuts(l);
+    double                 *scores;
+    uint32_t               *ids;
+
+    if (list == NULL)
+        return lls_fail(l->err, LLM_ERR_FORMAT, "%s: tokenizer.ggml.scores is missing", l->path);
+    if (n_cuts > UINT32_MAX / 4 ||
+        !lls_bpe_init(&l->t->bpe, l->t->mem, &l->t->vocab, (uint32_t)n_cuts))
+        return no_memory(l);
+    scores = lls_calloc(l->t->mem, l->t->vocab.n, sizeof *scores);
+    ids = lls_calloc(l->t->mem, l->t->vocab.n, sizeof *ids);
+    if (scores != NULL && ids != NULL)
+        rank_tokens(l, list, scores, ids);
+    lls_free(l->t->mem, scores);
+    lls_free(l->t->mem, ids);
+    return scores != NULL && ids != NULL ? LLM_OK : no_memory(l);
+}
+
+static llm_status_t add_metaspace(gguf_load_t *l)
+{
+    bool          prefix = true;
+    lls_pretok_t *s = lls_tokenizer_new_pretok(l->t);
+
+    if (s == NULL)
+        return no_memory(l);
+    lls_gguf_get_bool(l->g, "tokenizer.ggml.add_space_prefix", &prefix);
+    s->kind = LLS_PRETOK_METASPACE;
+    s->scheme = prefix ? LLS_PREPEND_FIRST : LLS_PREPEND_NEVER;
+    l->t->decoder.kind = LLS_DECODER_FALLBACK;
+    l->t->decoder.byte_fallback = true;
+    l->t->decoder.strip_char = ' ';
+    l->t->decoder.strip_n = prefix;
+    if (!lls_decoder_add_replace(&l->t->decoder, BLANK, 3, " ", 1))
+        return no_memory(l);
+    return lls_pattern_literal(&s->pattern, l->t->mem, BLANK, 3, l->err);
+}
+
+static llm_status_t load_llama(gguf_load_t *l)
+{
+    uint64_t     unk;
+    llm_status_t st = add_metaspace(l);
+
+    if (st == LLM_OK)
+        st = load_tokens(l);
+    if (st == LLM_OK)
+        st = score_merges(l);
+    l->t->bpe.byte_fallback = true;
+    l->t->bpe.fuse_unk = true;
+    if (st == LLM_OK && lls_gguf_get_u64(l->g, "tokenizer.ggml.unknown_token_id", &unk) &&
+        unk < l->t->vocab.n)
+        l->t->bpe.unk_id = (int32_t)unk;
+    return st;
+}
+
+/* ---- Ids and template ----------------------------------------------------------------------------- */
+
+static llm_status_t special_id(gguf_load_t *l, const char *key, int32_t *out)
+{
+    char     full[96];
+    uint64_t v;
+
+    *out = -1;
+    snprintf(full, sizeof full, "tokenizer.ggml.%s", key);
+    if (!lls_gguf_get_u64(l->g, full, &v))
+        return LLM_OK;
+    if (v >= l->t->vocab.n)
+        return lls_fail(l->err, LLM_ERR_FORMAT, "%s: %s %llu is not below the %u tokens", l->path, full,
+                        (unsigned long long)v, l->t->vocab.n);
+    *out = (int32_t)v;
+    return LLM_OK;
+}
+
+static llm_status_t load_ids(gguf_load_t *l, bool default_bos)
+{
+    lls_tokenizer_t *t = l->t;
+    int32_t          eot = -1;
+    bool             add_bos = default_bos, add_eos = false;
+    llm_status_t     st = special_id(l, "bos_token_id", &t->bos);
+
+    if (st == LLM_OK)
+        st = special_id(l, "eos_token_id", &t->eos);
+    if (st == LLM_OK)
+        st = special_id(l, "eot_token_id", &eot);
+    if (st != LLM_OK)
+        return st;
+    lls_gguf_get_bool(l->g, "tokenizer.ggml.add_bos_token", &add_bos);
+    lls_gguf_get_bool(l->g, "tokenizer.ggml.add_eos_token", &add_eos);
+    if ((add_bos && t->bos >= 0 && !lls_ids_put(&t->prefix, t->bos)) ||
+        (add_eos && t->eos >= 0 && !lls_ids_put(&t->suffix, t->eos)) ||
+        !lls_tokenizer_add_eos(t, t->eos) || !lls_tokenizer_add_eos(t, eot))
+        return no_memory(l);
+    return LLM_OK;
+}
+
+static llm_status_t load_template(gguf_load_t *l)
+{
+    lls_gguf_str_t s;
+
+    if (!lls_gguf_get_str(l->g, "tokenizer.chat_template", &s))
+        return LLM_OK;
+    l->t->chat_template = lls_strndup(l->t->mem, s.text, s.len);
+    l->t->chat_template_len = s.len;
+    return l->t->chat_template != NULL ? LLM_OK : no_memory(l);
+}
+
+static llm_status_t load_kind(gguf_load_t *l)
+{
+    lls_gguf_str_t kind = { "", 0 };
+    bool           gpt2, llama;
+    llm_status_t   st;
+
+    lls_gguf_get_str(l->g, "tokenizer.ggml.model", &kind);
+    gpt2 = kind.len == 4 && memcmp(kind.text, "gpt2", 4) == 0;
+    llama = kind.len == 5 && memcmp(kind.text, "llama", 5) == 0;
+    if (!gpt2 && !llama)
+        return lls_fail(l->err, LLM_ERR_UNSUPPORTED, "%s: tokenizer.ggml.model \"%.*s\" is not supported",
+                        l->path, (int)(kind.len > 40 ? 40 : kind.len), kind.text);
+    l->types = lls_gguf_find(l->g, "tokenizer.ggml.token_type");
+    st = gpt2 ? load_gpt2(l) : load_llama(l);
+    if (st == LLM_OK)
+        st = load_added(l);
+    if (st == LLM_OK)
+        st = load_ids(l, llama);
+    return st == LLM_OK ? load_template(l) : st;
+}
+
+llm_status_t lls_tokenizer_load_gguf(lls_tokenizer_t *t, const char *path, llm_error_t *err)
+{
+    gguf_load_t  l = { t, NULL, path, err, NULL };
+    llm_status_t st = lls_gguf_open(t->mem, path, &l.g, err);
+
+    if (st != LLM_OK)
+        return st;
+    st = load_kind(&l);
+    lls_gguf_close(l.g);
+    return st;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tokenizer_int - the inside of a tokenizer, shared by its loaders, encoder and decoder.
+ *
+ * A loader fills vocab, merges, steps, post ids, decoder and added tokens, then lls_tokenizer_seal()
+ * builds what is derived: the BPE tables, the tries and the decoded bytes of each id.
+ */
+#ifndef LLS_TEXT_TOKENIZER_INT_H
+#define LLS_TEXT_TOKENIZER_INT_H
+
+#include "text/added.h"
+#include "text/bpe.h"
+#include "text/decoder.h"
+#include "text/normalizer.h"
+#include "text/pretok.h"
+#include "text/tokenizer.h"
+
+struct lls_tokenizer {
+    lls_mem_t     *mem;
+    lls_vocab_t    vocab;
+    lls_bpe_t      bpe;
+    lls_added_t    added;
+    lls_norm_t    *norms;
+    size_t         n_norms, norms_cap;
+    lls_pretok_t  *pretoks;
+    size_t         n_pretoks, pretoks_cap;
+    lls_ids_t      prefix, suffix;      /* put around a text unless LLM_ENCODE_NO_SPECIAL */
+    lls_decoder_t  decoder;
+    lls_ids_t      eos_ids;
+    char          *chat_template;       /* NULL = none */
+    size_t         chat_template_len;
+    int32_t        bos, eos;            /* -1 = none */
+    bool           byte_level;          /* some step is ByteLevel */
+    bool           has_regex;
+    lls_uniclass_t classes;
+};
+
+lls_tokenizer_t *lls_tokenizer_alloc(lls_mem_t *mem);
+/* path names the file in errors. */
+llm_status_t lls_tokenizer_seal(lls_tokenizer_t *t, const char *path, llm_error_t *err);
+/* The id that Hugging Face would give, which is not always the file's; content is copied. */
+llm_status_t lls_tokenizer_add_token(lls_tokenizer_t *t, lls_added_token_t token, llm_error_t *err);
+bool         lls_tokenizer_add_eos(lls_tokenizer_t *t, int32_t id);
+lls_norm_t   *lls_tokenizer_new_norm(lls_tokenizer_t *t);       /* zeroed; NULL without memory */
+lls_pretok_t *lls_tokenizer_new_pretok(lls_tokenizer_t *t);
+/* GPT-2's byte-level step: the split, if any, and the mapping. */
+llm_status_t lls_tokenizer_add_bytelevel(lls_tokenizer_t *t, const char *where, bool prefix_space,
+                                         bool split, llm_error_t *err);
+llm_status_t lls_tokenizer_add_split(lls_tokenizer_t *t, const char *where, const char *regex,
+                                     uint8_t behavior, bool invert, llm_error_t *err);
+llm_status_t lls_tokenizer_add_class(lls_tokenizer_t *t, uint32_t class_bits, uint8_t behavior,
+                                     llm_error_t *err);
+
+/* Loaders. */
+llm_status_t lls_tokenizer_load_json(lls_tokenizer_t *t, const char *path, llm_error_t *err);
+llm_status_t lls_tokenizer_load_gguf(lls_tokenizer_t *t, const char *path, llm_error_t *err);
+/* tokenizer_config.json, generation_config.json and chat templates beside tokenizer.json; before seal
+ * for the first function, after it for the second. */
+llm_status_t lls_tokenizer_load_added(lls_tokenizer_t *t, const char *dir, llm_error_t *err);
+llm_status_t lls_tokenizer_load_config(lls_tokenizer_t *t, const char *dir, llm_error_t *err);
+
+#endif

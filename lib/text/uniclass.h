@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * uniclass - what kind of character a code point is, as HF tokenizers 0.23.3 sees it: \p{L}, \p{N},
+ * \p{M} and \s of its regex engine, numbers, punctuation and \w of its other steps.
+ *
+ * The table in the file is a list of runs; each tokenizer expands the first plane into bytes, so that
+ * nothing is static but constants.
+ */
+#ifndef LLS_TEXT_UNICLASS_H
+#define LLS_TEXT_UNICLASS_H
+
+#include <stdint.h>
+
+/* ORDER uniclass: make_uniclass.py has the same bits. */
+enum {
+    LLS_UC_LETTER  = 1,
+    LLS_UC_NUMBER  = 2,
+    LLS_UC_MARK    = 4,
+    LLS_UC_SPACE   = 8,
+    LLS_UC_NUMERIC = 16,        /* the step Digits */
+    LLS_UC_PUNCT   = 32,        /* the step Punctuation */
+    LLS_UC_WORD    = 64         /* single_word of added tokens */
+};
+
+#define LLS_UNICLASS_PLANE 0x10000u
+
+extern const uint32_t lls_uniclass_n_runs;
+extern const uint32_t lls_uniclass_runs[];      /* first code point << 8 | class */
+
+typedef struct lls_uniclass {
+    uint8_t plane0[LLS_UNICLASS_PLANE];
+} lls_uniclass_t;
+
+void    lls_uniclass_init(lls_uniclass_t *u);
+uint8_t lls_uniclass_search(uint32_t cp);       /* by bisection */
+
+static inline uint8_t lls_uniclass(const lls_uniclass_t *u, uint32_t cp)
+{
+    return cp < LLS_UNICLASS_PLANE ? u->plane0[cp] : lls_uniclass_search(cp);
+}
+
+#endif
