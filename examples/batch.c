@@ -3,7 +3,7 @@
  * batch MODEL IN.jsonl OUT.jsonl [NAME=VALUE...] - answers the prompts of a JSONL file.
  *
  * A line of IN is {"id": "a", "prompt": "..."} or {"id": "b", "messages": [...]}, with max_tokens,
- * temperature, top_p, top_k and seed where wanted; the id is the number of the line if there is none.
+ * temperature, top_p, top_k and seed where wanted; without an id, the number of the line is one.
  * A line of OUT is written as soon as its answer is there.  Run again after an interruption it goes
  * on with what OUT does not have yet.  NAME=VALUE are options of the engine.
  */

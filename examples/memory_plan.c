@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* memory_plan MODEL [NAME=VALUE...] - what an engine with these options would take, without loading. */
+/* memory_plan MODEL [NAME=VALUE...] - what an engine with these options takes, without loading. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * two_engines MODEL [OTHER_MODEL] - two engines in one process, each with its thread, its memory and
- * its options; with equal models both give the same text.  Afterwards every byte is back.
+ * two_engines MODEL [OTHER_MODEL] - two engines in one process, each with its thread, memory and
+ * options; with equal models both give the same text.  Afterwards every byte is back.
  */
 #include <pthread.h>
 #include <stdatomic.h>
