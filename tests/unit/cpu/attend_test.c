@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * attend_test - attention over the paged cache: close to float64, and the same bits however a sequence
+ * is cut into chunks, batches and threads, over shuffled blocks full of old NaNs.
+ */
+#include "unit/test.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "cpu/cpu_int.h"
+
+#define MAX_SEQS 32u
+#define MAX_TOTAL 768u
+
+typedef struct shape {
+    uint32_t n_q, n_kv, dim, bt, kind, window;
+    float    softcap;
+    uint32_t dtype;
+} shape_t;
+
+typedef struct world {              /* one cache with some sequences in it */
+    shape_t      z;
+    lls_cpu_t   *cpu;
+    lls_exec_t   x;
+    lls_batch_t  batch;
+    lls_pages_t  pages;
+    lls_attend_t attend;
+    uint32_t     n_seqs, total, n_blocks;
+    uint8_t     *mem, *arena;
+    float       *qkv, *out;
+    uint32_t     row_start[MAX_SEQS + 1], context[MAX_SEQS], row[MAX_SEQS], at[MAX_SEQS];
+    uint32_t    *table;
+} world_t;
+
+static lls_mem_t  mem;
+static lls_cpu_t *cpus[LLS_N_ISAS][4];  /* by threads */
+
+/* About normal, with a few large dimensions. */
+static float value(uint64_t s, uint64_t h, uint64_t t, uint64_t d)
+{
+    uint64_t x = lls_mix64(s * 1000003 + h, t * 8191 + d);
+    float    v = (float)(x & 0xffff) + (float)(x >> 16 & 0xffff) + (float)(x >> 32 & 0xffff) +
+              (float)(x >> 48);
+
+    return (v / 65536.0f - 2.0f) * (d % 37 == 5 ? 3.0f : 1.2f);
+}
+
+static float query(uint64_t s, uint64_t h, uint64_t t, uint64_t d)
+{
+    return 1.5f * value(s + 100, h, t, d);
+}
+
+static float stored(const shape_t *z, float v)
+{
+    return z->dtype == LLS_F32 ? v : lls_bf16_to_f32(lls_f32_to_bf16(v));
+}
+
+static void *aligned(size_t n)
+{
+    void *p = aligned_alloc(64, lls_align_up(n, 64));
+
+    assert_non_null(p);
+    return p;
+}
+
+static uint32_t width_of(const shape_t *z) { return (z->n_q + 2 * z->n_kv) * z->dim; }
+
+static lls_tensor_t matrix(float *data, uint32_t rows, uint32_t cols)
+{
+    return (lls_tensor_t){ .data = data, .dtype = LLS_F32, .n_dims = 2, .shape = { rows, cols, 1, 1 },
+                           .stride = { cols } };
+}
+
+static void plan_scratch(world_t *w)
+{
+    lls_tensor_t qkv = matrix(NULL, 0, width_of(&w->z)), out = matrix(NULL, 0, w->z.n_q * w->z.dim);
+
+    w->batch.n_rows = w->n_seqs;
+    w->batch.n_tokens = w->batch.max_n = w->n_seqs * w->total;
+    w->batch.max_context = w->total;
+    w->x.planning = true;
+    lls_cpu_attend(&w->x, &out, &qkv, &w->batch, &w->pages, &w->attend);
+    w->x.planning = false;
+    w->x.scratch_cap = w->x.scratch_peak;
+    w->arena = w->x.arena = aligned(w->x.scratch_cap);
+}
+
+static void world_init(world_t *w, const shape_t *z, lls_cpu_t *cpu, uint32_t n_seqs, uint32_t total)
+{
+    uint32_t blocks = (total + z->bt - 1) / z->bt;
+    size_t   bytes = lls_cpu_page_bytes(z->dtype, z->bt, z->n_kv, z->dim);
+
+    *w = (world_t){ .z = *z, .cpu = cpu, .n_seqs = n_seqs, .total = total };
+    w->n_blocks = n_seqs * blocks + 1;
+    w->x = (lls_exec_t){ .backend = cpu, .invariant = true };
+    w->attend = (lls_attend_t){ .n_q = z->n_q, .n_kv = z->n_kv, .head_dim = z->dim, .kind = z->kind,
+                                .window = z->window, .scale = 1.0f / sqrtf((float)z->dim),
+                                .softcap = z->softcap };
+    w->mem = aligned(w->n_blocks * bytes);
+    memset(w->mem, 0xff, w->n_blocks * bytes);      /* NaNs everywhere */
+    w->pages = (lls_pages_t){ w->mem, bytes, z->dtype, z->bt, z->n_kv, z->dim };
+    w->table = calloc((size_t)n_seqs * blocks, sizeof *w->table);
+    for (uint32_t i = 0; i < n_seqs * blocks; i++)
+        w->table[i] = 1 + (uint32_t)((uint64_t)i * 7919 % (n_seqs * blocks));   /* 7919: a prime */
+    w->batch = (lls_batch_t){ .n_groups = 1, .max_blocks = { blocks }, .row_start = w->row_start,
+                              .context = w->context, .row = w->row, .table = { w->table } };
+    w->qkv = aligned((size_t)n_seqs * total * width_of(z) * sizeof(float));
+    w->out = aligned((size_t)n_seqs * total * z->n_q * z->dim * sizeof(float));
+    plan_scratch(w);
+}
+
+static void world_deinit(world_t *w)
+{
+    free(w->mem);
+    free(w->table);
+    free(w->qkv);
+    free(w->out);
+    free(w->arena);
+}
+
+/* Blocks that no token from position `at` on needs become the null block, their contents NaNs. */
+static void leave_blocks(world_t *w, uint32_t seq, uint32_t at)
+{
+    lls_kv_group_config_t g = { .kind = (uint8_t)w->z.kind, .window = w->z.window };
+    uint32_t              n = lls_kv_first_needed(&g, at) / w->z.bt;
+
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t *e = &w->table[seq * w->batch.max_blocks[0] + i];
+        if (*e != 0)
+            memset(w->mem + *e * w->pages.block_bytes, 0xff, w->pages.block_bytes);
+        *e = 0;
+    }
+}
+
+static void fill_token(const world_t *w, uint32_t seq, uint32_t t, float *qkv)
+{
+    const shape_t *z = &w->z;
+
+    for (uint32_t h = 0; h < z->n_q; h++)
+        for (uint32_t d = 0; d < z->dim; d++)
+            *qkv++ = query(seq % 3, h, t, d);
+    for (uint32_t h = 0; h < 2 * z->n_kv; h++)
+        for (uint32_t d = 0; d < z->dim; d++)
+            *qkv++ = value(seq % 3, h, t, d);
+}
+
+/* One step: n[i] tokens of each sequence (0 = it does not run); results into all[seq][token]. */
+static void step(world_t *w, const uint32_t *n, float *all)
+{
+    uint32_t     row_floats = w->z.n_q * w->z.dim, t = 0;
+    lls_tensor_t qkv, out;
+
+    w->batch.n_rows = w->batch.max_n = w->batch.max_context = 0;
+    for (uint32_t s = w->n_seqs; s-- > 0;) {        /* rows of the batch in another order */
+        if (n[s] == 0)
+            continue;
+        leave_blocks(w, s, w->at[s]);
+        w->row[w->batch.n_rows] = s;
+        w->row_start[w->batch.n_rows] = t;
+        for (uint32_t i = 0; i < n[s]; i++)
+            fill_token(w, s, w->at[s] + i, w->qkv + (size_t)t++ * width_of(&w->z));
+        w->at[s] += n[s];
+        w->context[w->batch.n_rows++] = w->at[s];
+        w->batch.max_n = lls_max_u32(w->batch.max_n, n[s]);
+        w->batch.max_context = lls_max_u32(w->batch.max_context, w->at[s]);
+    }
+    w->row_start[w->batch.n_rows] = w->batch.n_tokens = t;
+    qkv = matrix(w->qkv, t, width_of(&w->z));
+    out = matrix(w->out, t, row_floats);
+    lls_cpu_kv_write(&w->x, &qkv, &w->batch, &w->pages, &w->attend);
+    lls_cpu_attend(&w->x, &out, &qkv, &w->batch, &w->pages, &w->attend);
+    for (uint32_t i = 0; i < w->batch.n_rows; i++) {
+        uint32_t s = w->row[i];
+        memcpy(all + ((size_t)s * w->total + w->at[s] - n[s]) * row_floats,
+               w->out + (size_t)w->row_start[i] * row_floats,
+               (size_t)n[s] * row_floats * sizeof(float));
+    }
+}
+
+/* All sequences up to `total`; the first `whole` tokens at once, then `chunk` at a time; chunk 0:
+ * every sequence at a pace of its own. */
+static void run(world_t *w, uint32_t whole, uint32_t chunk, float *all)
+{
+    uint32_t n[MAX_SEQS];
+
+    for (bool more = true; more;) {
+        more = false;
+        for (uint32_t s = 0; s < w->n_seqs; s++) {
+            uint32_t pace = chunk != 0 ? chunk : 1 + s * 29 % 71;
+            n[s] = lls_min_u32(w->at[s] < whole ? whole - w->at[s] : pace, w->total - w->at[s]);
+            more = more || n[s] > 0;
+        }
+        if (more)
+            step(w, n, all);
+    }
+}
+
+/* ---- Against float64 ------------------------------------------------------------------------ */
+
+static void reference_row(const shape_t *z, uint32_t seq, uint32_t t, uint32_t h, double *o)
+{
+    lls_kv_group_config_t g = { .kind = (uint8_t)z->kind, .window = z->window };
+    uint32_t              lo = lls_kv_first_needed(&g, t), kv = h / (z->n_q / z->n_kv);
+    double                score[MAX_TOTAL], max = -1e300, sum = 0;
+
+    for (uint32_t k = lo; k <= t; k++) {
+        double s = 0;
+        for (uint32_t d = 0; d < z->dim; d++)
+            s += (double)query(seq, h, t, d) * stored(z, value(seq, kv, k, d));
+        s /= sqrt(z->dim);
+        score[k] = z->softcap == 0 ? s : z->softcap * tanh(s / z->softcap);
+        max = fmax(max, score[k]);
+    }
+    memset(o, 0, z->dim * sizeof *o);
+    for (uint32_t k = lo; k <= t; k++)
+        sum += score[k] = exp(score[k] - max);
+    for (uint32_t k = lo; k <= t; k++)
+        for (uint32_t d = 0; d < z->dim; d++)
+            o[d] += score[k] / sum * stored(z, value(seq, z->n_kv + kv, k, d));
+}
+
+/* Norm of the error over norm of the result, of tokens [from, total) of sequence 0. */
+static double error_of(const shape_t *z, uint32_t from, uint32_t total, const float *all)
+{
+    double num = 0, den = 0, o[512];
+
+    for (uint32_t t = from; t < total; t++)
+        for (uint32_t h = 0; h < z->n_q; h++) {
+            reference_row(z, 0, t, h, o);
+            for (uint32_t d = 0; d < z->dim; d++) {
+                double e = o[d] - all[((size_t)t * z->n_q + h) * z->dim + d];
+                num += e * e;
+                den += o[d] * o[d];
+            }
+        }
+    return sqrt(num / den);
+}
+
+/* ---- Cases ---------------------------------------------------------------------------------- */
+
+static const shape_t shapes[] = {
+    { 9, 3, 64, 32, LLS_KV_FULL, 0, 0, LLS_BF16 },
+    { 9, 3, 64, 16, LLS_KV_FULL, 0, 0, LLS_F32 },
+    { 8, 1, 64, 16, LLS_KV_FULL, 0, 0, LLS_BF16 },
+    { 4, 4, 128, 32, LLS_KV_FULL, 0, 0, LLS_BF16 },
+    { 4, 2, 128, 16, LLS_KV_SLIDING, 100, 0, LLS_BF16 },
+    { 14, 2, 64, 32, LLS_KV_SLIDING, 300, 0, LLS_F32 },
+    { 10, 2, 64, 16, LLS_KV_SLIDING, 33, 0, LLS_BF16 },
+    { 4, 1, 256, 32, LLS_KV_SLIDING, 40, 50, LLS_BF16 },
+    { 4, 2, 96, 16, LLS_KV_CHUNKED, 64, 0, LLS_F32 },
+    { 2, 2, 80, 64, LLS_KV_CHUNKED, 50, 30, LLS_BF16 },
+    { 4, 2, 16, 16, LLS_KV_FULL, 0, 0, LLS_F32 },
+    { 2, 1, 10, 16, LLS_KV_SLIDING, 1, 0, LLS_BF16 },
+    { 3, 1, 64, 8, LLS_KV_FULL, 0, 0, LLS_BF16 },
+    { 16, 1, 32, 256, LLS_KV_FULL, 0, 20, LLS_F32 },
+};
+
+static void check_close(uint32_t isa)
+{
+    for (uint32_t i = 0; i < LLS_ARRAY_LEN(shapes); i++) {
+        const shape_t *z = &shapes[i];
+        uint32_t       total = isa == LLS_ISA_PLAIN ? 280 : 600 + i * 7, from = total - 20;
+        float         *all = aligned((size_t)total * z->n_q * z->dim * sizeof(float));
+        world_t        w;
+        double         e;
+        world_init(&w, z, cpus[isa][1], 1, total);
+        run(&w, total, 1, all);
+        e = error_of(z, 0, 24, all) + error_of(z, from, total, all);
+        if (!(e < 3e-6))
+            fail_msg("isa %s shape %u: error %g", lls_cpu_isa_name(isa), i, e);
+        world_deinit(&w);
+        free(all);
+    }
+}
+
+typedef struct variant {
+    const char *name;
+    uint32_t    whole, chunk, n_seqs, threads;
+} variant_t;
+
+static const variant_t variants[] = {
+    { "whole, 2 threads", MAX_TOTAL, 1, 1, 2 },
+    { "chunks of 350", 0, 350, 1, 3 },
+    { "chunks of 37", 0, 37, 1, 2 },
+    { "chunks of 7", 0, 7, 1, 1 },
+    { "one by one", 240, 1, 1, 3 },
+    { "one by one, 1 thread", 250, 1, 1, 1 },
+    { "4 at paces of their own", 0, 0, 4, 2 },
+    { "batch of 32", 0, 350, 32, 2 },
+    { "batch of 32, one by one", 265, 1, 32, 3 },
+};
+
+static void check_variant(uint32_t isa, const shape_t *z, const variant_t *v, uint32_t total,
+                          const float *ref)
+{
+    size_t  floats = (size_t)total * z->n_q * z->dim;
+    float  *all = aligned(v->n_seqs * floats * sizeof *all);
+    world_t w;
+
+    world_init(&w, z, cpus[isa][v->threads], v->n_seqs, total);
+    run(&w, v->whole, v->chunk, all);
+    for (uint32_t s = 0; s < v->n_seqs; s++)
+        if (memcmp(all + s * floats, ref + s % 3 * floats, floats * sizeof *all) != 0)
+            fail_msg("isa %s shape %u, %s: bits of sequence %u differ", lls_cpu_isa_name(isa),
+                     (unsigned)(z - shapes), v->name, s);
+    world_deinit(&w);
+    free(all);
+}
+
+static void check_bits(uint32_t isa)
+{
+    for (uint32_t i = 0; i < LLS_ARRAY_LEN(shapes); i++) {
+        const shape_t *z = &shapes[i];
+        uint32_t       total = 266 + (i == 0 && isa != LLS_ISA_PLAIN ? 300 : i);
+        float         *ref = aligned(3ull * total * z->n_q * z->dim * sizeof(float));
+        world_t        w;
+        world_init(&w, z, cpus[isa][1], 3, total);
+        run(&w, total, 1, ref);
+        world_deinit(&w);
+        for (uint32_t v = 0; v < LLS_ARRAY_LEN(variants); v++) {
+            bool dear = variants[v].n_seqs > 4 && (isa == LLS_ISA_PLAIN ? i != 10 : i > 1 && i != 6);
+            if (!dear)
+                check_variant(isa, z, &variants[v], total, ref);
+        }
+        free(ref);
+    }
+}
+
+static void on_each_isa(void (*check)(uint32_t isa))
+{
+    for (uint32_t isa = 0; isa < LLS_N_ISAS; isa++)
+        if (lls_cpu_has_isa(isa))
+            check(isa);
+}
+
+static void close_to_float64(void **state) { on_each_isa(check_close); }
+static void bits_do_not_depend_on_the_cut(void **state) { on_each_isa(check_bits); }
+
+static int setup(void **state)
+{
+    lls_mem_init(&mem, NULL);
+    for (uint32_t isa = 0; isa < LLS_N_ISAS; isa++)
+        for (uint32_t n = 1; n <= 3 && lls_cpu_has_isa(isa); n++)
+            if (lls_cpu_create(&mem, n, lls_cpu_isa_name(isa), &cpus[isa][n], NULL) != LLM_OK)
+                return -1;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    for (uint32_t isa = 0; isa < LLS_N_ISAS; isa++)
+        for (uint32_t n = 1; n <= 3; n++)
+            lls_cpu_destroy(cpus[isa][n]);
+    return mem.held == 0 ? 0 : -1;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(close_to_float64),
+        cmocka_unit_test(bits_do_not_depend_on_the_cut),
+    };
+
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
