@@ -219,6 +219,12 @@ static uint32_t candidates(const float *x, float low, const lls_sample_scale_t *
     return s->k->gather(x, s->n_vocab, s->peaks, low, scale, s->x, s->id);
 }
 
+/* A logit that everything with y >= y_min reaches, rounding included. */
+static float floor_of(const lls_sample_scale_t *scale)
+{
+    return scale->y_min < -1e-3f ? scale->max + 1.001f * scale->y_min / scale->inv_t : -INFINITY;
+}
+
 /* top_p of the whole row (after min_p): mostly a few hundred candidates hold the mass. */
 static uint32_t nucleus_of_row(const float *x, float top_p, const lls_sample_scale_t *scale,
                                lls_sample_scratch_t *s)
@@ -228,7 +234,7 @@ static uint32_t nucleus_of_row(const float *x, float top_p, const lls_sample_sca
     uint32_t n = candidates(x, low, scale, s);
 
     if (s->k->weigh(s->x, n, scale, s->w) < target && low > -INFINITY) {
-        n = candidates(x, -INFINITY, scale, s);
+        n = candidates(x, floor_of(scale), scale, s);
         s->k->weigh(s->x, n, scale, s->w);
     }
     return keep_mass(s, n, target, scale);
@@ -241,7 +247,7 @@ static uint32_t survivors(const lls_sample_view_t *p, const float *x, const lls_
 
     if (p->top_k == 0 && p->top_p < 1)
         return nucleus_of_row(x, p->top_p, scale, s);
-    n = candidates(x, p->top_k > 0 ? reached_by(s, p->top_k, scale) : -INFINITY, scale, s);
+    n = candidates(x, p->top_k > 0 ? reached_by(s, p->top_k, scale) : floor_of(scale), scale, s);
     if (p->top_k > 0)
         n = keep_top_k(s, n, p->top_k, scale);
     if (p->top_p < 1) {
