@@ -53,12 +53,13 @@ static bool reserve(lls_completion_t *c)
                                         sizeof *c->logprobs));
 }
 
-bool lls_completion_push(lls_completion_t *c, int32_t token, const lls_logprob_t *logprobs)
+bool lls_completion_push(lls_completion_t *c, int32_t token, bool silent,
+                         const lls_logprob_t *logprobs)
 {
     uint32_t width = c->req->n_logprobs;
 
     unseal(c);
-    if (!reserve(c) || (c->req->has_text && lls_detok_push(&c->detok, token, NULL) != LLM_OK))
+    if (!reserve(c) || (c->req->has_text && !silent && lls_detok_push(&c->detok, token, NULL) != LLM_OK))
         return false;
     c->tokens[c->n_tokens] = token;
     if (width > 0) {
@@ -75,6 +76,8 @@ void lls_completion_end(lls_completion_t *c, uint32_t finish)
 {
     c->finish = finish;
     c->live = false;
+    if (c->stop_string == NULL)
+        c->visible = c->detok.len;  /* nothing more can become a stop string */
     c->req->n_ended++;
 }
 

@@ -27,10 +27,11 @@ typedef struct lls_completion {
     lls_request_t *req;
     uint32_t       index;           /* which of the n */
     uint32_t       slot;            /* in the engine's table */
-    void          *prepared;        /* the scheduler's description, until it is handed over */
+    lls_req_mem_t *prepared;        /* the scheduler's description, until it is handed over */
     uint64_t       handle;          /* the scheduler's; valid while live */
-    bool           live;            /* handed to the scheduler and not ended */
+    bool           live;            /* the scheduler has it, and it has not ended */
     bool           in_step;         /* [lock] a row of the step now running */
+    bool           refused;         /* its callback said no */
     /* what came out */
     int32_t       *tokens;
     size_t         n_tokens, cap_tokens;
@@ -92,8 +93,9 @@ struct lls_request {
 /* Frees the request and everything that hangs on it; NULL and half-built ones as well. */
 void lls_request_destroy(lls_request_t *req);
 
-/* One more token.  False when memory is out; the completion is as it was. */
-bool lls_completion_push(lls_completion_t *c, int32_t token, const lls_logprob_t *logprobs);
+/* One more token; silent = without its text.  False when memory is out; c is as it was. */
+bool lls_completion_push(lls_completion_t *c, int32_t token, bool silent,
+                         const lls_logprob_t *logprobs);
 /* Ends it: what may be shown is decided, and why it ended is kept. */
 void lls_completion_end(lls_completion_t *c, uint32_t finish);
 /* Whether a record is due: news that the output kind and the interval let through. */

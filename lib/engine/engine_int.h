@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * engine_int - what the files of the engine share: setup.c (parts are made), input.c (requests come
- * in), engine.c (the loop), output.c (news go out), batch.c.
+ * in), engine.c (the loop), output.c (results become news), batch.c.
  *
  * Two kinds of state.  What is marked [lock] is shared between the threads that call [any] functions and
  * the stepping thread; the lock is held for a few instructions, never over a step.  Everything else
@@ -13,23 +13,25 @@
 #include <pthread.h>
 #include <sys/types.h>
 
+#include "cpu/cpu.h"
 #include "engine/completion.h"
 #include "engine/engine.h"
 #include "engine/metrics.h"
+#include "engine/options.h"
 #include "model/model.h"
 #include "run/model_runner.h"
 
 typedef struct lls_slot {           /* of the table that ids point into */
-    lls_completion_t *c;            /* NULL = free */
+    lls_completion_t *c;            /* NULL = free, or reserved by an add that is not done yet */
     uint32_t          gen;
 } lls_slot_t;
 
-struct lls_engine {
-    lls_mem_t       mem;
-    lls_log_t       log;
-    pid_t           pid;            /* a child after fork() is refused */
-    lls_settings_t  settings;
-    llm_plan_t      plan;
+struct llm_engine {
+    lls_mem_t            mem;
+    lls_log_t            log;
+    pid_t                pid;       /* a child after fork() is refused */
+    lls_engine_options_t options;
+    llm_plan_t           plan;
     /* parts */
     lls_tokenizer_t *tokenizer;     /* NULL under skip-tokenizer-init */
     lls_model_t     *model;
@@ -37,46 +39,72 @@ struct lls_engine {
     lls_runner_t    *runner;
     lls_kv_t        *kv;
     lls_sched_t     *sched;
+    lls_kv_config_t  kv_config;
+    lls_sched_config_t sched_config;
+    lls_step_limits_t  limits;
+    uint32_t         kv_dtype;
+    uint64_t         block_bytes[LLS_MAX_GROUPS];       /* of each pool */
     lls_step_plan_t *step_plan;
-    void            *weights, *cache[LLS_MAX_GROUPS];
-    size_t           weights_bytes, cache_bytes[LLS_MAX_GROUPS];
     llm_sampling_params_t defaults; /* SamplingParams() under generation_config.json */
     int32_t         *eos_ids;
     uint32_t         n_eos_ids;
-    /* the threads that add, abort and ask */
+    int32_t          eos_id;        /* the one that ends a request without being named; -1 = none */
+    /* device memory: as allocated, and aligned */
+    void            *weights_raw, *workspace_raw, *cache_raw[LLS_MAX_GROUPS], *cache[LLS_MAX_GROUPS];
+    size_t           weights_bytes, workspace_bytes, cache_bytes[LLS_MAX_GROUPS];
+    /* shared with the threads that add, abort and ask */
     pthread_mutex_t  lock;
     int              wake_fd;       /* eventfd: llm_engine_notify() and arrivals */
     lls_slot_t      *slots;         /* [lock] [max_num_queued_reqs] */
     uint32_t        *free_slots, n_free_slots;  /* [lock] */
     lls_request_t   *inbox, **inbox_end;        /* [lock] */
     lls_request_t   *aborts;        /* [lock] */
-    uint64_t         n_added;       /* [lock] requests so far: seeds of unseeded ones */
+    uint64_t         n_added;       /* [lock] requests so far: the seeds of unseeded ones */
     uint32_t         step_live;     /* [lock] rows of the step now running that have not ended */
     _Atomic uint32_t cancel;        /* the step now running is for nobody */
-    _Atomic uint32_t busy;          /* a thread is inside step, drain or batch */
+    _Atomic uint32_t busy;          /* a thread is inside step or batch */
     _Atomic uint32_t dead;
     _Atomic uint64_t n_unfinished;  /* requests whose last output was not yet made */
-    llm_error_t      death;         /* why; set before dead */
+    _Atomic uint64_t step_began_us; /* 0 = no step runs */
+    llm_error_t      death;         /* why; written before dead is set */
     /* the thread that steps */
     lls_request_t   *alive;         /* all requests that it knows of */
+    lls_completion_t **by_slot;     /* of the scheduler's slots */
+    lls_completion_t **by_row;      /* of the runner's rows */
+    lls_completion_t **in_step;     /* [n_in_step]: who has run i of the step now running */
+    uint32_t         n_in_step;
     lls_completion_t *pending, **pending_end;   /* records due, oldest first */
     lls_request_t   *retired;       /* their last record was lent; freed by the next step */
     uint64_t         next_deadline_us;          /* no deadline is earlier; 0 = none */
-    double           ns_per_token;  /* of steps with prompts: smoothed */
+    double           ns_per_token;  /* of steps with prompts, smoothed; 0 = not known */
     lls_metrics_t    metrics;
 };
 
-/* Completion of the scheduler's slot number. */
-lls_completion_t *lls_engine_owner(lls_engine_t *e, uint64_t label);
+/* The one thread that may step, drain or run a batch. */
+bool lls_engine_enter(lls_engine_t *e);
+void lls_engine_leave(lls_engine_t *e);
 
-/* engine.c: what a request's end and news mean for the loop. */
-void lls_engine_end(lls_engine_t *e, lls_completion_t *c, uint32_t finish);
-void lls_engine_abort_request(lls_engine_t *e, lls_request_t *req, uint32_t finish);
-void lls_engine_news(lls_engine_t *e, lls_completion_t *c);
-/* The request is over and out of every list: frees it and its slots. */
-void lls_engine_forget(lls_engine_t *e, lls_request_t *req);
+/* input.c.  With batch set its records go there. */
+llm_status_t lls_engine_admit(lls_engine_t *e, const llm_request_t *request,
+                              const llm_sampling_params_t *sampling, struct lls_batch_item *batch,
+                              llm_request_id_t *id, llm_error_t *err);
+
+/* engine.c */
+llm_status_t lls_engine_turn(lls_engine_t *e, llm_error_t *err);    /* step without enter and leave */
+/* Ends a live completion: the scheduler forgets it, its last record becomes due. */
+void         lls_engine_end(lls_engine_t *e, lls_completion_t *c, uint32_t finish);
+/* All records of the request were handed over: the next step frees it. */
+void         lls_engine_retire(lls_engine_t *e, lls_request_t *req);
+/* Frees everything that was asked, finished or not; for destroy. */
+void         lls_engine_drop_requests(lls_engine_t *e);
 
 /* output.c */
-void lls_engine_apply_results(lls_engine_t *e, const lls_step_result_t *result);
+void lls_engine_take_results(lls_engine_t *e, const lls_step_result_t *result);
+/* Puts a completion among the pending ones if a record is due. */
+void lls_engine_news(lls_engine_t *e, lls_completion_t *c);
+
+/* batch.c: room for the outputs of n completions; then each takes its last record. */
+llm_status_t lls_batch_expect(struct lls_batch_item *item, uint32_t n, llm_error_t *err);
+void lls_batch_take(struct lls_batch_item *item, lls_completion_t *c);
 
 #endif

@@ -1,0 +1,516 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/engine_int.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/hash.h"
+#include "text/chat.h"
+
+#define RESERVE_BYTES_A_TOKEN 6u    /* of text; English has 4 to 5 */
+#define RESERVE_LOGPROBS      (1u << 16)    /* entries, at most, before the first doubling */
+#define BUSY_RETRY_MS         100u
+#define DETOK_TAIL            64u   /* tokens of the prompt that a first token may need */
+
+/* A request on its way in: all that is not kept. */
+typedef struct intake {
+    lls_engine_t          *e;
+    const llm_request_t   *in;
+    lls_request_options_t  o;
+    lls_sample_params_t    p;
+    lls_request_t         *req;
+    uint32_t              *slots;       /* [n], reserved */
+    uint64_t               number;      /* of the request in this engine */
+    int32_t               *bad_tokens;
+    uint32_t              *bad_lens;
+    size_t                 cap_bad_tokens, cap_bad_lens;
+    uint32_t               n_bad, n_bad_tokens;
+    struct lls_batch_item *batch;
+    llm_error_t           *err;
+} intake_t;
+
+/* ---- The prompt --------------------------------------------------------------------------------- */
+
+static llm_status_t check_kind(const intake_t *t)
+{
+    const llm_request_t *r = t->in;
+    int                  n = (r->text != NULL) + (r->tokens != NULL) + (r->chat != NULL);
+
+    if (n != 1)
+        return lls_fail_param(t->err, LLM_ERR_INVALID, "text",
+                              "%d of text, tokens and chat are set; set exactly one", n);
+    if (r->tokens == NULL && t->e->tokenizer == NULL)
+        return lls_fail_param(t->err, LLM_ERR_INVALID, r->text != NULL ? "text" : "chat",
+                              "there is no tokenizer under skip-tokenizer-init; give tokens");
+    return LLM_OK;
+}
+
+static llm_status_t copy_tokens(intake_t *t, int32_t **ids, size_t *n)
+{
+    *n = t->in->n_tokens;
+    if (*n > UINT32_MAX / sizeof **ids)
+        return lls_fail_param(t->err, LLM_ERR_TOO_LONG, "n_tokens", "%zu tokens are too many", *n);
+    *ids = lls_alloc(&t->e->mem, *n * sizeof **ids);
+    if (*ids == NULL)
+        return lls_fail(t->err, LLM_ERR_NO_MEMORY, "%zu prompt tokens", *n);
+    memcpy(*ids, t->in->tokens, *n * sizeof **ids);
+    for (size_t i = 0; i < *n; i++)
+        if ((*ids)[i] < 0 || (uint32_t)(*ids)[i] >= t->e->plan.vocab_size)
+            return lls_fail_param(t->err, LLM_ERR_INVALID, "tokens",
+                                  "token %zu is %" PRId32 ", the vocabulary has 0 to %u", i, (*ids)[i],
+                                  t->e->plan.vocab_size - 1);
+    return LLM_OK;
+}
+
+static llm_status_t tokenise(intake_t *t, int32_t **ids, size_t *n)
+{
+    lls_engine_t        *e = t->e;
+    const llm_request_t *r = t->in;
+    uint32_t             flags = r->flags & LLM_REQUEST_NO_SPECIAL ? LLM_ENCODE_NO_SPECIAL : 0;
+
+    if (r->tokens != NULL)
+        return copy_tokens(t, ids, n);
+    if (r->text != NULL)
+        return lls_tokenizer_encode(e->tokenizer, &e->mem, r->text, r->text_len, flags, ids, n, t->err);
+    return lls_chat_encode(e->tokenizer, &e->mem, r->chat, r->chat_len, ids, n, t->err);
+}
+
+/* Keeps the last tokens, as truncate_prompt_tokens wants. */
+static void truncate_prompt(const intake_t *t, int32_t *ids, size_t *n)
+{
+    int64_t keep = t->o.truncate_prompt_tokens;
+    size_t  most;
+
+    if (keep == 0)
+        return;
+    most = keep < 0 ? t->e->plan.max_model_len - 1 : (size_t)keep;
+    if (*n <= most)
+        return;
+    memmove(ids, ids + *n - most, most * sizeof *ids);
+    *n = most;
+}
+
+static llm_status_t check_length(const intake_t *t, size_t n)
+{
+    const llm_plan_t *p = &t->e->plan;
+    bool              prefill_only = (t->in->flags & LLM_REQUEST_PREFILL_ONLY) != 0;
+    size_t            most = prefill_only ? p->max_model_len : p->max_model_len - 1;
+
+    if (n == 0)
+        return lls_fail_param(t->err, LLM_ERR_INVALID, "text", "the prompt is empty; give one token or more");
+    if (n > most)
+        return lls_fail_param(t->err, LLM_ERR_TOO_LONG, "text",
+                              "the prompt has %zu tokens, at most %zu fit max-model-len %u; shorten it",
+                              n, most, p->max_model_len);
+    return LLM_OK;
+}
+
+static llm_status_t take_prompt(intake_t *t)
+{
+    lls_request_t *req = t->req;
+    size_t         n = 0;
+    llm_status_t   st = check_kind(t);
+
+    if (st == LLM_OK)
+        st = tokenise(t, &req->prompt_ids, &n);
+    if (st == LLM_OK)
+        truncate_prompt(t, req->prompt_ids, &n);
+    if (st == LLM_OK)
+        st = check_length(t, n);
+    req->n_prompt = (uint32_t)n;
+    return st;
+}
+
+static llm_status_t keep_echo(intake_t *t)
+{
+    const llm_request_t *r = t->in;
+    lls_request_t       *req = t->req;
+
+    if ((r->flags & LLM_REQUEST_ECHO) == 0 || r->tokens != NULL)
+        return LLM_OK;
+    if (r->chat != NULL)
+        return lls_chat_render(t->e->tokenizer, req->mem, r->chat, r->chat_len, &req->prompt,
+                               &req->prompt_len, t->err);
+    req->prompt = lls_strndup(req->mem, r->text, r->text_len);
+    req->prompt_len = r->text_len;
+    return req->prompt != NULL ? LLM_OK : lls_fail(t->err, LLM_ERR_NO_MEMORY, "echo of the prompt");
+}
+
+/* ---- Bad words ---------------------------------------------------------------------------------- */
+
+static llm_status_t push_bad(intake_t *t, const int32_t *ids, size_t n)
+{
+    lls_mem_t *mem = &t->e->mem;
+
+    if (!lls_reserve(mem, (void **)&t->bad_tokens, &t->cap_bad_tokens, t->n_bad_tokens + n,
+                     sizeof *t->bad_tokens) ||
+        !lls_reserve(mem, (void **)&t->bad_lens, &t->cap_bad_lens, t->n_bad + 1, sizeof *t->bad_lens))
+        return lls_fail(t->err, LLM_ERR_NO_MEMORY, "bad words");
+    memcpy(t->bad_tokens + t->n_bad_tokens, ids, n * sizeof *ids);
+    t->n_bad_tokens += (uint32_t)n;
+    t->bad_lens[t->n_bad++] = (uint32_t)n;
+    return LLM_OK;
+}
+
+/* A word counts as it is, and behind a space where that is one other token of its own (vLLM). */
+static llm_status_t take_bad_word(intake_t *t, const char *word, bool spaced)
+{
+    lls_engine_t *e = t->e;
+    size_t        n = 0, len = strlen(word), last;
+    int32_t      *ids = NULL;
+    char         *text = lls_alloc(&e->mem, len + 2);
+    llm_status_t  st;
+
+    if (text == NULL)
+        return lls_fail(t->err, LLM_ERR_NO_MEMORY, "bad words");
+    text[0] = ' ';
+    memcpy(text + 1, word, len + 1);
+    st = lls_tokenizer_encode(e->tokenizer, &e->mem, spaced ? text : text + 1, spaced ? len + 1 : len,
+                              LLM_ENCODE_NO_SPECIAL, &ids, &n, t->err);
+    if (st == LLM_OK && n > 0) {
+        last = t->n_bad > 0 ? t->n_bad_tokens - t->bad_lens[t->n_bad - 1] : 0;
+        if (!spaced || (t->n_bad > 0 && n == t->bad_lens[t->n_bad - 1] && ids[0] != t->bad_tokens[last]))
+            st = push_bad(t, ids, n);
+    }
+    lls_free(&e->mem, ids);
+    lls_free(&e->mem, text);
+    return st;
+}
+
+static llm_status_t take_bad_words(intake_t *t)
+{
+    llm_status_t st = LLM_OK;
+
+    if (t->p.n_bad_words > 0 && t->e->tokenizer == NULL)
+        return lls_fail_param(t->err, LLM_ERR_INVALID, "bad_words",
+                              "bad_words need a tokenizer, and skip-tokenizer-init is set");
+    for (uint32_t i = 0; st == LLM_OK && i < t->p.n_bad_words; i++) {
+        const char *word = t->p.bad_words[i] + strspn(t->p.bad_words[i], " \t\n\r\v\f");
+        st = take_bad_word(t, word, false);
+        if (st == LLM_OK)
+            st = take_bad_word(t, word, true);
+    }
+    return st;
+}
+
+/* ---- What the request keeps ----------------------------------------------------------------------- */
+
+static llm_status_t take_stops(intake_t *t)
+{
+    lls_request_t *req = t->req;
+    bool           no_text = (t->p.flags & LLM_SAMPLE_NO_TEXT) != 0;
+
+    if (t->p.n_stop > 0 && !req->has_text)
+        return lls_fail_param(t->err, LLM_ERR_INVALID, "stop", no_text
+                              ? "stop strings need text, and NO_TEXT (detokenize off) is set"
+                              : "stop strings need a tokenizer, and skip-tokenizer-init is set");
+    req->n_stop_ids = t->p.n_stop_token_ids;
+    req->stop_ids = lls_calloc(req->mem, req->n_stop_ids + 1, sizeof *req->stop_ids);
+    if (req->stop_ids == NULL)
+        return lls_fail(t->err, LLM_ERR_NO_MEMORY, "stop ids");
+    if (req->n_stop_ids > 0)
+        memcpy(req->stop_ids, t->p.stop_token_ids, req->n_stop_ids * sizeof *req->stop_ids);
+    return lls_stop_init(&req->stop, req->mem, t->p.stop, t->p.n_stop,
+                         (t->p.flags & LLM_SAMPLE_KEEP_STOP) != 0, t->p.min_tokens, t->err);
+}
+
+static llm_status_t make_prompt_logprobs(intake_t *t)
+{
+    lls_request_t *req = t->req;
+    uint32_t       width = t->p.n_prompt_logprobs;
+
+    req->n_prompt_logprobs = width;
+    req->plps_done = width == 0;
+    if (width == 0)
+        return LLM_OK;
+    req->prompt_logprobs = lls_calloc(req->mem, (size_t)req->n_prompt * width,
+                                      sizeof *req->prompt_logprobs);
+    if (req->prompt_logprobs == NULL)
+        return lls_fail(t->err, LLM_ERR_NO_MEMORY, "log-probabilities of %u prompt tokens", req->n_prompt);
+    for (uint32_t i = 0; i < width; i++)
+        req->prompt_logprobs[i].token = -1;
+    req->n_plps = 1;
+    req->plps_done = req->n_prompt == 1;
+    return LLM_OK;
+}
+
+static llm_status_t reserve_output(intake_t *t, lls_completion_t *c)
+{
+    lls_request_t *req = t->req;
+    uint32_t       left = t->e->plan.max_model_len - lls_min_u32(req->n_prompt, t->e->plan.max_model_len);
+    size_t         n = lls_min_u32(LLS_RESERVE_TOKENS, lls_min_u32(t->p.max_tokens, left) + 1);
+    size_t         entries = lls_min_u64((uint64_t)n * req->n_logprobs, RESERVE_LOGPROBS);
+    uint32_t       tail = lls_min_u32(req->n_prompt, DETOK_TAIL);
+    llm_status_t   st = LLM_OK;
+
+    if (!lls_reserve(req->mem, (void **)&c->tokens, &c->cap_tokens, n, sizeof *c->tokens) ||
+        (entries > 0 && !lls_reserve(req->mem, (void **)&c->logprobs, &c->cap_logprobs, entries,
+                                     sizeof *c->logprobs)))
+        return lls_fail(t->err, LLM_ERR_NO_MEMORY, "output of %zu tokens", n);
+    if (req->has_text)
+        st = lls_detok_init(&c->detok, t->e->tokenizer, req->mem, req->prompt_ids + req->n_prompt - tail,
+                            tail, (t->p.flags & LLM_SAMPLE_KEEP_SPECIAL) == 0, t->err);
+    if (st == LLM_OK && req->has_text)
+        st = lls_detok_reserve(&c->detok, n * RESERVE_BYTES_A_TOKEN, t->err);
+    return st;
+}
+
+static void take_fields(intake_t *t)
+{
+    lls_request_t *req = t->req;
+    const llm_request_t *r = t->in;
+
+    req->user_data = r->user_data;
+    req->flags = r->flags;
+    req->batch = t->batch;
+    req->output_kind = t->batch != NULL ? LLM_OUTPUT_FINAL : t->o.output_kind;
+    req->stream_interval = lls_max_u32(t->o.stream_interval, t->e->options.stream_interval);
+    req->n_logprobs = t->p.n_logprobs;
+    req->has_text = t->e->tokenizer != NULL && (t->p.flags & LLM_SAMPLE_NO_TEXT) == 0;
+    req->logits_fn = t->p.logits_fn;
+    req->logits_user = t->p.logits_user;
+    req->added_us = lls_clock_us();
+    req->arrived_us = lls_clock_wall_us();
+    if (r->queue_timeout_ms > 0)
+        req->queue_deadline_us = req->added_us + r->queue_timeout_ms * 1000ull;
+    if (r->timeout_ms > 0)
+        req->deadline_us = req->added_us + r->timeout_ms * 1000ull;
+}
+
+/* ---- For the scheduler ---------------------------------------------------------------------------- */
+
+static uint32_t row_flags(const intake_t *t, uint32_t index, bool wants_history)
+{
+    uint32_t f = 0;
+
+    if (wants_history || t->p.logits_fn != NULL)
+        f |= LLS_ROW_HISTORY;
+    if (t->p.logits_fn != NULL)
+        f |= LLS_ROW_PROCESSOR;
+    if (t->p.n_logprobs > 0)
+        f |= LLS_ROW_LOGPROBS;
+    if (t->p.n_prompt_logprobs > 0 && index == 0)
+        f |= LLS_ROW_PROMPT_LOGPROBS;
+    if (t->in->flags & LLM_REQUEST_PREFILL_ONLY)
+        f |= LLS_ROW_POOL;
+    return f;
+}
+
+static uint64_t salt_of(const intake_t *t)
+{
+    const char *salt = t->o.cache_salt;
+
+    return salt == NULL ? 0 : lls_hash64(t->e->kv_config.key, salt, strlen(salt)) | 1;
+}
+
+static llm_status_t prepare(intake_t *t, lls_completion_t *c, const int32_t *stop_ids, uint32_t n_stop,
+                            uint32_t *words)
+{
+    lls_engine_t      *e = t->e;
+    lls_request_t     *req = t->req;
+    lls_sample_extra_t extra = {
+        .seed = lls_sample_seed(&t->p, e->options.seed, t->number, c->index),
+        .callback = t->p.logits_fn != NULL ? 0 : LLS_NONE, .eos = e->eos_ids,
+        .n_eos = t->p.flags & LLM_SAMPLE_IGNORE_EOS ? 0 : e->n_eos_ids,
+        .bad_tokens = t->bad_tokens, .bad_lens = t->bad_lens, .n_bad = t->n_bad };
+    lls_sample_view_t  view;
+    llm_status_t       st = lls_sample_extra_check(&t->p, &extra, t->err);
+    uint32_t           n_words;
+
+    if (st != LLM_OK)
+        return st;
+    n_words = lls_sample_pack_words(&t->p, &extra);
+    lls_sample_pack(&t->p, &extra, words);
+    lls_sample_unpack(words, n_words, e->plan.vocab_size, &view);
+    lls_req_desc_t d = {
+        .id = (uint64_t)e->slots[c->slot].gen << 32 | (c->slot + 1), .tokens = req->prompt_ids,
+        .n_tokens = req->n_prompt, .max_tokens = t->p.max_tokens, .min_tokens = t->p.min_tokens,
+        .priority = e->options.by_priority ? t->o.priority : 0,
+        .row_flags = row_flags(t, c->index, lls_sample_wants_history(&view)),
+        .salt = salt_of(t), .stop_ids = stop_ids, .n_stop_ids = n_stop, .params = words,
+        .n_params = n_words, .positions = LLS_NONE, .embeds = LLS_NONE };
+    if ((d.row_flags & LLS_ROW_PROMPT_LOGPROBS) || t->o.skip_reading_prefix_cache)
+        d.options |= LLS_REQ_NO_CACHE_READ;
+    return lls_req_prepare(&e->mem, &e->sched_config, &e->kv_config, &d, &c->prepared, t->err);
+}
+
+static llm_status_t prepare_all(intake_t *t)
+{
+    lls_engine_t  *e = t->e;
+    lls_request_t *req = t->req;
+    uint32_t       n_eos = t->p.flags & LLM_SAMPLE_IGNORE_EOS ? 0 : e->n_eos_ids;
+    int32_t       *ids = lls_alloc(&e->mem, (req->n_stop_ids + n_eos + 1) * sizeof *ids);
+    uint32_t      *words = lls_alloc(&e->mem, LLS_SAMPLE_MAX_WORDS * sizeof *words);
+    llm_status_t   st = LLM_OK;
+
+    if (ids == NULL || words == NULL) {
+        st = lls_fail(t->err, LLM_ERR_NO_MEMORY, "request");
+    } else {
+        memcpy(ids, req->stop_ids, req->n_stop_ids * sizeof *ids);
+        memcpy(ids + req->n_stop_ids, e->eos_ids, n_eos * sizeof *ids);
+    }
+    for (uint32_t i = 0; st == LLM_OK && i < req->n; i++) {
+        st = reserve_output(t, &req->c[i]);
+        if (st == LLM_OK)
+            st = prepare(t, &req->c[i], ids, req->n_stop_ids + n_eos, words);
+    }
+    lls_free(&e->mem, ids);
+    lls_free(&e->mem, words);
+    return st;
+}
+
+/* ---- Slots, and the way in ------------------------------------------------------------------------ */
+
+static llm_status_t busy(intake_t *t, uint32_t n_free)
+{
+    llm_status_t st = lls_fail_param(t->err, LLM_ERR_BUSY, "max-num-queued-reqs",
+                                     "the queue is full: %u of %u places are free, %u are wanted; try "
+                                     "again later", n_free, t->e->options.max_num_queued_reqs, t->p.n);
+
+    if (t->err != NULL)
+        t->err->retry_after_ms = BUSY_RETRY_MS;
+    return st;
+}
+
+static llm_status_t reserve_slots(intake_t *t)
+{
+    lls_engine_t *e = t->e;
+    uint32_t      n_free;
+
+    t->slots = lls_alloc(&e->mem, t->p.n * sizeof *t->slots);
+    if (t->slots == NULL)
+        return lls_fail(t->err, LLM_ERR_NO_MEMORY, "%u completions", t->p.n);
+    pthread_mutex_lock(&e->lock);
+    n_free = e->n_free_slots;
+    for (uint32_t i = 0; n_free >= t->p.n && i < t->p.n; i++)
+        t->slots[i] = e->free_slots[--e->n_free_slots];
+    t->number = ++e->n_added;
+    pthread_mutex_unlock(&e->lock);
+    if (n_free >= t->p.n)
+        return LLM_OK;
+    lls_free(&e->mem, t->slots);
+    t->slots = NULL;
+    return busy(t, n_free);
+}
+
+static void give_slots_back(intake_t *t)
+{
+    pthread_mutex_lock(&t->e->lock);
+    for (uint32_t i = t->p.n; t->slots != NULL && i > 0; i--)
+        t->e->free_slots[t->e->n_free_slots++] = t->slots[i - 1];
+    pthread_mutex_unlock(&t->e->lock);
+}
+
+static llm_status_t make_request(intake_t *t)
+{
+    size_t bytes = sizeof *t->req + t->p.n * sizeof *t->req->c;
+
+    t->req = lls_zalloc(&t->e->mem, bytes);
+    if (t->req == NULL)
+        return lls_fail(t->err, LLM_ERR_NO_MEMORY, "request of %u completions", t->p.n);
+    t->req->mem = &t->e->mem;
+    t->req->n = t->p.n;
+    for (uint32_t i = 0; i < t->p.n; i++) {
+        t->req->c[i] = (lls_completion_t){ .req = t->req, .index = i, .slot = t->slots[i],
+                                           .stop_token = -1 };
+    }
+    return LLM_OK;
+}
+
+static llm_status_t fill_request(intake_t *t)
+{
+    llm_status_t st = make_request(t);
+
+    if (st != LLM_OK)
+        return st;
+    take_fields(t);
+    if ((st = take_prompt(t)) != LLM_OK || (st = keep_echo(t)) != LLM_OK ||
+        (st = take_bad_words(t)) != LLM_OK || (st = take_stops(t)) != LLM_OK ||
+        (st = make_prompt_logprobs(t)) != LLM_OK)
+        return st;
+    return prepare_all(t);
+}
+
+static llm_status_t refuse_dead(const lls_engine_t *e, llm_error_t *err)
+{
+    if (err != NULL)
+        *err = e->death;
+    return LLM_ERR_DEVICE;
+}
+
+/* From here on the request belongs to the stepping thread. */
+static llm_status_t hand_in(intake_t *t, llm_request_id_t *id)
+{
+    lls_engine_t  *e = t->e;
+    lls_request_t *req = t->req;
+
+    pthread_mutex_lock(&e->lock);
+    if (atomic_load(&e->dead)) {    /* it died while the prompt was tokenised */
+        pthread_mutex_unlock(&e->lock);
+        return refuse_dead(e, t->err);
+    }
+    for (uint32_t i = 0; i < req->n; i++)
+        e->slots[req->c[i].slot].c = &req->c[i];
+    req->id = (uint64_t)e->slots[req->c[0].slot].gen << 32 | (req->c[0].slot + 1);
+    if (id != NULL)
+        *id = req->id;
+    atomic_fetch_add(&e->n_unfinished, 1);
+    *e->inbox_end = req;
+    e->inbox_end = &req->next;
+    pthread_mutex_unlock(&e->lock);
+    lls_engine_notify(e);
+    return LLM_OK;
+}
+
+static llm_status_t take_in(intake_t *t)
+{
+    lls_engine_t     *e = t->e;
+    lls_sample_limits_t lim = { e->plan.vocab_size, e->plan.max_model_len, e->options.max_logprobs };
+    llm_status_t      st = lls_sample_params_check(&t->o.sampling, &lim, &t->p, t->err);
+
+    if (st == LLM_OK)
+        st = reserve_slots(t);
+    if (st == LLM_OK && t->batch != NULL)
+        st = lls_batch_expect(t->batch, t->p.n, t->err);
+    if (st == LLM_OK)
+        st = fill_request(t);
+    return st;
+}
+
+llm_status_t lls_engine_admit(lls_engine_t *e, const llm_request_t *request,
+                              const llm_sampling_params_t *sampling, struct lls_batch_item *batch,
+                              llm_request_id_t *id, llm_error_t *err)
+{
+    intake_t     t = { .e = e, .in = request, .err = err };
+    llm_status_t st;
+
+    if (id != NULL)
+        *id = 0;
+    if (atomic_load(&e->dead))
+        return refuse_dead(e, err);
+    st = lls_request_options_resolve(request, sampling != NULL ? sampling : &e->defaults, &e->mem, &t.o,
+                                     err);
+    if (st != LLM_OK)
+        return st;
+    t.batch = batch;
+    st = take_in(&t);
+    if (st == LLM_OK)
+        st = hand_in(&t, id);
+    if (st != LLM_OK) {
+        lls_request_destroy(t.req);
+        give_slots_back(&t);
+    }
+    lls_free(&e->mem, t.slots);
+    lls_free(&e->mem, t.bad_tokens);
+    lls_free(&e->mem, t.bad_lens);
+    lls_request_options_deinit(&t.o);
+    return st;
+}
+
+llm_status_t lls_engine_add(lls_engine_t *e, const llm_request_t *request,
+                            const llm_sampling_params_t *sampling, llm_request_id_t *id,
+                            llm_error_t *err)
+{
+    return lls_engine_admit(e, request, sampling, NULL, id, err);
+}
