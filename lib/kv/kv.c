@@ -320,6 +320,17 @@ void lls_kv_publish(lls_kv_t *kv, lls_kv_seq_t *seq, uint32_t n, uint32_t n_done
     }
 }
 
+void lls_kv_unpublish(lls_kv_t *kv, lls_kv_seq_t *seq, uint32_t n)
+{
+    for (uint32_t g = 0; g < kv->cfg.n_groups; g++) {
+        uint32_t keep = n / bt(kv, g);
+        for (uint32_t j = keep; j < seq->n_hashed[g]; j++)
+            if (seq->table[g][j] != 0 && pool_of(kv, g)->blocks[seq->table[g][j]].hashed)
+                lls_kv_pool_unpublish(pool_of(kv, g), seq->table[g][j]);
+        seq->n_hashed[g] = lls_min_u32(seq->n_hashed[g], keep);
+    }
+}
+
 static void drop_block(lls_kv_t *kv, uint32_t g, uint32_t b, uint32_t index)
 {
     kv->n_freed += lls_kv_pool_drop(pool_of(kv, g), b, kv->n_released, index);

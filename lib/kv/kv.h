@@ -90,6 +90,8 @@ bool lls_kv_fits_whole(const lls_kv_t *kv, const lls_kv_seq_t *seq, uint32_t n_h
 /* Makes full blocks of tokens [0, n) findable; n_done of them were computed by earlier plans.  To
  * be called when nothing can withdraw the plan that computes them. */
 void lls_kv_publish(lls_kv_t *kv, lls_kv_seq_t *seq, uint32_t n, uint32_t n_done);
+/* Takes back what was published of tokens from position n on: the plan was not carried out. */
+void lls_kv_unpublish(lls_kv_t *kv, lls_kv_seq_t *seq, uint32_t n);
 /* Gives back what no token from position n on can see. */
 void lls_kv_slide(lls_kv_t *kv, lls_kv_seq_t *seq, uint32_t n);
 void lls_kv_release(lls_kv_t *kv, lls_kv_seq_t *seq);

@@ -71,6 +71,8 @@ static void index_remove(lls_kv_pool_t *p, uint32_t b)
     blk->hashed = 0;
 }
 
+void lls_kv_pool_unpublish(lls_kv_pool_t *p, uint32_t b) { index_remove(p, b); }
+
 void lls_kv_pool_forget(lls_kv_pool_t *p)
 {
     for (uint32_t b = 1; b < p->n_blocks; b++)

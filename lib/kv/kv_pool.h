@@ -46,6 +46,8 @@ bool     lls_kv_pool_drop(lls_kv_pool_t *p, uint32_t b, uint32_t left, uint32_t 
 uint32_t lls_kv_pool_find(const lls_kv_pool_t *p, lls_hash128_t h, uint32_t group);
 /* Equal content may be findable more than once: tables only grow, so copies are never merged. */
 void     lls_kv_pool_publish(lls_kv_pool_t *p, uint32_t b, lls_hash128_t h, uint32_t group);
+/* A block that can be found is that no more; its holders keep it. */
+void     lls_kv_pool_unpublish(lls_kv_pool_t *p, uint32_t b);
 /* Nothing can be found any more. */
 void     lls_kv_pool_forget(lls_kv_pool_t *p);
 

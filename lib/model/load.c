@@ -102,6 +102,13 @@ static llm_status_t load_matrices(lls_model_t *m, const lls_ops_t *ops, void *ba
     return LLM_OK;
 }
 
+void lls_model_close_files(lls_model_t *m)
+{
+    lls_bind_deinit(m->mem, &m->bind);
+    lls_weights_close(m->weights);
+    m->weights = NULL;
+}
+
 llm_status_t lls_model_load(lls_model_t *m, const lls_ops_t *ops, void *backend, void *arena,
                             lls_load_progress_fn progress, void *user, llm_error_t *err)
 {
@@ -123,9 +130,7 @@ llm_status_t lls_model_load(lls_model_t *m, const lls_ops_t *ops, void *backend,
         m->head.w = m->embed;
     m->weight_bytes = total;
     m->loaded = true;
-    lls_bind_deinit(m->mem, &m->bind);
-    lls_weights_close(m->weights);
-    m->weights = NULL;
+    lls_model_close_files(m);
     if (progress != NULL)
         progress(user, total, total);
     return LLM_OK;

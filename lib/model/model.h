@@ -40,6 +40,9 @@ typedef int32_t (*lls_load_progress_fn)(void *user, uint64_t done, uint64_t tota
 llm_status_t lls_model_load(lls_model_t *m, const lls_ops_t *ops, void *backend, void *arena,
                             lls_load_progress_fn progress, void *user, llm_error_t *err);
 
+/* What load does at its end; for a model of which only the sizes are wanted. */
+void         lls_model_close_files(lls_model_t *m);
+
 /* Bytes of one block of a KV group over all its layers. */
 uint64_t lls_model_block_bytes(const lls_model_t *m, const lls_ops_t *ops, uint32_t group,
                                uint32_t kv_dtype, uint32_t block_tokens);

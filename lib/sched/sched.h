@@ -158,6 +158,9 @@ llm_status_t lls_sched_create(lls_mem_t *mem, const lls_sched_config_t *config, 
 /* Frees what was added and prepared requests that were; kv stays the caller's. */
 void         lls_sched_destroy(lls_sched_t *s);
 const lls_sched_config_t *lls_sched_get_config(const lls_sched_t *s);
+/* The sizes of plans and results that follow from the configurations. */
+void         lls_sched_config_limits(const lls_sched_config_t *config, const lls_kv_config_t *kv,
+                                     lls_step_limits_t *lim);
 void         lls_sched_step_limits(const lls_sched_t *s, lls_step_limits_t *lim);
 
 /* ---- Requests come and go ------------------------------------------------------------------- */
@@ -192,6 +195,9 @@ bool lls_sched_schedule(lls_sched_t *s, lls_step_plan_t *plan);
 /* Applies the oldest outstanding result.  Lines, and the tokens they point at, stay valid until the
  * next schedule. */
 void lls_sched_update(lls_sched_t *s, const lls_step_result_t *result);
+/* The one plan in flight was not carried out: what it published is taken back, and its requests go
+ * back to the queue.  For a runner that stopped half way because nobody wants the step any more. */
+void lls_sched_withdraw(lls_sched_t *s);
 const lls_sched_out_t *lls_sched_outs(const lls_sched_t *s, uint32_t *n);
 
 /* Preempts everybody and forgets the prefix cache: weights changed, sleep. */

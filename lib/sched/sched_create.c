@@ -296,17 +296,20 @@ void lls_sched_destroy(lls_sched_t *s)
 
 const lls_sched_config_t *lls_sched_get_config(const lls_sched_t *s) { return &s->cfg; }
 
-void lls_sched_step_limits(const lls_sched_t *s, lls_step_limits_t *lim)
+void lls_sched_config_limits(const lls_sched_config_t *c, const lls_kv_config_t *k,
+                             lls_step_limits_t *lim)
 {
-    const lls_sched_config_t *c = &s->cfg;
-    const lls_kv_config_t    *k = lls_kv_get_config(s->kv);
-
     *lim = (lls_step_limits_t){
         .max_rows = c->max_rows, .max_tokens = c->max_tokens, .max_drafts = c->max_drafts,
         .n_groups = k->n_groups, .max_seq_blocks = c->max_model_len / lls_kv_hash_tokens(k) + 2,
         .max_seq_tokens = c->max_model_len + 1, .max_xfers = c->max_jobs,
         .max_encs = c->enc_entries, .max_params = c->max_params, .max_logprobs = c->max_logprobs,
         .max_plps = c->max_plps != 0 ? c->max_plps : c->max_tokens, .max_floats = c->max_floats };
+}
+
+void lls_sched_step_limits(const lls_sched_t *s, lls_step_limits_t *lim)
+{
+    lls_sched_config_limits(&s->cfg, lls_kv_get_config(s->kv), lim);
 }
 
 void lls_sched_stats(const lls_sched_t *s, lls_sched_stats_t *stats)

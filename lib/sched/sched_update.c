@@ -136,6 +136,32 @@ void lls_sched_update(lls_sched_t *s, const lls_step_result_t *result)
     s->n_flights--;
 }
 
+static uint32_t running_index(const lls_sched_t *s, uint32_t slot)
+{
+    uint32_t i = 0;
+
+    while (s->running[i] != slot)
+        i++;
+    return i;
+}
+
+void lls_sched_withdraw(lls_sched_t *s)
+{
+    lls_flight_t *f = &s->flights[s->first_flight];
+
+    lls_assert(s->n_flights == 1);
+    for (uint32_t i = 0; i < f->n; i++) {
+        lls_req_t *r = req_at(s, f->rows[i].slot);
+        if (r->epoch == f->rows[i].epoch)
+            lls_kv_unpublish(s->kv, &r->kv, r->n_computed - f->rows[i].n);
+    }
+    for (uint32_t i = 0; i < f->n; i++)
+        if (req_at(s, f->rows[i].slot)->epoch == f->rows[i].epoch)
+            lls_sched_preempt(s, running_index(s, f->rows[i].slot));
+    s->first_flight = (s->first_flight + 1) % s->cfg.max_in_flight;
+    s->n_flights--;
+}
+
 const lls_sched_out_t *lls_sched_outs(const lls_sched_t *s, uint32_t *n)
 {
     *n = s->n_outs;

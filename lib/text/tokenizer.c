@@ -240,6 +240,8 @@ const char *lls_tokenizer_token(const lls_tokenizer_t *t, int32_t id, size_t *le
     return e != NULL ? t->decoder.bytes.data + e->off : NULL;
 }
 
+lls_mem_t *lls_tokenizer_mem(const lls_tokenizer_t *t) { return t->mem; }
+
 bool lls_tokenizer_is_special(const lls_tokenizer_t *t, int32_t id)
 {
     const lls_dec_entry_t *e = lls_decoder_entry(&t->decoder, id);

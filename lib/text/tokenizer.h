@@ -17,6 +17,9 @@ typedef struct lls_tokenizer lls_tokenizer_t;
 /* Beside LLM_ENCODE_*: special tokens that are spelled in the text stay text. */
 #define LLS_ENCODE_PLAIN 0x80000000u
 
+/* The memory that it was opened with. */
+lls_mem_t     *lls_tokenizer_mem(const lls_tokenizer_t *t);
+
 /* path: a model directory, a tokenizer.json or a .gguf file. */
 llm_status_t lls_tokenizer_open(lls_mem_t *mem, const char *path, lls_tokenizer_t **out,
                                 llm_error_t *err);
