@@ -86,6 +86,25 @@ static uint64_t sum_bytes(const void *data, uint64_t n)
     return sum;
 }
 
+static void check_apart(const uint8_t *a, uint64_t a_bytes, const uint8_t *b, uint64_t b_bytes)
+{
+    check(a_bytes == 0 || b_bytes == 0 || a + a_bytes <= b || b + b_bytes <= a, "tensors overlap");
+}
+
+static uint64_t walk_tensors(const lls_gguf_t *g)
+{
+    uint64_t sum = 0;
+
+    for (uint64_t i = 0; i < lls_gguf_n_tensors(g); i++) {
+        const lls_gguf_tensor_t *t = lls_gguf_tensor(g, i);
+
+        sum += sum_bytes(t->data, t->bytes);
+        for (uint64_t k = 0; k < i; k++)
+            check_apart(t->data, t->bytes, lls_gguf_tensor(g, k)->data, lls_gguf_tensor(g, k)->bytes);
+    }
+    return sum;
+}
+
 static uint64_t walk_gguf(const lls_gguf_t *g)
 {
     uint64_t sum = 0, u;
@@ -106,9 +125,7 @@ static uint64_t walk_gguf(const lls_gguf_t *g)
             sum += f > 0;
         free(name);
     }
-    for (uint64_t i = 0; i < lls_gguf_n_tensors(g); i++)
-        sum += sum_bytes(lls_gguf_tensor(g, i)->data, lls_gguf_tensor(g, i)->bytes);
-    return sum;
+    return sum + walk_tensors(g);
 }
 
 static uint64_t walk_weight(const lls_weight_t *t)
@@ -151,6 +168,9 @@ static uint64_t try_safetensors(const uint8_t *data, size_t n)
     st = lls_safetensors_init(&mem, &file, data, n, "f.safetensors", &err);
     for (uint32_t i = 0; i < file.n; i++)
         sum += walk_weight(&file.items[i]);
+    for (uint32_t i = 1; i < file.n; i++)
+        check_apart(file.items[i].data, file.items[i].bytes, file.items[i - 1].data,
+                    file.items[i - 1].bytes);
     lls_safetensors_deinit(&mem, &file);
     finish(&c, n, st, &err);
     return sum;

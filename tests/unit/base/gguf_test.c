@@ -279,6 +279,7 @@ static void put_case(buf_t *b, int which)
     case 34: put_key_name(b, "a\0b", 3); break;
     case 35: put_key_name(b, "a\xff", 2); break;
     case 36: gguf_header(b, 3, 0, 1); put_u64(b, UINT64_MAX - 7); break;
+    case 37: put_one(b, 2, 1ull << 62, 2, 12, 0); break;
     default: break;
     }
 }
@@ -297,6 +298,7 @@ static const char *const refusals[] = {
     "2305843009213693952 values of type string", "a has value type 13", "the bool 2", "string 0 a does not",
     "k has value type 99", "the bool 255", "metadata key k appears twice", "is empty or not UTF-8",
     "is empty or not UTF-8", "is empty or not UTF-8", "metadata key 0",
+    "[4611686018427387904, 2, 1, 1] has 2^63 values",
 };
 
 static void hostile_files_are_refused_with_the_reason(void **state)
