@@ -15,9 +15,12 @@ import tempfile
 # A library without state of its own; the one exception initialises Oniguruma once.
 STATE = {"onig_once"}
 FORBIDDEN = set("""printf vprintf puts putchar perror fprintf vfprintf fputs fputc fwrite stdout
-    stderr __printf_chk __fprintf_chk __vfprintf_chk exit _exit _Exit quick_exit abort __assert_fail atexit
+    stderr __printf_chk __fprintf_chk __vfprintf_chk exit _exit _Exit quick_exit abort atexit
+    __assert_fail
     getenv secure_getenv setenv putenv environ signal sigaction sigprocmask pthread_sigmask raise
     kill setlocale srand rand random fork system popen execve dup2 chdir umask""".split())
+# in what objdump prints: section, size, name; tables with relocations are .data.rel.ro
+WRITABLE = re.compile(r" (\.t?bss|\.t?data|\*COM\*)(?!\.rel\.ro)\S*\t\S+\s+(?:\.hidden )?(\S+)$")
 
 
 def lines_of(*command):
@@ -35,10 +38,10 @@ def check(archive):
         if words and words[-1] in FORBIDDEN:
             faults.append(f"{words[-1]} is called")
     for line in lines_of("objdump", "-t", archive):
-        found = re.search(r" (\.t?bss|\.t?data|\*COM\*)(?!\.rel\.ro)\S*\t\S+\s+(?:\.hidden )?(\S+)$",
-                          line)
-        if found and found.group(2)[0] != "." and re.sub(r"\.\d+$", "", found.group(2)) not in STATE:
-            faults.append(f"{found.group(2)}: writable and static, in {found.group(1)}")
+        found = WRITABLE.search(line)
+        name = re.sub(r"\.\d+$", "", found.group(2)) if found else "."
+        if name[0] != "." and name not in STATE:
+            faults.append(f"{name}: writable and static, in {found.group(1)}")
     return sorted(set(faults))
 
 
