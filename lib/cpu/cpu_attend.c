@@ -14,7 +14,7 @@
 
 static const lls_attend_kernels_t *kernels_of(uint32_t isa, const lls_kv_layout_t *l)
 {
-#if defined(LLS_ATTEND_VECTORS)
+#if defined(__x86_64__)
     if (l->block_tokens % 16 != 0 || LLS_ATTEND_TILE % l->block_tokens != 0)
         return &lls_attend_plain;
     if (isa >= LLS_ISA_AVX512)

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cpu_vec - one vector of floats, of 8 or 16 lanes, for kernels written once for AVX2 and AVX-512.
+ *
+ * Included only by files compiled for one of these; lls_v_<op> is one instruction or a few.
+ */
+#ifndef LLS_CPU_VEC_H
+#define LLS_CPU_VEC_H
+
+#include <immintrin.h>
+#include <math.h>
+#include <stdint.h>
+
+#define LLS_INLINE static inline __attribute__((always_inline))
+
+#if defined(__clang__)
+#  define LLS_UNROLL _Pragma("unroll")
+#else
+#  define LLS_UNROLL _Pragma("GCC unroll 16")
+#endif
+
+#if defined(__AVX512F__)
+
+#define LLS_VL 16u
+typedef __m512 lls_v_t;
+
+LLS_INLINE lls_v_t lls_v_zero(void) { return _mm512_setzero_ps(); }
+LLS_INLINE lls_v_t lls_v_set(float x) { return _mm512_set1_ps(x); }
+LLS_INLINE lls_v_t lls_v_load(const void *p) { return _mm512_loadu_ps(p); }
+LLS_INLINE void    lls_v_store(float *p, lls_v_t a) { _mm512_storeu_ps(p, a); }
+LLS_INLINE lls_v_t lls_v_add(lls_v_t a, lls_v_t b) { return _mm512_add_ps(a, b); }
+LLS_INLINE lls_v_t lls_v_sub(lls_v_t a, lls_v_t b) { return _mm512_sub_ps(a, b); }
+LLS_INLINE lls_v_t lls_v_mul(lls_v_t a, lls_v_t b) { return _mm512_mul_ps(a, b); }
+LLS_INLINE lls_v_t lls_v_max(lls_v_t a, lls_v_t b) { return _mm512_max_ps(a, b); }
+LLS_INLINE float   lls_v_sum(lls_v_t a) { return _mm512_reduce_add_ps(a); }
+LLS_INLINE float   lls_v_top(lls_v_t a) { return _mm512_reduce_max_ps(a); }
+/* c + a * b */
+LLS_INLINE lls_v_t lls_v_fma(lls_v_t c, lls_v_t a, lls_v_t b) { return _mm512_fmadd_ps(a, b, c); }
+/* The low and the high bfloat16 of each pair. */
+LLS_INLINE lls_v_t lls_v_low(lls_v_t a)
+{
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(a), 16));
+}
+
+LLS_INLINE lls_v_t lls_v_high(lls_v_t a)
+{
+    return _mm512_castsi512_ps(
+        _mm512_and_si512(_mm512_castps_si512(a), _mm512_set1_epi32((int)0xffff0000)));
+}
+
+/* Lane i of a where begin <= first + i < end, else -inf. */
+LLS_INLINE lls_v_t lls_v_within(lls_v_t a, int first, int begin, int end)
+{
+    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    __m512i       t = _mm512_add_epi32(lane, _mm512_set1_epi32(first));
+    __mmask16     in = _mm512_cmpge_epi32_mask(t, _mm512_set1_epi32(begin)) &
+                   _mm512_cmplt_epi32_mask(t, _mm512_set1_epi32(end));
+
+    return _mm512_mask_mov_ps(_mm512_set1_ps(-INFINITY), in, a);
+}
+
+/* lls_exp2_cut() of cpu_math.h, on [0, 1) with rounding down, which AVX-512 has instructions for. */
+LLS_INLINE lls_v_t lls_v_exp2_cut(lls_v_t x)
+{
+    __m512 r = _mm512_reduce_ps(x, 9), p = _mm512_set1_ps(1.867130250e-03f);
+
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(9.017029819e-03f));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(5.579991360e-02f));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(2.401644500e-01f));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(6.931513118e-01f));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f));
+    return _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(x, _mm512_set1_ps(-64.0f), _CMP_NLT_UQ), p, x);
+}
+
+#else
+
+#define LLS_VL 8u
+typedef __m256 lls_v_t;
+
+LLS_INLINE lls_v_t lls_v_zero(void) { return _mm256_setzero_ps(); }
+LLS_INLINE lls_v_t lls_v_set(float x) { return _mm256_set1_ps(x); }
+LLS_INLINE lls_v_t lls_v_load(const void *p) { return _mm256_loadu_ps(p); }
+LLS_INLINE void    lls_v_store(float *p, lls_v_t a) { _mm256_storeu_ps(p, a); }
+LLS_INLINE lls_v_t lls_v_add(lls_v_t a, lls_v_t b) { return _mm256_add_ps(a, b); }
+LLS_INLINE lls_v_t lls_v_sub(lls_v_t a, lls_v_t b) { return _mm256_sub_ps(a, b); }
+LLS_INLINE lls_v_t lls_v_mul(lls_v_t a, lls_v_t b) { return _mm256_mul_ps(a, b); }
+LLS_INLINE lls_v_t lls_v_max(lls_v_t a, lls_v_t b) { return _mm256_max_ps(a, b); }
+/* c + a * b */
+LLS_INLINE lls_v_t lls_v_fma(lls_v_t c, lls_v_t a, lls_v_t b) { return _mm256_fmadd_ps(a, b, c); }
+LLS_INLINE float lls_v_sum(lls_v_t a)
+{
+    __m128 x = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+
+    x = _mm_add_ps(x, _mm_movehl_ps(x, x));
+    return _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)));
+}
+
+LLS_INLINE float lls_v_top(lls_v_t a)
+{
+    __m128 x = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+
+    x = _mm_max_ps(x, _mm_movehl_ps(x, x));
+    return _mm_cvtss_f32(_mm_max_ss(x, _mm_movehdup_ps(x)));
+}
+
+/* The low and the high bfloat16 of each pair. */
+LLS_INLINE lls_v_t lls_v_low(lls_v_t a)
+{
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(a), 16));
+}
+
+LLS_INLINE lls_v_t lls_v_high(lls_v_t a)
+{
+    return _mm256_and_ps(a, _mm256_castsi256_ps(_mm256_set1_epi32((int)0xffff0000)));
+}
+
+/* Lane i of a where begin <= first + i < end, else -inf. */
+LLS_INLINE lls_v_t lls_v_within(lls_v_t a, int first, int begin, int end)
+{
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    __m256i       t = _mm256_add_epi32(lane, _mm256_set1_epi32(first));
+    __m256i       out = _mm256_or_si256(_mm256_cmpgt_epi32(_mm256_set1_epi32(begin), t),
+                                        _mm256_cmpgt_epi32(t, _mm256_set1_epi32(end - 1)));
+
+    return _mm256_blendv_ps(a, _mm256_set1_ps(-INFINITY), _mm256_castsi256_ps(out));
+}
+
+/* lls_exp2_cut() of cpu_math.h */
+LLS_INLINE lls_v_t lls_v_exp2_cut(lls_v_t x)
+{
+    const __m256 magic = _mm256_set1_ps(12582912.0f);
+    __m256       t = _mm256_add_ps(x, magic), r = _mm256_sub_ps(x, _mm256_sub_ps(t, magic));
+    __m256       p = _mm256_set1_ps(1.338130254e-03f);
+    __m256i      n = _mm256_sub_epi32(_mm256_castps_si256(t), _mm256_castps_si256(magic));
+
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(9.666368515e-03f));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(5.550381014e-02f));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(2.402234904e-01f));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(6.931471806e-01f));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.0f));
+    n = _mm256_slli_epi32(_mm256_add_epi32(n, _mm256_set1_epi32(127)), 23);
+    p = _mm256_mul_ps(p, _mm256_castsi256_ps(n));
+    return _mm256_andnot_ps(_mm256_cmp_ps(x, _mm256_set1_ps(-64.0f), _CMP_LT_OQ), p);
+}
+
+#endif
+
+#endif
