@@ -156,7 +156,8 @@ int main(int argc, char **argv)
     qsort(t, steps, sizeof *t, by_value);
     printf("%-6s rows %4u: mean %7.2f us  median %7.2f  p99 %7.2f  max %7.2f per step;"
            " %.1f rows and %.1f tokens a step, %llu finished\n",
-           argc > 1 ? argv[1] : "decode", b.rows, 1e6 * sum / steps, 1e6 * t[steps / 2], 1e6 * t[steps * 99 / 100], 1e6 * t[steps - 1],
+           argc > 1 ? argv[1] : "decode", b.rows, 1e6 * sum / steps, 1e6 * t[steps / 2],
+           1e6 * t[steps * 99 / 100], 1e6 * t[steps - 1],
            (double)b.rows_run / steps, (double)b.tokens_run / steps,
            (unsigned long long)b.finished);
     lls_sched_destroy(b.s);

@@ -178,8 +178,9 @@ static void what_the_hash_covers(void **state)
 {
     cache_t       *c = new_cache((lls_kv_config_t){ 0 }, 10);
     lls_kv_media_t m[3] = { { 7, 5, 2 }, { 7, 4, 2 }, { 8, 5, 2 } };
-    lls_kv_ident_t id[] = { { 0 }, { .salt = 1 }, { .adapter = 1 }, { .media = &m[0], .n_media = 1 },
-                            { .media = &m[1], .n_media = 1 }, { .media = &m[2], .n_media = 1 } };
+    lls_kv_ident_t id[] = { { 0 }, { .salt = 1 }, { .adapter = 1 },
+                            { .media = &m[0], .n_media = 1 }, { .media = &m[1], .n_media = 1 },
+                            { .media = &m[2], .n_media = 1 } };
     seq_t          s[6], other;
     lls_kv_config_t keyed = c->cfg;
 
@@ -253,7 +254,7 @@ static void a_window_slides_and_its_tail_is_enough_for_a_hit(void **state)
     end_cache(c);
 }
 
-/* A hit must serve all groups: with the window's last blocks evicted it ends earlier or not at all. */
+/* A hit must serve all groups: with the window's last blocks evicted it ends earlier. */
 static void groups_agree_on_a_hit(void **state)
 {
     lls_kv_config_t cfg = { .n_groups = 2, .n_pools = 2,
