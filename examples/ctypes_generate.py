@@ -14,23 +14,23 @@ class Sized(c.Structure):
 
 
 class Error(c.Structure):
-    _fields_ = [("status", I32), ("retry_after_ms", U32), ("param", c.c_char * 56),
-                ("message", c.c_char * 448)]
+    _fields_ = [("codes", I32 * 2), ("param", c.c_char * 56), ("message", c.c_char * 448)]
 
 
-class Config(Sized):    # a prefix of llm_engine_config_t is a valid one
-    _fields_ = [("struct_size", U32), ("log_level", I32), ("model", c.c_char_p)]
+class Config(Sized):    # "rest": fields that stay zero here
+    _fields_ = [("struct_size", U32), ("log_level", I32), ("model", c.c_char_p), ("rest", P * 15)]
 
 
 class Sampling(Sized):
     _fields_ = [("struct_size", U32), ("flags", U32), ("temperature", F), ("top_p", F),
-                ("min_p", F), ("penalties", F * 3), ("top_k", U32), ("n", U32), ("max_tokens", U32)]
+                ("min_p", F), ("penalties", F * 3), ("top_k", U32), ("n", U32), ("max_tokens", U32),
+                ("rest", U32 * 35)]
 
 
 class Request(Sized):
     _fields_ = [("struct_size", U32), ("flags", U32), ("text", c.c_char_p), ("text_len", S),
                 ("tokens", P), ("n_tokens", S), ("chat", c.c_char_p), ("chat_len", S),
-                ("sampling", c.POINTER(Sampling))]
+                ("sampling", c.POINTER(Sampling)), ("rest", P * 7)]
 
 
 class Output(c.Structure):
@@ -42,23 +42,21 @@ def generate(lib, model, prompts, **sampling):
     lib.llm_batch_output.restype = c.POINTER(Output)
     lib.llm_batch_output.argtypes = [P, S, S]
     error, engine, batch, params = Error(), P(), P(), Sampling(**sampling)
-    if lib.llm_engine_create(ref(Config(model=model.encode())), ref(engine), ref(error)):
-        raise RuntimeError(error.message.decode())
+    failed = lib.llm_engine_create(ref(Config(model=model.encode())), ref(engine), ref(error))
+    assert not failed, error.message.decode()
     texts = [p.encode() for p in prompts]
     reqs = [Request(text=t, text_len=len(t), sampling=c.pointer(params)) for t in texts]
     array = (c.POINTER(Request) * len(reqs))(*map(c.pointer, reqs))
     failed = lib.llm_generate_batch(engine, array, S(len(reqs)), None, None, ref(batch), ref(error))
-    n = 0 if failed else len(reqs)
-    outputs = [lib.llm_batch_output(batch, i, 0).contents for i in range(n)]
-    answers = [c.string_at(o.text, o.text_len).decode() for o in outputs]
+    outputs = [lib.llm_batch_output(batch, i, 0) for i in range(len(reqs)) if not failed]
+    answers = [c.string_at(o[0].text, o[0].text_len).decode() for o in outputs]
     lib.llm_batch_destroy(batch)
     lib.llm_engine_destroy(engine)
-    if failed:
-        raise RuntimeError(error.message.decode())
+    assert not failed, error.message.decode()
     return answers
 
 
 if __name__ == "__main__":
-    library, path, *words = sys.argv[1:]
-    for word, answer in zip(words, generate(c.CDLL(library), path, words, max_tokens=24)):
+    lib, path, *words = sys.argv[1:]
+    for word, answer in zip(words, generate(c.CDLL(lib), path, words, max_tokens=24)):
         print(word + answer)

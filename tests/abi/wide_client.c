@@ -98,11 +98,10 @@ static void filled(llm_engine_t *engine)
     CHECK(llm_engine_plan(engine, &plan.s) == LLM_OK && plan.s.vocab_size > 0);
     CHECK(all_are(plan.tail, 16, 0) && all_are(plan.tail + 16, 8, FENCE));
 
-    /* an older client: only its own part is filled */
     memset(&stats, FENCE, sizeof stats);
-    stats.s.struct_size = 16;
-    CHECK(llm_engine_stats(engine, &stats.s) == LLM_OK);
-    CHECK(all_are((const unsigned char *)&stats + 16, sizeof stats - 16, FENCE));
+    stats.s.struct_size = 0;        /* forgotten: refused, and nothing is touched */
+    CHECK(llm_engine_stats(engine, &stats.s) == LLM_ERR_INVALID);
+    CHECK(all_are((const unsigned char *)&stats + 4, sizeof stats - 4, FENCE));
 }
 
 static void requests(const char *model)
