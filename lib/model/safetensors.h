@@ -2,10 +2,10 @@
 /*
  * safetensors - the header of one .safetensors file as a table of tensors.
  *
- * The format: eight bytes of length, that many bytes of JSON, then data.  Data is covered by the tensors
- * without holes, overlap or rest, as the reference reader wants it; the length of the header is checked
- * against the file before anything is allocated.  F32, F16 and BF16 are read, other types are refused
- * by name.
+ * The format: eight bytes of length, that many bytes of JSON, then data.  Data is covered by the
+ * tensors without holes, overlap or rest, as the reference reader wants it; the length of the
+ * header is checked against the file before anything is allocated.  F32, F16 and BF16 are read,
+ * other types are refused by name.
  */
 #ifndef LLS_MODEL_SAFETENSORS_H
 #define LLS_MODEL_SAFETENSORS_H

@@ -3,10 +3,10 @@
  * weights - one checkpoint on disk as a table of named tensors, whatever its container: a directory
  * with model.safetensors, or with model.safetensors.index.json and shards, or one .gguf file.
  *
- * open reads and checks headers only (against the lengths of the files, before anything is allocated);
- * data is mapped and is read when a matrix is packed.  Names must be unique, tensors must not overlap.
- * A tensor of a type that we cannot read is an error at open that names both.  Read only after open, so
- * any thread may use it.
+ * open reads and checks headers only (against the lengths of the files, before anything is
+ * allocated); data is mapped and is read when a matrix is packed.  Names must be unique, tensors
+ * must not overlap.  A tensor of a type that we cannot read is an error at open that names both.
+ * Read only after open, so any thread may use it.
  */
 #ifndef LLS_MODEL_WEIGHTS_H
 #define LLS_MODEL_WEIGHTS_H
@@ -18,7 +18,7 @@ typedef struct lls_weights lls_weights_t;
 
 typedef struct lls_weight {
     const char    *name;            /* lives as long as the table */
-    uint32_t       scheme;          /* enum lls_scheme (tensor.h): plain dtype or GGUF block format */
+    uint32_t       scheme;          /* enum lls_scheme: plain dtype or GGUF block format */
     uint32_t       n_dims;
     uint64_t       shape[4];        /* row-major as in PyTorch: shape[n_dims - 1] is contiguous */
     const uint8_t *data;            /* may be unaligned; little-endian */
@@ -37,8 +37,9 @@ const lls_weight_t *lls_weights_at(const lls_weights_t *w, uint32_t i);
 const lls_weight_t *lls_weights_find(const lls_weights_t *w, const char *name);
 /* The container of a .gguf checkpoint, else NULL. */
 const lls_gguf_t   *lls_weights_gguf(const lls_weights_t *w);
-/* Tells the kernel that a tensor's pages will be read soon, or not again (its own whole pages leave this
- * process's memory; reading them again is allowed and brings them back).  Tensors of a table only. */
+/* Tells the kernel that a tensor's pages will be read soon, or not again (its own whole pages leave
+ * this process's memory; reading them again is allowed and brings them back).  Tensors of a table
+ * only. */
 void lls_weights_will_need(const lls_weight_t *t);
 void lls_weights_done_with(const lls_weight_t *t);
 

@@ -27,7 +27,10 @@ size_t lls_dtype_size(uint32_t dtype)
     return dtypes[dtype < LLS_N_DTYPES ? dtype : 0].size;
 }
 
-const char *lls_dtype_name(uint32_t dtype) { return dtype < LLS_N_DTYPES ? dtypes[dtype].name : "?"; }
+const char *lls_dtype_name(uint32_t dtype)
+{
+    return dtype < LLS_N_DTYPES ? dtypes[dtype].name : "?";
+}
 
 const char *lls_scheme_name(uint32_t scheme)
 {

@@ -9,10 +9,12 @@
 #include "base/status.h"
 
 /* ORDER dtype */
-enum lls_dtype { LLS_F32, LLS_F16, LLS_BF16, LLS_F8_E4M3, LLS_I8, LLS_I32, LLS_U32, LLS_U8, LLS_N_DTYPES };
+enum lls_dtype {
+    LLS_F32, LLS_F16, LLS_BF16, LLS_F8_E4M3, LLS_I8, LLS_I32, LLS_U32, LLS_U8, LLS_N_DTYPES
+};
 
-/* ORDER scheme: how a checkpoint stores a matrix.  The block formats are GGUF's: rows of blocks of 32
- * values; see ggml's documentation of Q4_0 ... Q8_0. */
+/* ORDER scheme: how a checkpoint stores a matrix.  The block formats are GGUF's: rows of blocks of
+ * 32 values; see ggml's documentation of Q4_0 ... Q8_0. */
 enum lls_scheme {
     LLS_W_F32, LLS_W_F16, LLS_W_BF16,
     LLS_W_Q4_0,     /* f16 d, 16 bytes of nibbles: w = d * (q - 8); low nibbles are values 0-15 */
@@ -38,7 +40,8 @@ uint32_t    lls_scheme_block_bytes(uint32_t scheme);
 /* Bytes of a row of n values; n must be a multiple of the block. */
 uint64_t    lls_scheme_row_bytes(uint32_t scheme, uint64_t n);
 /* Values [first, first + n) of a row to float32; both multiples of the block. */
-void        lls_dequantise(uint32_t scheme, const void *row, uint32_t first, uint32_t n, float *out);
+void        lls_dequantise(uint32_t scheme, const void *row, uint32_t first, uint32_t n,
+                           float *out);
 
 float    lls_f16_to_f32(uint16_t h);
 uint16_t lls_f32_to_f16(float f);   /* to nearest, ties to even */

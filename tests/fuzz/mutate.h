@@ -2,8 +2,8 @@
 /*
  * mutate - a deterministic mutator of small files: the same seed gives the same bytes anywhere.
  *
- * It knows nothing of a format but what most have: lengths and counts as little-endian words, numbers
- * as decimal digits, and nesting by brackets.
+ * It knows nothing of a format but what most have: lengths and counts as little-endian words,
+ * numbers as decimal digits, and nesting by brackets.
  */
 #ifndef LLS_TEST_MUTATE_H
 #define LLS_TEST_MUTATE_H
@@ -35,9 +35,10 @@ static inline size_t mut_below(mutator_t *m, size_t n)
 static inline uint64_t mut_number(mutator_t *m)
 {
     static const uint64_t edges[] = {
-        0, 1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 31, 32, 33, 63, 64, 127, 128, 255, 256, 1000, 32767, 65535,
-        1u << 20, INT32_MAX, 1ull << 31, UINT32_MAX, 1ull << 32, 1ull << 40, 1ull << 61, 1ull << 62,
-        INT64_MAX, 1ull << 63, UINT64_MAX - 31, UINT64_MAX - 7, UINT64_MAX - 1, UINT64_MAX,
+        0, 1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 31, 32, 33, 63, 64, 127, 128, 255, 256, 1000, 32767,
+        65535, 1u << 20, INT32_MAX, 1ull << 31, UINT32_MAX, 1ull << 32, 1ull << 40, 1ull << 61,
+        1ull << 62, INT64_MAX, 1ull << 63, UINT64_MAX - 31, UINT64_MAX - 7, UINT64_MAX - 1,
+        UINT64_MAX,
     };
 
     return edges[mut_below(m, sizeof edges / sizeof *edges)];

@@ -2,9 +2,9 @@
 /*
  * weights_fuzz [files [seed]] - mutated model files through every reader of containers.
  *
- * Whatever the bytes: a status, a message of one line of UTF-8, all memory given back, and never more
- * memory than some times the file.  Without arguments a number of files that fits a test run.  Built
- * with -DLLS_LIBFUZZER it is a target of libFuzzer instead.
+ * Whatever the bytes: a status, a message of one line of UTF-8, all memory given back, and never
+ * more memory than some times the file.  Without arguments a number of files that fits a test run.
+ * Built with -DLLS_LIBFUZZER it is a target of libFuzzer instead.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,7 +100,8 @@ static uint64_t walk_tensors(const lls_gguf_t *g)
 
         sum += sum_bytes(t->data, t->bytes);
         for (uint64_t k = 0; k < i; k++)
-            check_apart(t->data, t->bytes, lls_gguf_tensor(g, k)->data, lls_gguf_tensor(g, k)->bytes);
+            check_apart(t->data, t->bytes, lls_gguf_tensor(g, k)->data,
+                        lls_gguf_tensor(g, k)->bytes);
     }
     return sum;
 }
@@ -116,7 +117,8 @@ static uint64_t walk_gguf(const lls_gguf_t *g)
         double                  f;
         char                   *name = strndup(key.text, key.len);
 
-        check(name != NULL && strlen(name) == key.len && lls_gguf_find(g, name) == v, "a key is not found");
+        check(name != NULL && strlen(name) == key.len && lls_gguf_find(g, name) == v,
+              "a key is not found");
         sum += lls_gguf_get_u64(g, name, &u) ? u : 0;
         for (; lls_gguf_next_str(v, &cursor, &s); n++)
             sum += sum_bytes(s.text, s.len);
@@ -134,7 +136,8 @@ static uint64_t walk_weight(const lls_weight_t *t)
 
     for (uint32_t d = 0; d < 4; d++)
         n *= t->shape[d];
-    check(t->n_dims <= 4 && lls_scheme_row_bytes(t->scheme, n) == t->bytes, "shape and bytes differ");
+    check(t->n_dims <= 4 && lls_scheme_row_bytes(t->scheme, n) == t->bytes,
+          "shape and bytes differ");
     return sum_bytes(t->data, t->bytes);
 }
 
@@ -230,8 +233,9 @@ static uint64_t try_weights(const char *path, size_t n)
 static const char shard[] = "{\"x\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},"
                             "\"y\":{\"dtype\":\"F16\",\"shape\":[2,1],\"data_offsets\":[8,12]}}";
 static const char other[] = "{\"z\":{\"dtype\":\"BF16\",\"shape\":[4],\"data_offsets\":[0,8]}}";
-static const char index_json[] = "{\"metadata\":{\"total_size\":20},\"weight_map\":{\"x\":\"1.safetensors\","
-                                 "\"z\":\"2.safetensors\",\"y\":\"1.safetensors\"}}";
+static const char index_json[] =
+    "{\"metadata\":{\"total_size\":20},\"weight_map\":{\"x\":\"1.safetensors\","
+    "\"z\":\"2.safetensors\",\"y\":\"1.safetensors\"}}";
 
 static void write_shards(void)
 {
@@ -252,7 +256,10 @@ typedef struct seeds {
 static uint64_t run_one(mutator_t *m, const seeds_t *s)
 {
     size_t       kind = mut_below(m, 16);
-    const buf_t *from = kind < 4 ? &s->gguf3 : kind < 7 ? &s->gguf2 : kind < 12 ? &s->single : &s->split;
+    const buf_t *from = kind < 4    ? &s->gguf3
+                        : kind < 7  ? &s->gguf2
+                        : kind < 12 ? &s->single
+                                    : &s->split;
     uint8_t     *copy;
     uint64_t     sum = 0;
 
@@ -296,7 +303,7 @@ int main(int argc, char **argv)
     for (uint64_t i = 0; i < n; i++) {
         mutator_t m = { .data = room, .cap = sizeof room };
 
-        case_seed = seed + i;       /* each file has a seed of its own, so that it can be repeated alone */
+        case_seed = seed + i;       /* one for each file, so that it can be repeated alone */
         m.state = (case_seed + 1) * 0x9e3779b97f4a7c15u | 1;
         mut_next(&m), mut_next(&m);
         sum += run_one(&m, &s);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * model_files - writes small GGUF and safetensors files in memory, right ones and wrong ones: nothing
- * here checks what it is told.
+ * model_files - writes small GGUF and safetensors files in memory, right ones and wrong ones:
+ * nothing here checks what it is told.
  */
 #ifndef LLS_TEST_MODEL_FILES_H
 #define LLS_TEST_MODEL_FILES_H
@@ -131,8 +131,8 @@ static inline void gguf_key_array(buf_t *b, const char *key, uint32_t elem_type,
     put_u64(b, n);
 }
 
-static inline void gguf_tensor(buf_t *b, const char *name, uint32_t n_dims, uint64_t d0, uint64_t d1,
-                               uint32_t type, uint64_t offset)
+static inline void gguf_tensor(buf_t *b, const char *name, uint32_t n_dims, uint64_t d0,
+                               uint64_t d1, uint32_t type, uint64_t offset)
 {
     const uint64_t shape[5] = { d0, d1, 1, 1, 1 };
 

@@ -4,9 +4,9 @@
 
     pip install gguf numpy && make.py > vectors.txt
 
-One line a case: format, the bytes of its blocks in hex, the float32 values in hex, little-endian.  Each
-format has one case of quantised normal values and one of random bytes (all codes, scales of either sign,
-subnormal scales).
+One line a case: format, the bytes of its blocks in hex, the float32 values in hex, little-endian.
+Each format has one case of quantised normal values and one of random bytes (all codes, scales of
+either sign, subnormal scales).
 """
 import numpy as np
 from gguf import GGMLQuantizationType as T, quants
@@ -31,11 +31,13 @@ def emit(kind, raw, values):
 
 
 for kind in (T.Q4_0, T.Q4_1, T.Q5_0, T.Q5_1, T.Q8_0):
-    normal = quants.quantize(rng.standard_normal((1, 32 * BLOCKS), dtype=np.float32), kind).reshape(-1)
+    values = rng.standard_normal((1, 32 * BLOCKS), dtype=np.float32)
+    normal = quants.quantize(values, kind).reshape(-1)
     for raw in (normal, random_blocks(kind)):
         emit(kind, raw, quants.dequantize(raw, kind))
 
-plain = np.array([0, -0.0, 1, -2.5, 1e-7, 6.1e-5, 65504, np.inf, -np.inf, 0.1, 1e-8, 3.14159274], dtype="<f4")
+plain = np.array([0, -0.0, 1, -2.5, 1e-7, 6.1e-5, 65504, np.inf, -np.inf, 0.1, 1e-8, 3.14159274],
+                 dtype="<f4")
 emit(T.F32, plain, plain)
 emit(T.F16, plain.astype("<f2"), plain.astype("<f2").astype("<f4"))
 wide = (plain.view("<u4") >> 16).astype("<u2")

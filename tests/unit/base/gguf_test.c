@@ -139,8 +139,8 @@ static void check_arrays(const lls_gguf_t *g)
     assert_false(lls_gguf_elem_i64(lls_gguf_find(g, "t.u64"), 0, &i));      /* beyond int64 */
 }
 
-static void check_tensor(const lls_gguf_t *g, uint64_t i, const char *name, uint32_t type, uint64_t d0,
-                         uint64_t d1, uint64_t bytes, uint8_t first)
+static void check_tensor(const lls_gguf_t *g, uint64_t i, const char *name, uint32_t type,
+                         uint64_t d0, uint64_t d1, uint64_t bytes, uint8_t first)
 {
     const lls_gguf_tensor_t *t = lls_gguf_tensor(g, i);
 
@@ -211,7 +211,8 @@ static void put_alignment(buf_t *b, uint64_t align)
     gguf_tensor(b, "w", 1, 4, 0, 0, 0);
 }
 
-static void put_one(buf_t *b, uint32_t n_dims, uint64_t d0, uint64_t d1, uint32_t type, uint64_t offset)
+static void put_one(buf_t *b, uint32_t n_dims, uint64_t d0, uint64_t d1, uint32_t type,
+                    uint64_t offset)
 {
     gguf_header(b, 3, 1, 0);
     gguf_tensor(b, "w", n_dims, d0, d1, type, offset);
@@ -286,18 +287,43 @@ static void put_case(buf_t *b, int which)
 
 /* What each message must say; the order is that of put_case(). */
 static const char *const refusals[] = {
-    "version 1 is not supported", "big-endian", "version 4", "does not begin with GGUF",
-    "18446744073709551615 metadata keys do not fit", "18446744073709551615 tensors do not fit",
-    "4294967296 metadata keys do not fit", "general.alignment 0 is not", "general.alignment 48 is not",
-    "data begins at 2147483648", "general.alignment is not an unsigned", "w has 0 dimensions",
-    "w has 5 dimensions", "w has size 0 in dimension 1", "[4294967296, 4294967296, 1, 1]",
-    "2^64 bytes", "2^64 bytes", "rows of 33 values, not a multiple of 32",
-    "begins at 8, not a multiple of the alignment 32", "at 18446744073709551584 does not fit",
-    "16 bytes at 1048576 does not fit into", "w (64 bytes at 0) overlaps tensor v at 32", "overlaps",
-    "tensor w appears twice", "key a is an array of arrays", "4611686018427387904 values of type uint32",
-    "2305843009213693952 values of type string", "a has value type 13", "the bool 2", "string 0 a does not",
-    "k has value type 99", "the bool 255", "metadata key k appears twice", "is empty or not UTF-8",
-    "is empty or not UTF-8", "is empty or not UTF-8", "metadata key 0",
+    "version 1 is not supported",
+    "big-endian",
+    "version 4",
+    "does not begin with GGUF",
+    "18446744073709551615 metadata keys do not fit",
+    "18446744073709551615 tensors do not fit",
+    "4294967296 metadata keys do not fit",
+    "general.alignment 0 is not",
+    "general.alignment 48 is not",
+    "data begins at 2147483648",
+    "general.alignment is not an unsigned",
+    "w has 0 dimensions",
+    "w has 5 dimensions",
+    "w has size 0 in dimension 1",
+    "[4294967296, 4294967296, 1, 1]",
+    "2^64 bytes",
+    "2^64 bytes",
+    "rows of 33 values, not a multiple of 32",
+    "begins at 8, not a multiple of the alignment 32",
+    "at 18446744073709551584 does not fit",
+    "16 bytes at 1048576 does not fit into",
+    "w (64 bytes at 0) overlaps tensor v at 32",
+    "overlaps",
+    "tensor w appears twice",
+    "key a is an array of arrays",
+    "4611686018427387904 values of type uint32",
+    "2305843009213693952 values of type string",
+    "a has value type 13",
+    "the bool 2",
+    "string 0 a does not",
+    "k has value type 99",
+    "the bool 255",
+    "metadata key k appears twice",
+    "is empty or not UTF-8",
+    "is empty or not UTF-8",
+    "is empty or not UTF-8",
+    "metadata key 0",
     "[4611686018427387904, 2, 1, 1] has 2^63 values",
 };
 
@@ -314,7 +340,8 @@ static void hostile_files_are_refused_with_the_reason(void **state)
             put_pad(&b, 32), put_data(&b, 256);     /* so that only what is meant is wrong */
         st = try_open(b.data, b.n, &err, &n_calls);
         if (st == LLM_OK || strstr(err.message, refusals[i]) == NULL)
-            fail_msg("case %zu: %s, wanted: %s", i, st == LLM_OK ? "opened" : err.message, refusals[i]);
+            fail_msg("case %zu: %s, wanted: %s", i, st == LLM_OK ? "opened" : err.message,
+                     refusals[i]);
         assert_in_range(n_calls, 1, 6);             /* a huge count allocates for what was read */
         buf_free(&b);
     }

@@ -49,7 +49,10 @@ static void write_bytes(const char *file, const void *data, size_t n)
     fclose(f);
 }
 
-static void write_text(const char *file, const char *text) { write_bytes(file, text, strlen(text)); }
+static void write_text(const char *file, const char *text)
+{
+    write_bytes(file, text, strlen(text));
+}
 
 static void write_safetensors(const char *file, const char *header, size_t n_data)
 {
@@ -101,8 +104,8 @@ static void refused(const char *path, const char *load_format, llm_status_t st, 
 
     open_weights(&o, path, load_format, 0);
     if (o.st != st || strstr(o.err.message, why) == NULL)
-        fail_msg("status %d (%s), wanted %d and: %s", o.st, o.st == LLM_OK ? "opened" : o.err.message,
-                 st, why);
+        fail_msg("status %d (%s), wanted %d and: %s", o.st,
+                 o.st == LLM_OK ? "opened" : o.err.message, st, why);
     for (const char *c = o.err.message; *c != '\0'; c++)
         assert_true((unsigned char)*c >= ' ');
     close_weights(&o);
@@ -173,7 +176,8 @@ static void write_shards(const char *weight_map)
 {
     char index[512];
 
-    snprintf(index, sizeof index, "{\"metadata\":{\"total_size\":1},\"weight_map\":%s}", weight_map);
+    snprintf(index, sizeof index, "{\"metadata\":{\"total_size\":1},\"weight_map\":%s}",
+             weight_map);
     write_safetensors("m-1.safetensors", shard_1, 12);
     write_safetensors("m-2.safetensors", shard_2, 8);
     write_text("model.safetensors.index.json", index);
@@ -212,7 +216,8 @@ static void a_gguf_file_or_its_directory(void **state)
     assert_int_equal(o.st, LLM_OK);
     check_sample_gguf(o.w);
     close_weights(&o);
-    refused(dir, "safetensors", LLM_ERR_IO, "no model.safetensors or model.safetensors.index.json found");
+    refused(dir, "safetensors", LLM_ERR_IO,
+            "no model.safetensors or model.safetensors.index.json found");
     refused(in_dir("no_extension"), "safetensors", LLM_ERR_FORMAT, "not a directory");
     write_gguf("second.gguf");
     refused(dir, "auto", LLM_ERR_INVALID, "2 .gguf files; give the path of one");
@@ -292,7 +297,11 @@ static void a_split_gguf_is_refused(void **state)
     "\"w\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":" b "}}"
 
 /* Each with 16 bytes of data. */
-static const struct { const char *header; llm_status_t st; const char *why; } hostile[] = {
+static const struct {
+    const char *header;
+    llm_status_t st;
+    const char *why;
+} hostile[] = {
     { "", LLM_ERR_FORMAT, "header, column" },
     { "[]", LLM_ERR_FORMAT, "not a JSON object" },
     { "{", LLM_ERR_FORMAT, "header, column" },
@@ -305,12 +314,16 @@ static const struct { const char *header; llm_status_t st; const char *why; } ho
     { "{\"w\":{\"dtype\":\"F32\"}}", LLM_ERR_FORMAT, "tensor w has no shape" },
     { "{\"w\":{\"dtype\":\"F32\",\"shape\":[4]}}", LLM_ERR_FORMAT, "data_offsets of tensor w" },
     { "{\"w\":{},\"w\":{}}", LLM_ERR_FORMAT, "duplicate" },
-    { T("\"I8\"", "[16]", "[0,16]"), LLM_ERR_UNSUPPORTED, "tensor w has dtype I8, which is not supported" },
+    { T("\"I8\"", "[16]", "[0,16]"), LLM_ERR_UNSUPPORTED,
+      "tensor w has dtype I8, which is not supported" },
     { T("\"F8_E4M3\"", "[16]", "[0,16]"), LLM_ERR_UNSUPPORTED, "dtype F8_E4M3" },
     { T("7", "[16]", "[0,16]"), LLM_ERR_FORMAT, "no dtype" },
-    { T("\"F32\"", "[5]", "[0,16]"), LLM_ERR_FORMAT, "has 16 bytes, its shape and dtype F32 want 20" },
-    { T("\"F32\"", "[-4]", "[0,16]"), LLM_ERR_FORMAT, "dimension 0 of tensor w is not a whole number" },
-    { T("\"F32\"", "[4.0]", "[0,16]"), LLM_ERR_FORMAT, "dimension 0 of tensor w is not a whole number" },
+    { T("\"F32\"", "[5]", "[0,16]"), LLM_ERR_FORMAT,
+      "has 16 bytes, its shape and dtype F32 want 20" },
+    { T("\"F32\"", "[-4]", "[0,16]"), LLM_ERR_FORMAT,
+      "dimension 0 of tensor w is not a whole number" },
+    { T("\"F32\"", "[4.0]", "[0,16]"), LLM_ERR_FORMAT,
+      "dimension 0 of tensor w is not a whole number" },
     { T("\"F32\"", "[4,\"1\"]", "[0,16]"), LLM_ERR_FORMAT, "dimension 1 of tensor w" },
     { T("\"F32\"", "[1,1,1,1,4]", "[0,16]"), LLM_ERR_FORMAT, "5 dimensions, allowed are up to 4" },
     { T("\"F32\"", "[4294967296,4294967296]", "[0,16]"), LLM_ERR_FORMAT, "2^64 bytes or more" },
@@ -318,14 +331,16 @@ static const struct { const char *header; llm_status_t st; const char *why; } ho
     { T("\"F32\"", "[99999999999999999999]", "[0,16]"), LLM_ERR_FORMAT, "too big integer" },
     { T("\"F32\"", "[4]", "[16,0]"), LLM_ERR_FORMAT, "[16, 0] of 16 bytes" },
     { T("\"F32\"", "[4]", "[0,17]"), LLM_ERR_FORMAT, "[0, 17] of 16 bytes of data" },
-    { T("\"F32\"", "[4]", "[9223372036854775792,9223372036854775807]"), LLM_ERR_FORMAT, "of 16 bytes" },
+    { T("\"F32\"", "[4]", "[9223372036854775792,9223372036854775807]"), LLM_ERR_FORMAT,
+      "of 16 bytes" },
     { T("\"F32\"", "[4]", "[-16,0]"), LLM_ERR_FORMAT, "not two whole numbers" },
     { T("\"F32\"", "[4]", "[0,16,16]"), LLM_ERR_FORMAT, "not two whole numbers" },
     { T("\"F32\"", "[4]", "{\"0\":0}"), LLM_ERR_FORMAT, "not two whole numbers" },
     { T("\"F32\"", "[3]", "[4,16]"), LLM_ERR_FORMAT, "4 bytes before tensor w" },
     { T("\"F32\"", "[3]", "[0,12]"), LLM_ERR_FORMAT, "16 bytes of data, its tensors cover 12" },
     { TWO("[0,8]", "[0,8]"), LLM_ERR_FORMAT, "overlaps tensor" },
-    { TWO("[0,8]", "[4,12]"), LLM_ERR_FORMAT, "w at byte 4 of data overlaps tensor v, which ends at 8" },
+    { TWO("[0,8]", "[4,12]"), LLM_ERR_FORMAT,
+      "w at byte 4 of data overlaps tensor v, which ends at 8" },
     { TWO("[8,16]", "[4,12]"), LLM_ERR_FORMAT, "4 bytes before tensor w" },
 };
 
@@ -372,12 +387,17 @@ static void deep_json_ends_at_a_limit(void **state)
 
 static void an_index_cannot_lead_astray(void **state)
 {
-    static const struct { const char *map; llm_status_t st; const char *why; } cases[] = {
+    static const struct {
+        const char *map;
+        llm_status_t st;
+        const char *why;
+    } cases[] = {
         { "7", LLM_ERR_FORMAT, "weight_map is absent or empty" },
         { "{}", LLM_ERR_FORMAT, "weight_map is absent or empty" },
         { "{\"x\":3}", LLM_ERR_FORMAT, "the file of tensor x is not a string" },
         { "{\"x\":\"\"}", LLM_ERR_FORMAT, "not a plain file name" },
-        { "{\"x\":\"../m-1.safetensors\"}", LLM_ERR_FORMAT, "../m-1.safetensors, which is not a plain" },
+        { "{\"x\":\"../m-1.safetensors\"}", LLM_ERR_FORMAT,
+          "../m-1.safetensors, which is not a plain" },
         { "{\"x\":\"/etc/passwd\"}", LLM_ERR_FORMAT, "not a plain file name" },
         { "{\"x\":\"..\"}", LLM_ERR_FORMAT, "not a plain file name" },
         { "{\"x\":\"a\\u0000b\"}", LLM_ERR_FORMAT, "not a plain file name" },
@@ -504,8 +524,10 @@ static void pages_that_are_done_with_leave_memory(void **state)
     char                header[256];
     opened_t            o;
 
-    snprintf(header, sizeof header, "{\"s\":{\"dtype\":\"BF16\",\"shape\":[50],\"data_offsets\":[0,100]},"
-             "\"big\":{\"dtype\":\"F32\",\"shape\":[%zu],\"data_offsets\":[100,%zu]}}", half / 4, half + 100);
+    snprintf(header, sizeof header,
+             "{\"s\":{\"dtype\":\"BF16\",\"shape\":[50],\"data_offsets\":[0,100]},"
+             "\"big\":{\"dtype\":\"F32\",\"shape\":[%zu],\"data_offsets\":[100,%zu]}}",
+             half / 4, half + 100);
     write_safetensors("model.safetensors", header, half + 100);
     open_weights(&o, dir, "auto", 0);
     assert_int_equal(o.st, LLM_OK);

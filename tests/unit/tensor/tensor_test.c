@@ -44,7 +44,8 @@ static void every_half_converts_exactly_and_back(void **state)
     }
 }
 
-/* Between each pair of neighbours: the middle goes to the even one, a float beside it to the nearer. */
+/* Between each pair of neighbours: the middle goes to the even one, a float beside it to the
+ * nearer. */
 static void halves_round_to_nearest_even(void **state)
 {
     for (uint32_t h = 0; h < 0x7c00; h++) {
