@@ -200,6 +200,16 @@ static lls_model_runner_config_t runner_config(lls_engine_t *e)
     return c;
 }
 
+/* For sizes the pages need no memory yet. */
+static void bind_pages(lls_engine_t *e)
+{
+    for (uint32_t g = 0; g < e->kv_config.n_groups; g++) {
+        uint32_t pool = e->kv_config.group[g].pool;
+        lls_model_bind_pages(e->model, lls_cpu_ops(e->cpu), g, e->cache[pool], e->block_bytes[pool],
+                             e->kv_dtype, e->plan.block_size);
+    }
+}
+
 static llm_status_t make_plan(lls_engine_t *e, llm_error_t *err)
 {
     lls_sysmem_t              machine = lls_sysmem();
@@ -208,6 +218,7 @@ static llm_status_t make_plan(lls_engine_t *e, llm_error_t *err)
 
     make_sched_config(e);
     lls_sched_config_limits(&e->sched_config, &e->kv_config, &e->limits);
+    bind_pages(e);
     runner = runner_config(e);
     workspace = lls_model_runner_bytes(&runner);
     if (workspace == 0)
@@ -265,19 +276,15 @@ static llm_status_t device_alloc(lls_engine_t *e, size_t bytes, void **raw, void
 
 static llm_status_t make_cache(lls_engine_t *e, llm_error_t *err)
 {
-    const lls_ops_t *ops = lls_cpu_ops(e->cpu);
-    llm_status_t     st = LLM_OK;
+    llm_status_t st = LLM_OK;
 
     for (uint32_t i = 0; st == LLM_OK && i < e->kv_config.n_pools; i++) {
         st = device_alloc(e, e->cache_bytes[i], &e->cache_raw[i], &e->cache[i], err);
         if (st == LLM_OK && e->options.kv_cache_memory_bytes > 0)
             memset(e->cache[i], 0, e->cache_bytes[i] - DEVICE_ALIGN);
     }
-    for (uint32_t g = 0; st == LLM_OK && g < e->kv_config.n_groups; g++) {
-        uint32_t pool = e->kv_config.group[g].pool;
-        lls_model_bind_pages(e->model, ops, g, e->cache[pool], e->block_bytes[pool], e->kv_dtype,
-                             e->plan.block_size);
-    }
+    if (st == LLM_OK)
+        bind_pages(e);
     return st;
 }
 
@@ -329,7 +336,7 @@ static llm_status_t make_runner(lls_engine_t *e, void *workspace, llm_error_t *e
 
 static llm_status_t load_device(lls_engine_t *e, loading_t *l, llm_error_t *err)
 {
-    void        *weights, *workspace;
+    void        *weights = NULL, *workspace = NULL;
     llm_status_t st = device_alloc(e, e->weights_bytes, &e->weights_raw, &weights, err);
 
     if (st == LLM_OK)

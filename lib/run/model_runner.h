@@ -22,7 +22,7 @@ typedef int32_t (*lls_logits_hook_fn)(void *user, uint64_t request, const int32_
                                       uint32_t n_vocab);
 
 typedef struct lls_model_runner_config {
-    const lls_model_t *model;       /* loaded, pages bound; while sizing neither */
+    const lls_model_t *model;       /* pages bound; while sizing without memory, and not loaded */
     const lls_ops_t   *ops;
     void              *backend;
     lls_step_limits_t  limits;
