@@ -217,12 +217,12 @@ static llm_status_t cross_check(const file_t *f, lls_mem_t *mem, const lls_safet
 /* lls_json_parse() takes the last of two equal keys; here a second one may hide the first. */
 static llm_status_t parse_header(const file_t *f, const char *text, size_t len, json_t **out)
 {
-    json_error_t why;
+    json_error_t why = { 0 };
 
     *out = json_loadb(text, len, JSON_REJECT_DUPLICATES, &why);
     if (json_is_object(*out))
         return LLM_OK;
-    if (*out == NULL && json_error_code(&why) == json_error_out_of_memory)
+    if (*out == NULL && lls_json_out_of_memory(&why))
         return lls_fail(f->err, LLM_ERR_NO_MEMORY, "%s: no memory for a header of %llu bytes",
                         f->name, ULL(len));
     if (*out == NULL)
