@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/json.h"
 #include "model/safetensors.h"
 #include "model/weights.h"
 #include "unit/model_files.h"
@@ -495,6 +496,57 @@ static void a_failed_allocation_leaves_nothing(void **state)
     unlink(in_dir("m.gguf"));
 }
 
+/* ---- Memory that jansson takes ---- */
+
+static struct {
+    uint64_t n_calls, fail_at;
+    int64_t  live;
+} parser;
+
+static void *parser_malloc(size_t n)
+{
+    void *p = ++parser.n_calls == parser.fail_at ? NULL : malloc(n);
+
+    parser.live += p != NULL;
+    return p;
+}
+
+static void parser_free(void *p)
+{
+    parser.live -= p != NULL;
+    free(p);
+}
+
+/* jansson drops a character when the buffer of a token cannot grow, and goes on: what follows is then
+ * an error of another kind, but an error with a reason it is. */
+static uint64_t walk_parser_failures(void)
+{
+    uint64_t n = 0, n_named = 0;
+    opened_t o;
+
+    do {
+        parser.n_calls = 0;
+        parser.fail_at = ++n;
+        open_weights(&o, dir, "auto", 0);
+        n_named += o.st == LLM_ERR_NO_MEMORY;
+        assert_true(o.st == LLM_OK || o.err.message[0] != '\0');
+        assert_true((o.st == LLM_OK) == (parser.n_calls < parser.fail_at));
+        close_weights(&o);
+        assert_int_equal(parser.live, 0);
+    } while (o.st != LLM_OK);
+    return n_named;
+}
+
+static void a_parser_without_memory_gives_an_error(void **state)
+{
+    json_set_alloc_funcs(parser_malloc, parser_free);
+    write_shards(GOOD_MAP);
+    assert_true(walk_parser_failures() > 20);
+    write_safetensors("model.safetensors", SAMPLE_HEADER, SAMPLE_DATA);
+    assert_true(walk_parser_failures() > 20);
+    json_set_alloc_funcs(malloc, free);
+}
+
 static size_t resident_bytes(void)
 {
     FILE  *f = fopen("/proc/self/statm", "r");
@@ -588,6 +640,7 @@ int main(void)
         in_a_directory(an_index_cannot_lead_astray),
         cmocka_unit_test(a_file_cut_or_flipped_anywhere_is_handled),
         in_a_directory(a_failed_allocation_leaves_nothing),
+        in_a_directory(a_parser_without_memory_gives_an_error),
         in_a_directory(pages_that_are_done_with_leave_memory),
         cmocka_unit_test(the_demonstration_model_opens),
     };
