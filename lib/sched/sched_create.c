@@ -110,12 +110,13 @@ static lls_req_mem_t *alloc_req(lls_mem_t *mem, const lls_sched_config_t *c,
     size_t         head = lls_align_up(sizeof(lls_req_mem_t), 16);
     lls_req_mem_t *m = lls_alloc(mem, head + kv_bytes + media + media_at + stop + params + 6 * 16 +
                                           cap * sizeof(int32_t));
-    char          *at = (char *)m + head;
+    char          *at;
     lls_req_t     *r;
 
     if (m == NULL)
         return NULL;
     memset(m, 0, sizeof *m);
+    at = (char *)m + head;
     r = &m->req;
     lls_kv_seq_init(kv, &r->kv, carve(&at, NULL, kv_bytes), slots);
     r->media = carve(&at, d->media, media);

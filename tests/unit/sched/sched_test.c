@@ -488,6 +488,33 @@ static void the_victim_is_the_worst_by_the_queues_order(void **state)
     end(r);
 }
 
+/* A row that has its share of the step and then loses it to a better one: its blocks must not be
+ * found later, for nobody has computed them. */
+static void a_withdrawn_row_leaves_nothing_to_find(void **state)
+{
+    lls_kv_config_t    k = { .pool_blocks = { 12 } };
+    lls_sched_config_t c = { .long_prefill = 8 };
+    rig_t             *r = begin(&c, &k);
+    lls_req_desc_t     d = desc(r, 38, 2);
+    uint64_t           low, high;
+
+    d.priority = 9;
+    low = add(r, d);
+    for (uint32_t i = 0; i < 3; i++)
+        assert_true(step(r));
+    high = add_own(r, desc(r, 4, 30), 200);
+    assert_true(step(r));
+    assert_int_equal(lls_sched_get(r->s, low)->n_computed, 32);
+    assert_true(step(r));               /* both want blocks, and there are enough for one */
+    assert_int_equal(lls_sched_get(r->s, low)->state, LLS_REQ_WAITING);
+    assert_int_equal(r->plan->n_tokens, 1);
+    lls_sched_finish(r->s, high, LLS_FINISH_ABORT);
+    assert_true(schedule(r));
+    assert_int_equal(lls_plan_added(r->plan)->n_computed, 32);
+    answer(r, 1);
+    end(r);
+}
+
 static void a_lowered_budget_holds_prompts_back_and_nothing_else(void **state)
 {
     rig_t         *r = begin(NULL, NULL);
@@ -804,6 +831,7 @@ int main(void)
         cmocka_unit_test(a_window_keeps_few_blocks_however_long_it_runs),
         cmocka_unit_test(the_queue_is_by_priority_then_fairness_then_arrival),
         cmocka_unit_test(the_victim_is_the_worst_by_the_queues_order),
+        cmocka_unit_test(a_withdrawn_row_leaves_nothing_to_find),
         cmocka_unit_test(a_lowered_budget_holds_prompts_back_and_nothing_else),
         cmocka_unit_test(a_blocked_request_waits_for_all_its_events),
         cmocka_unit_test(aborts_in_each_state),
