@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * options - the long tail by name: one table that parses, checks, explains and is llm_option_info().
+ * options - the long tail by name: one table that parses, checks, explains and is
+ * llm_option_info().
  *
- * A table row has scope, name (vLLM's), type, range, default and help; parsing follows the row, so what
- * llm_option_info() says is what is done.  '-' equals '_' in names and the last one of a list wins.
- * Integers take k, m, g, t (1000) and K, M, G, T (1024) after a decimal number; bools are true, false,
- * 1, 0.  An unknown name is LLM_ERR_INVALID and names the nearest known one; a known one whose feature
- * or value this library does not have is LLM_ERR_UNSUPPORTED.
+ * A table row has scope, name (vLLM's), type, range, default and help; parsing follows the row, so
+ * what llm_option_info() says is what is done.  '-' equals '_' in names and the last one of a list
+ * wins. Integers take k, m, g, t (1000) and K, M, G, T (1024) after a decimal number; bools are
+ * true, false, 1, 0.  An unknown name is LLM_ERR_INVALID and names the nearest known one; a known
+ * one whose feature or value this library does not have is LLM_ERR_UNSUPPORTED.
  *
  * Typed fields of llm_engine_config_t, llm_request_t and llm_sampling_params_t are checked with the
  * ranges of their rows too, and options are laid over them.
@@ -53,8 +54,8 @@ typedef struct lls_engine_options {
     void      *progress_user;
 } lls_engine_options_t;
 
-/* config is of our size (the caller has settled struct_size).  On failure *out holds nothing; on success
- * the caller deinits it. */
+/* config is of our size (the caller has settled struct_size).  On failure *out holds nothing; on
+ * success the caller deinits it. */
 llm_status_t lls_engine_options_resolve(const llm_engine_config_t *config, lls_mem_t *mem,
                                         lls_engine_options_t *out, llm_error_t *err);
 /* Of a zeroed one does nothing. */

@@ -80,8 +80,8 @@ static void penalise_row(const sample_job_t *job, uint32_t i, lls_sample_scratch
 
 static void truncate_row(const sample_job_t *job, uint32_t i, lls_sample_scratch_t *s)
 {
-    lls_sample_row_truncate(&job->rows->row[i], logits_of(job, i), job->rows->dense, &job->rows->out[i],
-                            s);
+    lls_sample_row_truncate(&job->rows->row[i], logits_of(job, i), job->rows->dense,
+                            &job->rows->out[i], s);
 }
 
 static void draw_row(const sample_job_t *job, uint32_t i, lls_sample_scratch_t *s)

@@ -8,8 +8,8 @@
 #include "sample/logprobs.h"
 #include "tensor/ops.h"
 
-/* All jobs, spread over the threads.  Wants scratch like an op: call it while planning too, with the
- * n_vocab that will be used (jobs may then be NULL). */
+/* All jobs, spread over the threads.  Wants scratch like an op: call it while planning too, with
+ * the n_vocab that will be used (jobs may then be NULL). */
 void lls_cpu_logprobs(lls_exec_t *x, uint32_t n_vocab, lls_logprob_job_t *jobs, uint32_t n_jobs);
 
 #endif

@@ -2,10 +2,10 @@
 /*
  * logprobs - log-probabilities of a row of logits, without a row of log-probabilities.
  *
- * Entry 0 is the given token with its rank, the number of logits >= its own (ties count, vLLM); then
- * come the k likeliest by descending logit, ties by lower id, with ranks 1 .. k.  A token may be in
- * both.  The row is only read, and must be the one that the mode asks for: raw logprobs are those of
- * the logits before constrain, penalise and truncate.
+ * Entry 0 is the given token with its rank, the number of logits >= its own (ties count, vLLM);
+ * then come the k likeliest by descending logit, ties by lower id, with ranks 1 .. k.  A token may
+ * be in both.  The row is only read, and must be the one that the mode asks for: raw logprobs are
+ * those of the logits before constrain, penalise and truncate.
  */
 #ifndef LLS_SAMPLE_LOGPROBS_H
 #define LLS_SAMPLE_LOGPROBS_H

@@ -12,7 +12,8 @@
 /* ---- Checks --------------------------------------------------------------------------------- */
 
 /* NaN is in no range. */
-static llm_status_t check_range(const char *name, float value, float low, float high, llm_error_t *err)
+static llm_status_t check_range(const char *name, float value, float low, float high,
+                                llm_error_t *err)
 {
     if (value >= low && value <= high)
         return LLM_OK;
@@ -24,10 +25,11 @@ static llm_status_t check_array(const char *name, const void *items, size_t n, s
                                 llm_error_t *err)
 {
     if (n > 0 && items == NULL)
-        return lls_fail_param(err, LLM_ERR_INVALID, name, "%s is NULL but its length is %zu", name, n);
+        return lls_fail_param(err, LLM_ERR_INVALID, name, "%s is NULL but its length is %zu", name,
+                              n);
     if (n > max)
-        return lls_fail_param(err, LLM_ERR_INVALID, name, "%s has %zu entries, at most %zu are allowed",
-                              name, n, max);
+        return lls_fail_param(err, LLM_ERR_INVALID, name,
+                              "%s has %zu entries, at most %zu are allowed", name, n, max);
     return LLM_OK;
 }
 
@@ -84,8 +86,8 @@ static llm_status_t check_scalars(const llm_sampling_params_t *in, llm_error_t *
     if (st == LLM_OK)
         st = check_range("frequency_penalty", in->frequency_penalty, -2, 2, err);
     if (st == LLM_OK && in->n > LLS_SAMPLE_MAX_N)
-        st = lls_fail_param(err, LLM_ERR_INVALID, "n", "n must be at most %d, got %u", LLS_SAMPLE_MAX_N,
-                            in->n);
+        st = lls_fail_param(err, LLM_ERR_INVALID, "n", "n must be at most %d, got %u",
+                            LLS_SAMPLE_MAX_N, in->n);
     return st;
 }
 
@@ -116,13 +118,15 @@ static llm_status_t check_lists(const llm_sampling_params_t *in, const lls_sampl
     llm_status_t st = check_strings("stop", in->stop, in->n_stop, LLS_SAMPLE_MAX_N, err);
 
     if (st == LLM_OK && in->n_stop > 0 && (in->flags & LLM_SAMPLE_NO_TEXT))
-        st = lls_fail_param(err, LLM_ERR_INVALID, "stop",
-                            "stop strings need text; drop LLM_SAMPLE_NO_TEXT or use stop_token_ids");
+        st =
+            lls_fail_param(err, LLM_ERR_INVALID, "stop",
+                           "stop strings need text; drop LLM_SAMPLE_NO_TEXT or use stop_token_ids");
     if (st == LLM_OK)
-        st = check_strings("bad_words", in->bad_words, in->n_bad_words, LLS_SAMPLE_MAX_BAD_WORDS, err);
+        st = check_strings("bad_words", in->bad_words, in->n_bad_words, LLS_SAMPLE_MAX_BAD_WORDS,
+                           err);
     if (st == LLM_OK)
-        st = check_tokens("stop_token_ids", in->stop_token_ids, in->n_stop_token_ids, lim->n_vocab, lim,
-                          err);
+        st = check_tokens("stop_token_ids", in->stop_token_ids, in->n_stop_token_ids, lim->n_vocab,
+                          lim, err);
     if (st == LLM_OK)
         st = check_tokens("allowed_token_ids", in->allowed_token_ids, in->n_allowed_token_ids,
                           LLS_SAMPLE_MAX_ALLOWED, lim, err);
@@ -132,8 +136,8 @@ static llm_status_t check_lists(const llm_sampling_params_t *in, const lls_sampl
         st = check_token("logit_bias", in->logit_bias[i].token, lim, err);
         if (st == LLM_OK && !isfinite(in->logit_bias[i].bias))
             st = lls_fail_param(err, LLM_ERR_INVALID, "logit_bias",
-                                "logit_bias of token %d must be finite, got %g", in->logit_bias[i].token,
-                                (double)in->logit_bias[i].bias);
+                                "logit_bias of token %d must be finite, got %g",
+                                in->logit_bias[i].token, (double)in->logit_bias[i].bias);
     }
     return st;
 }
@@ -146,8 +150,8 @@ static llm_status_t check_logprobs(const char *name, int32_t asked, const lls_sa
     uint32_t k = asked < 0 ? lim->n_vocab : (uint32_t)asked - (asked > 0);
 
     if (asked < -1)
-        return lls_fail_param(err, LLM_ERR_INVALID, name, "%s must be -1 (all) or at least 0, got %d",
-                              name, asked);
+        return lls_fail_param(err, LLM_ERR_INVALID, name,
+                              "%s must be -1 (all) or at least 0, got %d", name, asked);
     if (k > max)
         return lls_fail_param(err, LLM_ERR_INVALID, name,
                               "%s asks for the %u likeliest tokens, max-logprobs allows %u; "
@@ -178,7 +182,8 @@ static llm_status_t set_scalars(const llm_sampling_params_t *in, const lls_sampl
     out->n = in->n == 0 ? 1 : in->n;
     if (greedy && out->n > 1)
         return lls_fail_param(err, LLM_ERR_INVALID, "n",
-                              "n must be 1 when using greedy sampling, got %u; raise temperature", out->n);
+                              "n must be 1 when using greedy sampling, got %u; raise temperature",
+                              out->n);
     out->temperature = greedy ? 0 : fmaxf(in->temperature, LLS_SAMPLE_MIN_TEMPERATURE);
     out->top_p = greedy || in->top_p == 0 ? 1 : in->top_p;
     out->min_p = greedy ? 0 : in->min_p;
@@ -207,8 +212,9 @@ static void borrow_lists(const llm_sampling_params_t *in, lls_sample_params_t *o
     out->logits_user = in->logits_user;
 }
 
-llm_status_t lls_sample_params_check(const llm_sampling_params_t *in, const lls_sample_limits_t *lim,
-                                     lls_sample_params_t *out, llm_error_t *err)
+llm_status_t lls_sample_params_check(const llm_sampling_params_t *in,
+                                     const lls_sample_limits_t *lim, lls_sample_params_t *out,
+                                     llm_error_t *err)
 {
     llm_status_t st = check_form(in, err);
 
@@ -220,8 +226,8 @@ llm_status_t lls_sample_params_check(const llm_sampling_params_t *in, const lls_
     if (st == LLM_OK)
         st = check_logprobs("n_logprobs", in->n_logprobs, lim, &out->n_logprobs, err);
     if (st == LLM_OK)
-        st = check_logprobs("n_prompt_logprobs", in->n_prompt_logprobs, lim, &out->n_prompt_logprobs,
-                            err);
+        st = check_logprobs("n_prompt_logprobs", in->n_prompt_logprobs, lim,
+                            &out->n_prompt_logprobs, err);
     if (st == LLM_OK)
         st = set_lengths(in, lim, out, err);
     if (st == LLM_OK)
@@ -236,9 +242,28 @@ llm_status_t lls_sample_params_check(const llm_sampling_params_t *in, const lls_
 /* ---- Packing -------------------------------------------------------------------------------- */
 
 /* ORDER sample scalars: in lls_sample_pack() and lls_sample_unpack(). */
-enum { W_TEMPERATURE, W_TOP_P, W_MIN_P, W_REPETITION, W_PRESENCE, W_FREQUENCY, W_TOP_K, W_MIN_TOKENS,
-       W_LOGPROBS, W_PROMPT_LOGPROBS, W_CALLBACK, W_SEED_LO, W_SEED_HI, W_BANNED, W_ALLOWED, W_BIAS,
-       W_BAD, W_BAD_TOKENS, W_ZERO0, W_ZERO1 };
+enum {
+    W_TEMPERATURE,
+    W_TOP_P,
+    W_MIN_P,
+    W_REPETITION,
+    W_PRESENCE,
+    W_FREQUENCY,
+    W_TOP_K,
+    W_MIN_TOKENS,
+    W_LOGPROBS,
+    W_PROMPT_LOGPROBS,
+    W_CALLBACK,
+    W_SEED_LO,
+    W_SEED_HI,
+    W_BANNED,
+    W_ALLOWED,
+    W_BIAS,
+    W_BAD,
+    W_BAD_TOKENS,
+    W_ZERO0,
+    W_ZERO1
+};
 
 static uint32_t word_of(float f)
 {
@@ -283,8 +308,8 @@ llm_status_t lls_sample_extra_check(const lls_sample_params_t *p, const lls_samp
 
     if (banned > LLS_SAMPLE_MAX_BANNED)
         return lls_fail_param(err, LLM_ERR_INVALID, "stop_token_ids",
-                              "min_tokens holds back %u stop and EOS ids, at most %d are allowed", banned,
-                              LLS_SAMPLE_MAX_BANNED);
+                              "min_tokens holds back %u stop and EOS ids, at most %d are allowed",
+                              banned, LLS_SAMPLE_MAX_BANNED);
     if (extra->n_bad > LLS_SAMPLE_MAX_BAD || n_bad_tokens(extra) > LLS_SAMPLE_MAX_BAD_TOKENS)
         return lls_fail_param(err, LLM_ERR_INVALID, "bad_words",
                               "bad_words are %llu tokens, at most %d are allowed",
@@ -383,7 +408,8 @@ static bool are_sound_scalars(const lls_sample_view_t *v, uint32_t n_vocab)
             (v->temperature >= LLS_SAMPLE_MIN_TEMPERATURE && v->temperature <= 2)) &&
            v->top_p > 0 && v->top_p <= 1 && v->min_p >= 0 && v->min_p <= 1 && v->repetition > 0 &&
            isfinite(v->repetition) && fabsf(v->presence) <= 2 && fabsf(v->frequency) <= 2 &&
-           v->top_k < n_vocab && v->n_logprobs <= 1 + n_vocab && v->n_prompt_logprobs <= 1 + n_vocab;
+           v->top_k < n_vocab && v->n_logprobs <= 1 + n_vocab &&
+           v->n_prompt_logprobs <= 1 + n_vocab;
 }
 
 static void unpack_scalars(const uint32_t *w, lls_sample_view_t *v)

@@ -2,11 +2,12 @@
 /*
  * params - sampling parameters: checked, with defaults in place of zeros, and flat for a plan.
  *
- * lls_sample_params_check() is the only place that knows ranges and defaults (vLLM's SamplingParams).
- * lls_sample_params_t borrows the caller's arrays.  What the sampler of a row needs is then packed
- * into words, which are opaque to the scheduler (lls_new_row_t.params) and may come from another
- * process: lls_sample_unpack() believes nothing.  n, max_tokens, stop strings and stop ids are the
- * engine's and scheduler's business and are not packed, except the ids that min_tokens bans.
+ * lls_sample_params_check() is the only place that knows ranges and defaults (vLLM's
+ * SamplingParams). lls_sample_params_t borrows the caller's arrays.  What the sampler of a row
+ * needs is then packed into words, which are opaque to the scheduler (lls_new_row_t.params) and may
+ * come from another process: lls_sample_unpack() believes nothing.  n, max_tokens, stop strings and
+ * stop ids are the engine's and scheduler's business and are not packed, except the ids that
+ * min_tokens bans.
  */
 #ifndef LLS_SAMPLE_PARAMS_H
 #define LLS_SAMPLE_PARAMS_H
@@ -61,10 +62,11 @@ typedef struct lls_sample_params {
     void       *logits_user;
 } lls_sample_params_t;
 
-/* in is of our size (the caller has settled struct_size).  Ranges are vLLM's; LLM_ERR_INVALID names the
- * field in err->param; guides are LLM_ERR_UNSUPPORTED.  Allocates nothing. */
-llm_status_t lls_sample_params_check(const llm_sampling_params_t *in, const lls_sample_limits_t *lim,
-                                     lls_sample_params_t *out, llm_error_t *err);
+/* in is of our size (the caller has settled struct_size).  Ranges are vLLM's; LLM_ERR_INVALID names
+ * the field in err->param; guides are LLM_ERR_UNSUPPORTED.  Allocates nothing. */
+llm_status_t lls_sample_params_check(const llm_sampling_params_t *in,
+                                     const lls_sample_limits_t *lim, lls_sample_params_t *out,
+                                     llm_error_t *err);
 
 /* What packing needs besides the parameters. */
 typedef struct lls_sample_extra {
@@ -80,13 +82,14 @@ typedef struct lls_sample_extra {
 /* The seed of completion `index` of request number `request` (1, 2, ...). */
 uint64_t lls_sample_seed(const lls_sample_params_t *p, uint64_t engine_seed, uint64_t request,
                          uint32_t index);
-/* LLM_ERR_INVALID where bad_words or banned ids are more than the limits above.  Call before packing:
- * the limits depend on the tokenizer. */
+/* LLM_ERR_INVALID where bad_words or banned ids are more than the limits above.  Call before
+ * packing: the limits depend on the tokenizer. */
 llm_status_t lls_sample_extra_check(const lls_sample_params_t *p, const lls_sample_extra_t *extra,
                                     llm_error_t *err);
 /* Words that lls_sample_pack() writes; at most LLS_SAMPLE_MAX_WORDS. */
 uint32_t lls_sample_pack_words(const lls_sample_params_t *p, const lls_sample_extra_t *extra);
-void     lls_sample_pack(const lls_sample_params_t *p, const lls_sample_extra_t *extra, uint32_t *words);
+void     lls_sample_pack(const lls_sample_params_t *p, const lls_sample_extra_t *extra,
+                         uint32_t *words);
 
 /* Packed words as the sampler reads them; pointers point into the words. */
 typedef struct lls_sample_view {
@@ -107,7 +110,8 @@ typedef struct lls_sample_view {
 } lls_sample_view_t;
 
 /* False if the words are not what lls_sample_pack() makes for a vocabulary of n_vocab. */
-bool lls_sample_unpack(const uint32_t *words, uint32_t n, uint32_t n_vocab, lls_sample_view_t *view);
+bool lls_sample_unpack(const uint32_t *words, uint32_t n, uint32_t n_vocab,
+                       lls_sample_view_t *view);
 
 /* True if the row functions want the row's tokens: penalties or bad words. */
 bool lls_sample_wants_history(const lls_sample_view_t *view);

@@ -2,11 +2,11 @@
 /*
  * sample_kernels - the inner loops of the sampler over one row, for one instruction set.
  *
- * sample_kernels_body.h is the only source; it is compiled for each instruction set and gives the same
- * bits in all of them: elementwise arithmetic without contraction, maxima, and sums that are exact or
- * run in fixed lanes.  A row is cut into blocks of LLS_SAMPLE_BLOCK tokens, a block into 16 groups by
- * token mod 16; peaks[block * 16 + group] is the largest logit of a group (-inf where it is empty), which
- * later passes use to leave out blocks.
+ * sample_kernels_body.h is the only source; it is compiled for each instruction set and gives the
+ * same bits in all of them: elementwise arithmetic without contraction, maxima, and sums that are
+ * exact or run in fixed lanes.  A row is cut into blocks of LLS_SAMPLE_BLOCK tokens, a block into
+ * 16 groups by token mod 16; peaks[block * 16 + group] is the largest logit of a group (-inf where
+ * it is empty), which later passes use to leave out blocks.
  */
 #ifndef LLS_SAMPLE_SAMPLE_KERNELS_H
 #define LLS_SAMPLE_SAMPLE_KERNELS_H
@@ -20,7 +20,8 @@
 
 static inline uint32_t lls_sample_n_blocks(uint32_t n) { return lls_ceil_div(n, LLS_SAMPLE_BLOCK); }
 
-/* How a logit becomes a distance from the likeliest: y = (x - max) * inv_t; only y >= y_min counts. */
+/* How a logit becomes a distance from the likeliest: y = (x - max) * inv_t; only y >= y_min counts.
+ */
 typedef struct lls_sample_scale {
     float max, inv_t, y_min;
 } lls_sample_scale_t;
@@ -56,8 +57,8 @@ extern const lls_sample_kernels_t lls_sample_kernels_avx512;    /* x86-64-v4 */
 
 /* log of a normal positive number, within 2 ulp. */
 float lls_sample_log(float t);
-/* -log(-log(1 - v)), v = (w / 2 + 1/2) 2^-31 from 32 random bits: fine steps where the largest of many
- * noises comes from. */
+/* -log(-log(1 - v)), v = (w / 2 + 1/2) 2^-31 from 32 random bits: fine steps where the largest of
+ * many noises comes from. */
 float lls_sample_noise_of(uint32_t w);
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sample_kernels_body - the kernels of sample_kernels.h in vectors of 16, for the instruction set that
- * the including file is compiled for.  Define KERNELS, the name of the table, before including this.
+ * sample_kernels_body - the kernels of sample_kernels.h in vectors of 16, for the instruction set
+ * that the including file is compiled for.  Define KERNELS, the name of the table, before including
+ * this.
  */
 #include "sample/sample_kernels.h"
 
@@ -211,7 +212,8 @@ static uint32_t gather(const float *x, uint32_t n, const float *peaks, float low
     return n_out;
 }
 
-/* ---- The race: scores of tokens with their noise ---------------------------------------------- */
+/* ---- The race: scores of tokens with their noise ----------------------------------------------
+ */
 
 /* -log(-log(1 - v)): sample_math.h in vectors */
 INLINE f16 log16(f16 t)
@@ -269,8 +271,8 @@ INLINE void noise64(uint64_t seed, uint32_t position, uint32_t first, float nois
     *(f16 *)noise[3] = noise16(c3);
 }
 
-static void race(const float *x, uint32_t first, uint32_t n, const lls_sample_scale_t *s, uint64_t seed,
-                 uint32_t position, lls_sample_best_t *best)
+static void race(const float *x, uint32_t first, uint32_t n, const lls_sample_scale_t *s,
+                 uint64_t seed, uint32_t position, lls_sample_best_t *best)
 {
     float noise[4][16];
 

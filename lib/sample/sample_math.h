@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * sample_math - exp and log of the sampler: the same steps for a float and for a vector of them, so
- * that draws are the same bits on every CPU and device.  Only IEEE add, subtract and multiply, in this
- * order, never contracted.  Coefficients are Chebyshev fits; errors below 2 ulp.
+ * that draws are the same bits on every CPU and device.  Only IEEE add, subtract and multiply, in
+ * this order, never contracted.  Coefficients are Chebyshev fits; errors below 2 ulp.
  */
 #ifndef LLS_SAMPLE_SAMPLE_MATH_H
 #define LLS_SAMPLE_SAMPLE_MATH_H
@@ -19,9 +19,14 @@
 
 /* log(1 + f) = f - f^2 / 2 + f^3 P(f), sqrt(1/2) <= 1 + f < sqrt(2); plus k ln 2 */
 #define LLS_LOG_P(f)                                                                               \
-    ((((((((7.14975372e-2f * (f) - 0.115712009f) * (f) + 0.116615109f) * (f) - 0.124110505f) *      \
-             (f) + 0.142499372f) * (f) - 0.166684806f) * (f) + 0.200007081f) * (f) - 0.249999896f) *\
-         (f) + 0.333333313f)
+    ((((((((7.14975372e-2f * (f)-0.115712009f) * (f) + 0.116615109f) * (f)-0.124110505f) * (f) +   \
+         0.142499372f) *                                                                           \
+        (f)-0.166684806f) *                                                                        \
+           (f) +                                                                                   \
+       0.200007081f) *                                                                             \
+      (f)-0.249999896f) *                                                                          \
+         (f) +                                                                                     \
+     0.333333313f)
 #define LLS_LOG_POLY(f, k)                                                                         \
     (((((f) * (f)) * (f)) * LLS_LOG_P(f) + (k) * LLS_LN2_LO - 0.5f * ((f) * (f))) + (f) +          \
      (k) * LLS_LN2_HI)

@@ -32,8 +32,9 @@ static uint32_t bucket_by_key(float x, uint32_t shift)
     return LLS_SAMPLE_BUCKETS - 1 - ((key_of(x) >> shift) & (LLS_SAMPLE_BUCKETS - 1));
 }
 
-/* The bucket where the running sum, which begins at *before, reaches target, or else the last one that
- * is not empty; *before becomes the sum up to it.  Sums stay multiples of 2^-35, so nothing rounds. */
+/* The bucket where the running sum, which begins at *before, reaches target, or else the last one
+ * that is not empty; *before becomes the sum up to it.  Sums stay multiples of 2^-35, so nothing
+ * rounds. */
 static uint32_t find_bucket(const double *sums, double target, double *before)
 {
     uint32_t last = 0;

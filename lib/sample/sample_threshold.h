@@ -2,8 +2,8 @@
 /*
  * sample_threshold - the largest value that enough of a list reaches, without sorting.
  *
- * Buckets of value, then of the bits of an order-preserving key, narrow the list down; sums are exact
- * (counts, or weights that are multiples of 2^-35), so order does not matter.
+ * Buckets of value, then of the bits of an order-preserving key, narrow the list down; sums are
+ * exact (counts, or weights that are multiples of 2^-35), so order does not matter.
  */
 #ifndef LLS_SAMPLE_SAMPLE_THRESHOLD_H
 #define LLS_SAMPLE_SAMPLE_THRESHOLD_H
@@ -19,8 +19,8 @@ typedef struct lls_sample_list {
     uint32_t     n;
 } lls_sample_list_t;
 
-/* The largest t such that the weights of x >= t sum to at least target, or the smallest x if no t does.
- * n >= 1.  Uses s->sums, s->x2 and s->w2. */
+/* The largest t such that the weights of x >= t sum to at least target, or the smallest x if no t
+ * does. n >= 1.  Uses s->sums, s->x2 and s->w2. */
 float lls_sample_threshold(const lls_sample_list_t *list, double target,
                            const lls_sample_scale_t *scale, lls_sample_scratch_t *s);
 

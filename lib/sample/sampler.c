@@ -114,7 +114,8 @@ static void penalise_token(const lls_sample_view_t *p, float *x, uint32_t seen)
     *x -= p->presence * (float)(count > 0);
 }
 
-/* Counts live in scratch that holds anything: three walks over the history clear, count and apply. */
+/* Counts live in scratch that holds anything: three walks over the history clear, count and apply.
+ */
 static void penalise_history(const lls_sample_row_t *row, float *x, lls_sample_scratch_t *s)
 {
     const lls_sample_view_t *p = &row->params;
@@ -170,8 +171,9 @@ void lls_sample_row_penalise(const lls_sample_row_t *row, float *x, lls_sample_s
 
 static lls_sample_scale_t scale_of(const lls_sample_view_t *p, float max)
 {
-    return (lls_sample_scale_t){ .max = max, .inv_t = p->temperature > 0 ? 1.0f / p->temperature : 1.0f,
-                                 .y_min = p->min_p > 0 ? lls_sample_log(p->min_p) : -INFINITY };
+    return (lls_sample_scale_t){.max = max,
+                                .inv_t = p->temperature > 0 ? 1.0f / p->temperature : 1.0f,
+                                .y_min = p->min_p > 0 ? lls_sample_log(p->min_p) : -INFINITY};
 }
 
 /* A logit that at least n logits reach: the n-th largest of the groups' largest. */
@@ -240,8 +242,8 @@ static uint32_t nucleus_of_row(const float *x, float top_p, const lls_sample_sca
     return keep_mass(s, n, target, scale);
 }
 
-static uint32_t survivors(const lls_sample_view_t *p, const float *x, const lls_sample_scale_t *scale,
-                          lls_sample_scratch_t *s)
+static uint32_t survivors(const lls_sample_view_t *p, const float *x,
+                          const lls_sample_scale_t *scale, lls_sample_scratch_t *s)
 {
     uint32_t n;
 
@@ -269,8 +271,8 @@ static void write_dense(float *x, uint32_t n, const lls_sample_scratch_t *s)
         x[at] = -INFINITY;
 }
 
-void lls_sample_row_truncate(const lls_sample_row_t *row, float *x, bool dense, lls_sample_out_t *out,
-                             lls_sample_scratch_t *s)
+void lls_sample_row_truncate(const lls_sample_row_t *row, float *x, bool dense,
+                             lls_sample_out_t *out, lls_sample_scratch_t *s)
 {
     lls_sample_scale_t scale;
     uint32_t           n;

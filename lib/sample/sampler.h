@@ -3,28 +3,27 @@
  * sampler - from a row of logits to a token: bans and biases, penalties, truncation, draw.
  *
  * Order (vLLM's runner V2): [mask of a guide] [raw logprobs are read here] constrain (allowed ids,
- * logit_bias, min_tokens), [logits callback], penalise (repetition, frequency, presence, bad words),
- * truncate (temperature, min_p, top_k, top_p), draw.
+ * logit_bias, min_tokens), [logits callback], penalise (repetition, frequency, presence, bad
+ * words), truncate (temperature, min_p, top_k, top_p), draw.
  *
  * A row's result depends on its logits, parameters, tokens and position only: never on other rows,
  * threads or instruction sets.  Sums whose order could matter are sums of integers held in doubles.
- * Thresholds are found by counting in buckets of value, exactly and without sorting; tokens that tie
- * with the last one kept are kept.  The draw is Gumbel-max: argmax of (logit - max) / T + noise with
- * noise = -log(-log u), u from philox(key = seed, counter = (position, token / 4)); ties go to the
- * lower id, and greedy rows take the lowest id of the largest logit.
+ * Thresholds are found by counting in buckets of value, exactly and without sorting; tokens that
+ * tie with the last one kept are kept.  The draw is Gumbel-max: argmax of (logit - max) / T + noise
+ * with noise = -log(-log u), u from philox(key = seed, counter = (position, token / 4)); ties go to
+ * the lower id, and greedy rows take the lowest id of the largest logit.
  *
  * A row with a NaN, +inf or nothing but -inf gets LLS_ROW_NAN and token 0; it disturbs no other.
  *
  * Who does what, for one step (the runner owns all memory here):
  *   1. fills lls_sample_row_t for each row that samples and points lls_sample_rows_t at them;
- *   2. copies the logits rows that want raw logprobs (lls_tmp): later steps change rows in place, and
- *      which token to report is known only after draw; then logprobs.h reads the copies.  Prompt
+ *   2. copies the logits rows that want raw logprobs (lls_tmp): later steps change rows in place,
+ * and which token to report is known only after draw; then logprobs.h reads the copies.  Prompt
  *      logprobs are of rows that nobody samples from, so these need no copy;
  *   3. runs op penalise with stages = LLS_SAMPLE_CONSTRAIN | LLS_SAMPLE_PENALISE; if some row has a
  *      callback: with CONSTRAIN, then the callbacks on its own thread, then with PENALISE;
- *   4. runs op truncate, then op draw; ids row i is the token of rows->row[i]; rows->out[i].status says
- *      whether it counts.
- * Row functions here serve the CPU and are the reference of other backends.
+ *   4. runs op truncate, then op draw; ids row i is the token of rows->row[i]; rows->out[i].status
+ * says whether it counts. Row functions here serve the CPU and are the reference of other backends.
  */
 #ifndef LLS_SAMPLE_SAMPLER_H
 #define LLS_SAMPLE_SAMPLER_H
@@ -36,7 +35,7 @@ typedef struct lls_sample_row {
     lls_sample_view_t params;       /* unpacked; the words live as long as the step */
     const int32_t    *tokens;       /* [n_tokens]: prompt, then output; NULL if not wanted */
     uint32_t          n_prompt, n_tokens;   /* always set: min_tokens counts with them */
-    uint32_t          position;     /* of the token to be drawn = n_tokens (with drafts: + its index) */
+    uint32_t          position; /* of the token to be drawn = n_tokens (with drafts: + its index) */
     uint32_t          logit;        /* row of the logits tensor */
 } lls_sample_row_t;
 
@@ -51,7 +50,7 @@ enum { LLS_SAMPLE_CONSTRAIN = 1, LLS_SAMPLE_PENALISE = 2 };
 typedef struct lls_sample_rows {
     uint32_t                n_rows, n_vocab;
     uint32_t                stages; /* of penalise: LLS_SAMPLE_*; 0 = both */
-    bool                    dense;  /* truncate leaves dense rows with -inf in them (processed logprobs) */
+    bool dense; /* truncate leaves dense rows with -inf in them (processed logprobs) */
     const lls_sample_row_t *row;    /* [n_rows]; distinct logits rows */
     lls_sample_out_t       *out;    /* [n_rows] */
 } lls_sample_rows_t;
@@ -64,7 +63,8 @@ bool lls_sample_needs_truncate(const lls_sample_rows_t *rows);
 
 struct lls_sample_kernels;          /* kernels.h: inner loops for one instruction set */
 
-/* Memory of one thread: lls_sample_scratch_bytes() of it, 64-byte aligned, contents do not matter. */
+/* Memory of one thread: lls_sample_scratch_bytes() of it, 64-byte aligned, contents do not matter.
+ */
 typedef struct lls_sample_scratch {
     const struct lls_sample_kernels *k;
     uint32_t  n_vocab;
@@ -83,8 +83,8 @@ void   lls_sample_scratch_init(lls_sample_scratch_t *s, void *mem, uint32_t n_vo
 /* x is the row's [n_vocab] logits, changed in place. */
 void    lls_sample_row_constrain(const lls_sample_row_t *row, float *x, lls_sample_scratch_t *s);
 void    lls_sample_row_penalise(const lls_sample_row_t *row, float *x, lls_sample_scratch_t *s);
-/* Leaves either a dense row, dropped tokens at -inf (out->n_kept == LLS_NONE), or the n_kept survivors:
- * their logits at x[0 ..) and their ids in x[n_vocab - n_kept ..), by ascending id. */
+/* Leaves either a dense row, dropped tokens at -inf (out->n_kept == LLS_NONE), or the n_kept
+ * survivors: their logits at x[0 ..) and their ids in x[n_vocab - n_kept ..), by ascending id. */
 void    lls_sample_row_truncate(const lls_sample_row_t *row, float *x, bool dense,
                                 lls_sample_out_t *out, lls_sample_scratch_t *s);
 /* Of a truncated row.  The caller sets out->n_kept to LLS_NONE where truncate did not run. */

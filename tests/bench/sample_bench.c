@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sample_bench - time of the sampler beside one plain pass (a vectorised maximum) over the same logits.
+ * sample_bench - time of the sampler beside one plain pass (a vectorised maximum) over the same
+ * logits.
  *
  * usage: sample_bench [rows] [vocabulary] [threads]; prints one line a case.  Nothing is asserted.
  */

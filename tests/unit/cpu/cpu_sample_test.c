@@ -32,7 +32,8 @@ static void stop(machine_t *m)
 }
 
 /* As the runner does: plan, then run in exactly the scratch that the plan asked for. */
-static void plan(machine_t *m, lls_tensor_t *logits, lls_tensor_t *ids, const lls_sample_rows_t *rows)
+static void plan(machine_t *m, lls_tensor_t *logits, lls_tensor_t *ids,
+                 const lls_sample_rows_t *rows)
 {
     lls_cpu_penalise(&m->x, logits, rows);
     lls_cpu_truncate(&m->x, logits, rows);
@@ -49,18 +50,20 @@ static void fill_rows(float *logits, lls_sample_row_t *row, const int32_t *token
     for (uint32_t r = 0; r < ROWS; r++) {
         row[r] = (lls_sample_row_t){ .tokens = tokens, .n_prompt = r, .n_tokens = 40,
                                      .position = 40 + r, .logit = ROWS - 1 - r };
-        row[r].params = (lls_sample_view_t){ .temperature = r % 4 ? 0.5f + 0.02f * (float)r : 0,
-                                             .top_p = r % 3 ? 0.9f : 1, .repetition = r % 2 ? 1.3f : 1,
-                                             .top_k = r % 4 && r % 5 ? r * 7 : 0, .seed = r * 1000,
-                                             .min_p = r % 7 == 1 ? 0.05f : 0 };
+        row[r].params = (lls_sample_view_t){.temperature = r % 4 ? 0.5f + 0.02f * (float)r : 0,
+                                            .top_p = r % 3 ? 0.9f : 1,
+                                            .repetition = r % 2 ? 1.3f : 1,
+                                            .top_k = r % 4 && r % 5 ? r * 7 : 0,
+                                            .seed = r * 1000,
+                                            .min_p = r % 7 == 1 ? 0.05f : 0};
         for (uint32_t i = 0; i < V; i++)
             logits[row[r].logit * V + i] = 2 * lls_sample_noise(r, 1, i);
     }
     logits[row[5].logit * V + 17] = NAN;
 }
 
-static void run_rows(uint32_t n_threads, const char *isa, uint32_t first, uint32_t n, int32_t *ids_out,
-                     uint32_t *status, lls_logprob_t *logprobs)
+static void run_rows(uint32_t n_threads, const char *isa, uint32_t first, uint32_t n,
+                     int32_t *ids_out, uint32_t *status, lls_logprob_t *logprobs)
 {
     static float     data[ROWS * V];
     lls_sample_row_t row[ROWS];

@@ -55,7 +55,8 @@ static void check_entries(int32_t token, uint32_t n)
     for (uint32_t i = 1; i < n; i++) {
         uint32_t larger = 0;                /* entry i is the i-th in the order of (logit, id) */
         for (uint32_t j = 0; j < V; j++)
-            larger += x[j] > x[out[i].token] || (x[j] == x[out[i].token] && (int32_t)j < out[i].token);
+            larger +=
+                x[j] > x[out[i].token] || (x[j] == x[out[i].token] && (int32_t)j < out[i].token);
         assert_int_equal(larger, i - 1);
         assert_int_equal(out[i].rank, i);
     }

@@ -5,11 +5,12 @@
 
 #include "sample/params.h"
 
-static const lls_sample_limits_t limits = { .n_vocab = 100, .max_model_len = 512, .max_logprobs = 20 };
+static const lls_sample_limits_t limits = {
+    .n_vocab = 100, .max_model_len = 512, .max_logprobs = 20};
 
 static llm_sampling_params_t valid(void)
 {
-    return (llm_sampling_params_t){ .struct_size = sizeof(llm_sampling_params_t), .temperature = 1 };
+    return (llm_sampling_params_t){.struct_size = sizeof(llm_sampling_params_t), .temperature = 1};
 }
 
 static void expect(const llm_sampling_params_t *in, llm_status_t status, const char *param,
@@ -196,7 +197,8 @@ static void lists_are_checked_entry_by_entry(void **state)
     expect(&p, LLM_ERR_INVALID, "stop", "need text");
 }
 
-/* ---- Packing ---------------------------------------------------------------------------------- */
+/* ---- Packing ----------------------------------------------------------------------------------
+ */
 
 static const int32_t          eos[] = { 7, 8 }, stop_ids[] = { 9 }, allowed[] = { 1, 2, 3 };
 static const int32_t          bad_tokens[] = { 4, 5, 6 };
@@ -206,8 +208,13 @@ static const llm_logit_bias_t biases[] = { { 10, -500 }, { 11, 0.5f } };
 static uint32_t packed(uint32_t *words, lls_sample_params_t *p)
 {
     llm_sampling_params_t in = valid();
-    lls_sample_extra_t    extra = { .seed = 0x123456789abcdefu, .callback = 3, .eos = eos, .n_eos = 2,
-                                    .bad_tokens = bad_tokens, .bad_lens = bad_lens, .n_bad = 2 };
+    lls_sample_extra_t    extra = {.seed = 0x123456789abcdefu,
+                                   .callback = 3,
+                                   .eos = eos,
+                                   .n_eos = 2,
+                                   .bad_tokens = bad_tokens,
+                                   .bad_lens = bad_lens,
+                                   .n_bad = 2};
     uint32_t              n;
 
     in.temperature = 0.5f;

@@ -75,7 +75,8 @@ static void free_setup(setup_t *t)
     free(t);
 }
 
-/* ---- Reference: sorts ------------------------------------------------------------------------- */
+/* ---- Reference: sorts -------------------------------------------------------------------------
+ */
 
 static const float *cmp_x;
 
@@ -145,9 +146,21 @@ static int32_t reference_draw(const lls_sample_row_t *row, const float *x, uint3
     return token;
 }
 
-/* ---- Rows that are hard in some way ------------------------------------------------------------ */
+/* ---- Rows that are hard in some way ------------------------------------------------------------
+ */
 
-enum { NORMAL, PEAKED, FLAT, TWO_VALUES, MOSTLY_GONE, DENORMAL, HUGE_RANGE, COARSE, ZEROS, N_KINDS };
+enum {
+    NORMAL,
+    PEAKED,
+    FLAT,
+    TWO_VALUES,
+    MOSTLY_GONE,
+    DENORMAL,
+    HUGE_RANGE,
+    COARSE,
+    ZEROS,
+    N_KINDS
+};
 
 static void fill_row(float *x, uint32_t n, int kind)
 {
@@ -276,7 +289,8 @@ static void elementary_functions_are_accurate(void **state)
     }
 }
 
-/* ---- Draws ------------------------------------------------------------------------------------ */
+/* ---- Draws ------------------------------------------------------------------------------------
+ */
 
 static void greedy_takes_the_lowest_id_of_the_largest(void **state)
 {
@@ -312,8 +326,8 @@ static void rows_without_a_number_fail_alone(void **state)
     }
 }
 
-/* chi-square of 10^5 draws over positions (and seeds) against the distribution; 60 cells at most, the
- * bound is far beyond the 1 - 1e-6 quantile. */
+/* chi-square of 10^5 draws over positions (and seeds) against the distribution; 60 cells at most,
+ * the bound is far beyond the 1 - 1e-6 quantile. */
 static double chi_square(const lls_sample_view_t *params, const float *logits, uint32_t n,
                          bool over_seeds)
 {
@@ -384,7 +398,7 @@ static void noise_does_not_depend_on_neighbours(void **state)
     enum { N = 40000 };
     setup_t *t = setup_of(N, can_run(2) ? 2 : 0);
 
-    for (uint32_t d = 0; d < 40; d++) {     /* dense draws of a large row equal the scalar definition */
+    for (uint32_t d = 0; d < 40; d++) { /* dense draws of a large row equal the scalar definition */
         t->row.params.seed = d * 77;
         t->row.params.temperature = 0.3f + 0.04f * (float)d;
         t->row.position = d;
@@ -396,7 +410,8 @@ static void noise_does_not_depend_on_neighbours(void **state)
     free_setup(t);
 }
 
-/* ---- Constraints and penalties ------------------------------------------------------------------ */
+/* ---- Constraints and penalties ------------------------------------------------------------------
+ */
 
 static void penalties_equal_counting_by_hand(void **state)
 {
@@ -478,7 +493,8 @@ static void bad_words_need_their_beginning_in_the_output(void **state)
             t->x[i] = 1;
         lls_sample_row_penalise(&t->row, t->x, &t->s);
         for (uint32_t i = 0; i < 9; i++) {
-            bool is_bad = i == 7 || (i == 6 && t->row.n_prompt <= 4) || (i == 8 && t->row.n_prompt <= 3);
+            bool is_bad =
+                i == 7 || (i == 6 && t->row.n_prompt <= 4) || (i == 8 && t->row.n_prompt <= 3);
             assert_true(t->x[i] == (is_bad ? -INFINITY : 1));
         }
     }
@@ -505,7 +521,8 @@ static void needs_are_seen(void **state)
     assert_true(lls_sample_needs_truncate(&rows));
 }
 
-/* ---- Golden vectors: made with numpy in torch's and vLLM's steps, tests/golden/sample/make.py ---- */
+/* ---- Golden vectors: made with numpy in torch's and vLLM's steps, tests/golden/sample/make.py
+ * ---- */
 
 static bool next_floats(FILE *f, float *out, uint32_t n)
 {
@@ -521,9 +538,11 @@ static void run_golden_case(FILE *f, uint32_t v, uint32_t n_tokens)
     int32_t  tokens[64];
 
     assert_true(n_tokens <= 64);
-    assert_int_equal(fscanf(f, "%u %f %f %f %f %f %f %u", &t->row.n_prompt, &t->row.params.temperature,
-                            &t->row.params.top_p, &t->row.params.min_p, &t->row.params.repetition,
-                            &t->row.params.presence, &t->row.params.frequency, &t->row.params.top_k), 8);
+    assert_int_equal(fscanf(f, "%u %f %f %f %f %f %f %u", &t->row.n_prompt,
+                            &t->row.params.temperature, &t->row.params.top_p, &t->row.params.min_p,
+                            &t->row.params.repetition, &t->row.params.presence,
+                            &t->row.params.frequency, &t->row.params.top_k),
+                     8);
     for (uint32_t i = 0; i < n_tokens; i++)
         assert_int_equal(fscanf(f, "%d", &tokens[i]), 1);
     t->row.tokens = tokens;
