@@ -20,8 +20,7 @@
 
 static inline uint32_t lls_sample_n_blocks(uint32_t n) { return lls_ceil_div(n, LLS_SAMPLE_BLOCK); }
 
-/* How a logit becomes a distance from the likeliest: y = (x - max) * inv_t; only y >= y_min counts.
- */
+/* A logit's distance from the likeliest is y = (x - max) * inv_t; only y >= y_min counts. */
 typedef struct lls_sample_scale {
     float max, inv_t, y_min;
 } lls_sample_scale_t;

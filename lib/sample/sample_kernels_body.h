@@ -212,8 +212,7 @@ static uint32_t gather(const float *x, uint32_t n, const float *peaks, float low
     return n_out;
 }
 
-/* ---- The race: scores of tokens with their noise ----------------------------------------------
- */
+/* ---- The race: scores of tokens with their noise -------------------------------------------- */
 
 /* -log(-log(1 - v)): sample_math.h in vectors */
 INLINE f16 log16(f16 t)

@@ -12,21 +12,19 @@
 #define LLS_LN2_LO (-2.9088971e-05f)
 #define LLS_ROUND  12582912.0f              /* 1.5 * 2^23: adding it rounds to an integer */
 
+/* One step of Horner's rule. */
+#define LLS_STEP(p, x, c) ((p) * (x) + (c))
+
 /* exp(r) = 1 + r + r^2 P(r), |r| <= ln 2 / 2 */
-#define LLS_EXP_POLY(r)                                                                            \
-    ((((1.99004440e-4f * (r) + 1.39345450e-3f) * (r) + 8.33329745e-3f) * (r) + 4.16664556e-2f) *   \
-         (r) + 0.166666672f) * (r) + 0.5f
+#define LLS_EXP_2(r)    LLS_STEP(LLS_STEP(1.99004440e-4f, r, 1.39345450e-3f), r, 8.33329745e-3f)
+#define LLS_EXP_POLY(r) LLS_STEP(LLS_STEP(LLS_STEP(LLS_EXP_2(r), r, 4.16664556e-2f), r,            \
+                                          0.166666672f), r, 0.5f)
 
 /* log(1 + f) = f - f^2 / 2 + f^3 P(f), sqrt(1/2) <= 1 + f < sqrt(2); plus k ln 2 */
-#define LLS_LOG_P(f)                                                                               \
-    ((((((((7.14975372e-2f * (f)-0.115712009f) * (f) + 0.116615109f) * (f)-0.124110505f) * (f) +   \
-         0.142499372f) *                                                                           \
-        (f)-0.166684806f) *                                                                        \
-           (f) +                                                                                   \
-       0.200007081f) *                                                                             \
-      (f)-0.249999896f) *                                                                          \
-         (f) +                                                                                     \
-     0.333333313f)
+#define LLS_LOG_2(f) LLS_STEP(LLS_STEP(7.14975372e-2f, f, -0.115712009f), f, 0.116615109f)
+#define LLS_LOG_4(f) LLS_STEP(LLS_STEP(LLS_LOG_2(f), f, -0.124110505f), f, 0.142499372f)
+#define LLS_LOG_6(f) LLS_STEP(LLS_STEP(LLS_LOG_4(f), f, -0.166684806f), f, 0.200007081f)
+#define LLS_LOG_P(f) LLS_STEP(LLS_STEP(LLS_LOG_6(f), f, -0.249999896f), f, 0.333333313f)
 #define LLS_LOG_POLY(f, k)                                                                         \
     (((((f) * (f)) * (f)) * LLS_LOG_P(f) + (k) * LLS_LN2_LO - 0.5f * ((f) * (f))) + (f) +          \
      (k) * LLS_LN2_HI)

@@ -114,8 +114,7 @@ static void penalise_token(const lls_sample_view_t *p, float *x, uint32_t seen)
     *x -= p->presence * (float)(count > 0);
 }
 
-/* Counts live in scratch that holds anything: three walks over the history clear, count and apply.
- */
+/* Counts live in scratch that holds anything: three walks over the history clear, count, apply. */
 static void penalise_history(const lls_sample_row_t *row, float *x, lls_sample_scratch_t *s)
 {
     const lls_sample_view_t *p = &row->params;

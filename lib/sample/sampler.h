@@ -18,12 +18,14 @@
  * Who does what, for one step (the runner owns all memory here):
  *   1. fills lls_sample_row_t for each row that samples and points lls_sample_rows_t at them;
  *   2. copies the logits rows that want raw logprobs (lls_tmp): later steps change rows in place,
- * and which token to report is known only after draw; then logprobs.h reads the copies.  Prompt
- *      logprobs are of rows that nobody samples from, so these need no copy;
+ *      and which token to report is known only after draw; then logprobs.h reads the copies.
+ *      Prompt logprobs are of rows that nobody samples from, so these need no copy;
  *   3. runs op penalise with stages = LLS_SAMPLE_CONSTRAIN | LLS_SAMPLE_PENALISE; if some row has a
  *      callback: with CONSTRAIN, then the callbacks on its own thread, then with PENALISE;
  *   4. runs op truncate, then op draw; ids row i is the token of rows->row[i]; rows->out[i].status
- * says whether it counts. Row functions here serve the CPU and are the reference of other backends.
+ *      says whether it counts.  Where truncate is left out, out[i].n_kept must be LLS_NONE.
+ *
+ * Row functions here serve the CPU and are the reference of other backends.
  */
 #ifndef LLS_SAMPLE_SAMPLER_H
 #define LLS_SAMPLE_SAMPLER_H
