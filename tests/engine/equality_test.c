@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A request's tokens and log-probabilities are the same bits alone, in company, in chunks, after a
+ * prefix hit, after preemptions and with other numbers of threads: for every family, in float32 and
+ * bfloat16, on every instruction set of this machine, and for the quantised demonstration model. */
+#include "engine/support.h"
+
+#include <stdio.h>
+
+#define N_PROMPTS 6
+#define N_CROWD   64
+#define N_NEW     10
+#define WIDTH     3
+#define MAX_PROMPT 96
+
+typedef struct answer {
+    int32_t       tokens[N_NEW];
+    llm_logprob_t logprobs[N_NEW * WIDTH], prompt_logprobs[MAX_PROMPT * WIDTH];
+    size_t        n, n_prompt;
+} answer_t;
+
+typedef struct scene {
+    const char *model, *dtype, *isa;
+    uint32_t    n_vocab;
+    answer_t    alone[N_PROMPTS];
+} scene_t;
+
+static size_t prompt_len(uint32_t i) { return 5 + (i * 37) % (MAX_PROMPT - 5); }
+
+static void fill_request(const scene_t *s, uint32_t i, int32_t *tokens, llm_sampling_params_t *sp,
+                         llm_request_t *r)
+{
+    *sp = (llm_sampling_params_t)LLM_INIT(llm_sampling_params_t);
+    *r = (llm_request_t)LLM_INIT(llm_request_t);
+    make_prompt(tokens, prompt_len(i), s->n_vocab, i % N_PROMPTS);
+    sp->max_tokens = N_NEW;
+    sp->flags = LLM_SAMPLE_IGNORE_EOS | LLM_SAMPLE_SEEDED;
+    sp->seed = 7 + i;
+    sp->temperature = i % 2 == 0 ? 0 : 1;
+    sp->top_p = 0.9f;
+    sp->repetition_penalty = i % 3 == 0 ? 1.2f : 0;
+    sp->n_logprobs = WIDTH;
+    sp->n_prompt_logprobs = i == 1 ? WIDTH : 0;
+    r->tokens = tokens;
+    r->n_tokens = prompt_len(i);
+    r->sampling = sp;
+}
+
+static void keep(answer_t *a, const llm_output_t *o)
+{
+    assert_int_equal(o->finish_reason, LLM_FINISH_LENGTH);
+    assert_int_equal(o->n_tokens, N_NEW);
+    assert_int_equal(o->n_logprobs, WIDTH);
+    memset(a, 0, sizeof *a);
+    a->n = o->n_tokens;
+    memcpy(a->tokens, o->tokens, o->n_tokens * sizeof *o->tokens);
+    memcpy(a->logprobs, o->logprobs, o->n_tokens * WIDTH * sizeof *o->logprobs);
+    if (o->prompt_logprobs == NULL)
+        return;
+    a->n_prompt = o->prompt_tokens;
+    memcpy(a->prompt_logprobs, o->prompt_logprobs, a->n_prompt * WIDTH * sizeof *a->prompt_logprobs);
+}
+
+static void same(const scene_t *s, const char *how, uint32_t i, const answer_t *a)
+{
+    if (memcmp(a, &s->alone[i], sizeof *a) == 0)
+        return;
+    for (size_t k = 0; k < a->n; k++)
+        if (a->tokens[k] != s->alone[i].tokens[k] ||
+            a->logprobs[k * WIDTH].logprob != s->alone[i].logprobs[k * WIDTH].logprob)
+            fail_msg("%s %s %s: prompt %u %s differs from alone at token %zu: %d %.9g, alone %d %.9g",
+                     s->model, s->dtype, s->isa, i, how, k, a->tokens[k],
+                     (double)a->logprobs[k * WIDTH].logprob, s->alone[i].tokens[k],
+                     (double)s->alone[i].logprobs[k * WIDTH].logprob);
+    fail_msg("%s %s %s: prompt %u %s: log-probabilities differ", s->model, s->dtype, s->isa, i, how);
+}
+
+/* n requests at once (the first N_PROMPTS of each kind are compared); returns preemptions. */
+static uint64_t crowd(scene_t *s, llm_engine_t *e, const char *how, uint32_t n)
+{
+    static int32_t               tokens[N_CROWD][MAX_PROMPT];
+    static llm_sampling_params_t sp[N_CROWD];
+    static llm_request_t         r[N_CROWD];
+    const llm_request_t         *list[N_CROWD];
+    llm_batch_t                 *batch;
+    llm_error_t                  err;
+    llm_stats_t                  stats = LLM_INIT(llm_stats_t);
+
+    for (uint32_t i = 0; i < n; i++) {
+        fill_request(s, i, tokens[i], &sp[i], &r[i]);
+        list[i] = &r[i];
+    }
+    if (llm_generate_batch(e, list, n, NULL, NULL, &batch, &err) != LLM_OK)
+        fail_msg("%s %s: %s", s->model, how, err.message);
+    for (uint32_t i = 0; i < n && i < N_PROMPTS; i++) {
+        const llm_output_t *o = llm_batch_output(batch, i, 0);
+        answer_t            a;
+        if (o->error != NULL)
+            fail_msg("%s %s: %s", s->model, how, o->error->message);
+        keep(&a, o);
+        same(s, how, i, &a);
+    }
+    llm_batch_destroy(batch);
+    assert_int_equal(llm_engine_stats(e, &stats), LLM_OK);
+    return stats.preemptions;
+}
+
+static void alone(scene_t *s, llm_engine_t *e)
+{
+    for (uint32_t i = 0; i < N_PROMPTS; i++) {
+        int32_t               tokens[MAX_PROMPT];
+        llm_sampling_params_t sp;
+        llm_request_t         r;
+        const llm_request_t  *list[1] = { &r };
+        llm_batch_t          *batch;
+        llm_error_t           err;
+        fill_request(s, i, tokens, &sp, &r);
+        if (llm_generate_batch(e, list, 1, NULL, NULL, &batch, &err) != LLM_OK)
+            fail_msg("%s: %s", s->model, err.message);
+        if (llm_batch_output(batch, 0, 0)->error != NULL)
+            fail_msg("%s: %s", s->model, llm_batch_output(batch, 0, 0)->error->message);
+        keep(&s->alone[i], llm_batch_output(batch, 0, 0));
+        llm_batch_destroy(batch);
+    }
+}
+
+static llm_engine_t *engine_of(const scene_t *s, const char *threads, const char *name, const char *value)
+{
+    return make_engine(s->model, s->dtype,
+                       OPTIONS("skip-tokenizer-init", "true", "cpu-isa", s->isa, "cpu-threads", threads,
+                               "max-model-len", "160", "block-size", "16", "enable-prefix-caching",
+                               strcmp(name, "enable-prefix-caching") == 0 ? value : "true", name, value),
+                       NULL);
+}
+
+static void scene(const char *model, const char *dtype, const char *isa)
+{
+    static const char *const chunks[] = { "1", "7", "64" };
+    scene_t                 *s = calloc(1, sizeof *s);
+    llm_plan_t               plan = LLM_INIT(llm_plan_t);
+    llm_engine_t            *e;
+
+    *s = (scene_t){ .model = model, .dtype = dtype, .isa = isa };
+    e = engine_of(s, "1", "enable-prefix-caching", "false");
+    assert_int_equal(llm_engine_plan(e, &plan), LLM_OK);
+    s->n_vocab = plan.vocab_size;
+    alone(s, e);
+    llm_engine_destroy(e);
+
+    e = engine_of(s, "2", "max-num-seqs", "64");
+    crowd(s, e, "among 63 others, two threads", N_CROWD);
+    crowd(s, e, "after a prefix hit", N_PROMPTS);
+    llm_engine_destroy(e);
+    for (size_t i = 0; i < 3; i++) {
+        e = engine_of(s, "2", "max-num-batched-tokens", chunks[i]);
+        crowd(s, e, "in chunks", N_PROMPTS);
+        llm_engine_destroy(e);
+    }
+    e = engine_of(s, "1", "num-gpu-blocks-override", "14");
+    if (crowd(s, e, "after preemptions", 24) == 0)
+        fail_msg("%s: 14 blocks made nobody give way", model);
+    llm_engine_destroy(e);
+    free(s);
+}
+
+static bool has_isa(const char *model, const char *isa)
+{
+    llm_engine_t *e;
+    llm_error_t   err;
+    llm_status_t  st = try_engine(model, NULL, OPTIONS("cpu-isa", isa, "skip-tokenizer-init", "true",
+                                                       "max-model-len", "160"), NULL, &e, &err);
+
+    llm_engine_destroy(e);
+    if (st != LLM_OK && st != LLM_ERR_UNSUPPORTED)
+        fail_msg("%s %s: %s", model, isa, err.message);
+    return st == LLM_OK;
+}
+
+static const char *const isas[] = { "plain", "avx2", "avx512", "avx512bf16" };
+
+static void every_family_keeps_its_bits(void **state)
+{
+    static char models[MAX_MODELS][256];
+    size_t      n = find_models(models);
+
+    assert_true(n >= 10);
+    for (size_t i = 0; i < 4; i++)
+        for (size_t m = 0; has_isa(models[0], isas[i]) && m < n; m++) {
+            scene(models[m], "float32", isas[i]);
+            scene(models[m], "bfloat16", isas[i]);
+        }
+}
+
+static void the_quantised_model_keeps_its_bits(void **state)
+{
+    if (demo_model() == NULL)
+        skip();
+    for (size_t i = 1; i < 4; i++)          /* the plain path takes minutes here; families cover it */
+        if (has_isa(demo_model(), isas[i]))
+            scene(demo_model(), "auto", isas[i]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_family_keeps_its_bits),
+        cmocka_unit_test(the_quantised_model_keeps_its_bits),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/support.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static int by_name(const void *a, const void *b) { return strcmp(a, b); }
+
+size_t find_models(char paths[MAX_MODELS][256])
+{
+    DIR           *dir = opendir(TEST_DIR "/golden");
+    struct dirent *entry;
+    size_t         n = 0;
+
+    assert_non_null(dir);
+    while ((entry = readdir(dir)) != NULL && n < MAX_MODELS) {
+        char config[600];
+        snprintf(config, sizeof config, "%s/golden/%s/config.json", TEST_DIR, entry->d_name);
+        if (access(config, R_OK) == 0 && entry->d_name[0] != '.')
+            snprintf(paths[n++], sizeof paths[0], "%s/golden/%.60s", TEST_DIR, entry->d_name);
+    }
+    closedir(dir);
+    qsort(paths, n, sizeof paths[0], by_name);
+    return n;
+}
+
+const char *demo_model(void)
+{
+    static char path[512];
+    const char *home = getenv("HOME"), *cache = getenv("XDG_CACHE_HOME"), *set = getenv("LLM_DEMO_MODEL");
+
+    if (set != NULL)
+        snprintf(path, sizeof path, "%s", set);
+    else if (cache != NULL)
+        snprintf(path, sizeof path, "%s/llmserve/SmolLM2-135M-Instruct.Q4_1.gguf", cache);
+    else
+        snprintf(path, sizeof path, "%s/.cache/llmserve/SmolLM2-135M-Instruct.Q4_1.gguf",
+                 home != NULL ? home : "");
+    return access(path, R_OK) == 0 ? path : NULL;
+}
+
+llm_status_t try_engine(const char *model, const char *dtype, options_t options,
+                        const llm_allocator_t *allocator, llm_engine_t **out, llm_error_t *err)
+{
+    llm_engine_config_t cfg = LLM_INIT(llm_engine_config_t);
+    llm_option_t        opts[32];
+
+    for (; options != NULL && options[0] != NULL; options += 2)
+        opts[cfg.n_options++] = (llm_option_t){ options[0], options[1] };
+    cfg.model = model;
+    cfg.dtype = dtype;
+    cfg.options = opts;
+    cfg.allocator = allocator;
+    return llm_engine_create(&cfg, out, err);
+}
+
+llm_engine_t *make_engine(const char *model, const char *dtype, options_t options,
+                          const llm_allocator_t *allocator)
+{
+    llm_engine_t *e;
+    llm_error_t   err;
+
+    if (try_engine(model, dtype, options, allocator, &e, &err) != LLM_OK)
+        fail_msg("%s: %s", model, err.message);
+    return e;
+}
+
+void make_prompt(int32_t *tokens, size_t n, uint32_t n_vocab, uint32_t seed)
+{
+    uint32_t x = seed * 2654435761u + 1;
+
+    for (size_t i = 0; i < n; i++) {
+        x = x * 1664525u + 1013904223u;
+        tokens[i] = (int32_t)((x >> 8) % n_vocab);
+    }
+}
+
+void run_dry(llm_engine_t *e)
+{
+    llm_error_t err;
+
+    while (llm_engine_unfinished(e) > 0) {
+        if (llm_engine_step(e, &err) != LLM_OK)
+            fail_msg("step: %s", err.message);
+        while (llm_engine_next_output(e) != NULL)
+            ;
+    }
+}

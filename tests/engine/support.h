@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * support - engines on the golden models and requests of token ids, for tests that use llm.h only.
+ */
+#ifndef LLS_TEST_ENGINE_SUPPORT_H
+#define LLS_TEST_ENGINE_SUPPORT_H
+
+#include "unit/test.h"
+
+#define MAX_MODELS 32
+
+/* Options of an engine as name, value, ..., NULL. */
+typedef const char *const *options_t;
+#define OPTIONS(...) ((const char *const[]){ __VA_ARGS__, NULL })
+
+/* Folders with a config.json under tests/golden, sorted; returns how many. */
+size_t find_models(char paths[MAX_MODELS][256]);
+/* The demonstration model, or NULL. */
+const char *demo_model(void);
+
+/* Fails the test with the library's message. */
+llm_engine_t *make_engine(const char *model, const char *dtype, options_t options,
+                          const llm_allocator_t *allocator);
+llm_status_t  try_engine(const char *model, const char *dtype, options_t options,
+                         const llm_allocator_t *allocator, llm_engine_t **out, llm_error_t *err);
+
+/* n token ids below n_vocab, a function of seed. */
+void make_prompt(int32_t *tokens, size_t n, uint32_t n_vocab, uint32_t seed);
+
+/* Steps until nothing is unfinished; records are thrown away. */
+void run_dry(llm_engine_t *e);
+
+#endif
