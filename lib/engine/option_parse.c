@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "api/options_int.h"
+#include "engine/options_int.h"
 #include "base/json.h"
 #include "base/num.h"
 #include "base/utf8.h"
@@ -21,8 +21,7 @@ int32_t lls_option_word(const char *words, const char *word)
     return -1;
 }
 
-/* ---- Numbers ----------------------------------------------------------------------------------
- */
+/* ---- Numbers ------------------------------------------------------------------------------- */
 
 /* A decimal number or inf; the C library's functions would follow the host's locale. */
 static bool scan_number(const char *at, const char **end, long double *out)
@@ -137,8 +136,7 @@ static bool parse_bool(const char *text, bool *out)
            strcmp(text, "0") == 0;
 }
 
-/* ---- Values -----------------------------------------------------------------------------------
- */
+/* ---- Values -------------------------------------------------------------------------------- */
 
 static llm_status_t fail_type(const lls_option_def_t *def, const char *param, const char *what,
                               const char *text, llm_error_t *err)

@@ -2,7 +2,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "api/options_int.h"
+#include "engine/options_int.h"
 #include "base/num.h"
 
 #define INFO(scope, name, type, value, range, help)                                                \

@@ -2,10 +2,10 @@
 /*
  * options_int - a row of the option table, and a value parsed by it.
  */
-#ifndef LLS_API_OPTIONS_INT_H
-#define LLS_API_OPTIONS_INT_H
+#ifndef LLS_ENGINE_OPTIONS_INT_H
+#define LLS_ENGINE_OPTIONS_INT_H
 
-#include "api/options.h"
+#include "engine/options.h"
 
 struct json_t;
 

@@ -4,8 +4,8 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "api/options.h"
-#include "api/options_int.h"
+#include "engine/options.h"
+#include "engine/options_int.h"
 
 static lls_mem_t    mem;
 static test_alloc_t counts;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "api/options.h"
+#include "engine/options.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#include "api/options_int.h"
+#include "engine/options_int.h"
 #include "base/json.h"
 #include "base/num.h"
 #include "base/utf8.h"
