@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The demonstration model: greedy continuations of transformers in float32, token by token, and how
+ * far the quantised path is from float32.  Skipped where the model is not on this machine.
+ *
+ *     LLM_DEMO_MODEL  the .gguf file; else the cache that examples/quickstart.sh fills
+ *     LLM_DEMO_HF     the same weights as a Hugging Face directory, if it has been made
+ */
+#include "golden/drive.h"
+
+#include <stdio.h>
+#include <time.h>
+
+#include "base/io.h"
+#include "base/json.h"
+
+#define GGUF "SmolLM2-135M-Instruct.Q4_1.gguf"
+#define PIECE 250u
+
+static json_t *data;
+
+static const char *gguf_path(void)
+{
+    static char path[1024];
+    const char *env = getenv("LLM_DEMO_MODEL"), *cache = getenv("XDG_CACHE_HOME");
+
+    if (env != NULL)
+        snprintf(path, sizeof path, "%s", env);
+    else if (cache != NULL)
+        snprintf(path, sizeof path, "%s/llmserve/" GGUF, cache);
+    else
+        snprintf(path, sizeof path, "%s/.cache/llmserve/" GGUF, getenv("HOME") ? getenv("HOME") : "");
+    if (lls_path_exists(path) && !lls_path_is_dir(path))
+        return path;
+    print_message("skipped: %s is not there; LLM_DEMO_MODEL may name it\n", path);
+    skip();
+    return NULL;
+}
+
+static int32_t *ids_of(const json_t *list, uint32_t *n)
+{
+    int32_t *ids;
+
+    *n = (uint32_t)json_array_size(list);
+    ids = calloc(*n, sizeof *ids);
+    for (uint32_t i = 0; i < *n; i++)
+        ids[i] = (int32_t)json_integer_value(json_array_get(list, i));
+    return ids;
+}
+
+static void open_model(drive_t *d, const char *path, const char *dtype, const char *isa, uint32_t max_len)
+{
+    lls_model_options_t o = { .path = path, .dtype = dtype, .max_model_len = max_len };
+
+    drive_open(d, &o, max_len, isa, 0);
+}
+
+/* Greedy from the ids of a case: exactly the first n tokens of its continuation `key`. */
+static void continues(drive_t *d, const json_t *c, const char *key, uint32_t n_tokens)
+{
+    const json_t *want = json_object_get(c, key);
+    uint32_t      n;
+    int32_t      *ids = ids_of(json_object_get(c, "ids"), &n), id;
+    float        *row = malloc(d->n_vocab * sizeof *row);
+
+    drive_restart(d);
+    drive_run(d, ids, 0, n, n, 1, row);
+    for (uint32_t i = 0; i < json_array_size(want) && i < n_tokens; i++) {
+        id = drive_argmax(row, d->n_vocab);
+        assert_int_equal(id, json_integer_value(json_array_get(want, i)));
+        drive_run(d, &id, n + i, 1, 1, 1, row);
+    }
+    free(row);
+    free(ids);
+}
+
+static void continues_all(const char *path, const char *key, const char *isa, uint32_t n_cases,
+                          uint32_t n_tokens)
+{
+    const json_t *cases = json_object_get(data, "cases");
+    drive_t       d;
+
+    open_model(&d, path, "float32", isa, 128);
+    assert_int_equal(json_array_size(cases), 5);
+    for (uint32_t i = 0; i < n_cases; i++)
+        continues(&d, json_array_get(cases, i), key, n_tokens);
+    drive_close(&d);
+}
+
+static void continuations_are_those_of_transformers(void **state)
+{
+    const char *path = gguf_path();
+
+    (void)state;
+    continues_all(path, "gguf", "auto", 5, 24);
+    continues_all(path, "gguf", "plain", 1, 2);
+}
+
+static void continuations_of_the_directory(void **state)
+{
+    const char *path = getenv("LLM_DEMO_HF");
+
+    (void)state;
+    if (path == NULL) {
+        print_message("skipped: LLM_DEMO_HF does not name a directory\n");
+        skip();
+    }
+    continues_all(path, "hf", "auto", 5, 24);
+}
+
+/* Adds to kl and same what one piece of the text shows. */
+static void compare(const drive_t *d, float *exact, float *quick, uint32_t n, double *kl, uint32_t *same)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        float *p = exact + (size_t)i * d->n_vocab, *q = quick + (size_t)i * d->n_vocab;
+
+        *same += drive_argmax(p, d->n_vocab) == drive_argmax(q, d->n_vocab);
+        drive_logprobs(p, d->n_vocab);
+        drive_logprobs(q, d->n_vocab);
+        *kl += drive_kl(p, q, 1, d->n_vocab);
+    }
+}
+
+static void quantised_is_close_to_float32(void **state)
+{
+    const char *path = gguf_path();
+    drive_t     exact, quick;
+    uint32_t    n, same = 0;
+    int32_t    *ids = ids_of(json_object_get(data, "text"), &n);
+    float      *p, *q;
+    double      kl = 0;
+    clock_t     start = clock();
+
+    (void)state;
+    assert_int_equal(n, 2000);
+    open_model(&exact, path, "float32", "auto", n);
+    open_model(&quick, path, "auto", "auto", n);
+    assert_int_equal(lls_model_dtype(quick.model), LLS_BF16);
+    p = malloc((size_t)PIECE * exact.n_vocab * sizeof *p);
+    q = malloc((size_t)PIECE * exact.n_vocab * sizeof *q);
+    for (uint32_t at = 0; at < n; at += PIECE) {
+        drive_run(&exact, ids + at, at, PIECE, PIECE, PIECE, p);
+        drive_run(&quick, ids + at, at, PIECE, PIECE, PIECE, q);
+        compare(&exact, p, q, PIECE, &kl, &same);
+    }
+    print_message("%s: mean KL to float32 %.5f, top-1 agreement %.2f %%, %.1f s\n", quick.ops->name,
+                  kl / n, 100.0 * same / n, (double)(clock() - start) / CLOCKS_PER_SEC);
+    assert_true(kl / n <= 0.01);
+    assert_true(same >= 0.97 * n);
+    free(p);
+    free(q);
+    free(ids);
+    drive_close(&exact);
+    drive_close(&quick);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(continuations_are_those_of_transformers),
+        cmocka_unit_test(continuations_of_the_directory),
+        cmocka_unit_test(quantised_is_close_to_float32),
+    };
+    lls_mem_t   mem;
+    llm_error_t err;
+    int         failed;
+
+    lls_mem_init(&mem, NULL);
+    if (lls_json_load(&mem, TEST_DIR "/golden/smollm2.json", 1 << 20, &data, &err) != LLM_OK)
+        return 1;
+    failed = cmocka_run_group_tests(tests, NULL, NULL);
+    json_decref(data);
+    return failed;
+}
