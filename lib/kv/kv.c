@@ -367,14 +367,14 @@ void lls_kv_release(lls_kv_t *kv, lls_kv_seq_t *seq)
     seq->n_room = 0;
 }
 
-uint32_t lls_kv_reclaimable(const lls_kv_t *kv, const lls_kv_seq_t *seq)
+/* From the end: what a sequence shares is its beginning. */
+bool lls_kv_would_free(const lls_kv_t *kv, const lls_kv_seq_t *seq)
 {
-    uint32_t n = 0;
-
     for (uint32_t g = 0; g < kv->cfg.n_groups; g++)
-        for (uint32_t j = seq->n_gone[g]; j < seq->n_blocks[g]; j++)
-            n += kv->pool[kv->cfg.group[g].pool].blocks[seq->table[g][j]].ref == 1;
-    return n;
+        for (uint32_t j = seq->n_blocks[g]; j > seq->n_gone[g]; j--)
+            if (kv->pool[kv->cfg.group[g].pool].blocks[seq->table[g][j - 1]].ref == 1)
+                return true;
+    return false;
 }
 
 /* ---- Fork ----------------------------------------------------------------------------------- */

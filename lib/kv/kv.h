@@ -95,8 +95,8 @@ void lls_kv_unpublish(lls_kv_t *kv, lls_kv_seq_t *seq, uint32_t n);
 /* Gives back what no token from position n on can see. */
 void lls_kv_slide(lls_kv_t *kv, lls_kv_seq_t *seq, uint32_t n);
 void lls_kv_release(lls_kv_t *kv, lls_kv_seq_t *seq);
-/* Blocks that releasing this sequence would make allocatable now. */
-uint32_t lls_kv_reclaimable(const lls_kv_t *kv, const lls_kv_seq_t *seq);
+/* Whether releasing this sequence would make a block allocatable now. */
+bool lls_kv_would_free(const lls_kv_t *kv, const lls_kv_seq_t *seq);
 
 /* dst shares src's full blocks below n tokens; partial ones are copied by the next plan.  Returns
  * false (dst holds nothing) if there is no room, or if a group keeps no history to share. */

@@ -172,7 +172,7 @@ static uint32_t worst_running(const lls_sched_t *s, bool must_give)
 
     for (uint32_t i = 0; i < s->n_running; i++) {
         const lls_req_t *r = running_at(s, i);
-        if (r->n_jobs > 0 || (must_give && lls_kv_reclaimable(s->kv, &r->kv) == 0))
+        if (r->n_jobs > 0 || (must_give && !lls_kv_would_free(s->kv, &r->kv)))
             continue;
         if (worst == LLS_NONE || lls_req_goes_before(running_at(s, worst), r))
             worst = i;
@@ -201,12 +201,15 @@ static bool strip(lls_sched_t *s, lls_req_t *r)
  * only time, for their tokens are known and most blocks will be found again. */
 static bool strip_waiting(lls_sched_t *s)
 {
+    if (!s->holders)
+        return false;
     for (uint32_t i = s->tail; i != LLS_NONE; i = req_at(s, i)->prev)
         if (strip(s, req_at(s, i)))
             return true;
     for (uint32_t i = 0; s->n_blocked > 0 && i < s->cfg.max_reqs; i++)
         if (s->reqs[i].state == LLS_REQ_BLOCKED && strip(s, &s->reqs[i]))
             return true;
+    s->holders = s->n_jobs > 0;     /* what is being loaded will be held */
     return false;
 }
 
@@ -405,6 +408,7 @@ static verdict_t try_load(lls_sched_t *s, lls_req_t *r, uint32_t n_hit, lls_step
     r->load_to = n_hit + more;
     r->n_jobs = 1;
     s->n_jobs++;
+    s->holders = true;
     emit_load(s, r, n_hit, plan);
     return PASSED_OVER;
 }

@@ -18,6 +18,9 @@ static const char *check_req(const lls_sched_t *s, const lls_req_t *r)
         if (r->state != LLS_REQ_FINISHED)
             return "S7 a row or placeholders of a request that does not run";
     }
+    if (r->n_computed > 0 && !s->holders &&
+        (r->state == LLS_REQ_WAITING || r->state == LLS_REQ_BLOCKED))
+        return "S16 blocks that nobody would ask back";
     if (r->state == LLS_REQ_FINISHED && r->n_jobs == 0)
         for (uint32_t g = 0; g < LLS_MAX_GROUPS; g++)
             if (r->kv.n_blocks[g] != 0)

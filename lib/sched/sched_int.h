@@ -57,6 +57,7 @@ struct lls_sched {
     uint32_t           n_preempted;         /* in the step being made */
     uint64_t           all_preempted, all_cached;
     lls_req_mem_t     *gone;
+    bool               holders;             /* some that do not run may hold blocks */
     bool               paused;
 };
 

@@ -40,6 +40,9 @@ void lls_sched_enqueue(lls_sched_t *s, lls_req_t *r)
 {
     uint32_t after = s->tail;
 
+    /* Who was preempted goes back to the front, past a queue that may be long. */
+    if (s->head != LLS_NONE && lls_req_goes_before(r, req_at(s, s->head)))
+        after = LLS_NONE;
     while (after != LLS_NONE && lls_req_goes_before(r, req_at(s, after)))
         after = req_at(s, after)->prev;
     r->prev = after;
@@ -171,8 +174,10 @@ llm_status_t lls_sched_fork(lls_sched_t *s, uint64_t parent, lls_req_mem_t *prep
     if (st != LLM_OK)
         return st;
     n = p == NULL ? 0 : n_shareable(p, r);
-    if (n > 0 && lls_kv_fork(s->kv, &r->kv, &p->kv, n))
+    if (n > 0 && lls_kv_fork(s->kv, &r->kv, &p->kv, n)) {
         r->n_computed = n;
+        s->holders = true;
+    }
     *handle = begin_req(s, r);
     return LLM_OK;
 }

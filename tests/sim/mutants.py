@@ -72,7 +72,7 @@ def run(tmp, main, libs, objs, args):
     subprocess.run(CC + objs + [obj(tmp, f) for f in main] + ["-o", exe] + libs, check=True)
     try:
         return subprocess.run(["nice", "-n", "10", exe] + args, capture_output=True, text=True,
-                              errors="replace", timeout=240)
+                              errors="replace", timeout=60)
     except subprocess.TimeoutExpired:
         return None
 
@@ -80,7 +80,7 @@ def run(tmp, main, libs, objs, args):
 def try_sim(tmp, objs, seeds):
     p = run(tmp, SIM, [], objs, ["1", str(seeds)])
     if p is None:
-        return "hang (240 s)"
+        return "hang (60 s)"
     m = re.search(r"FAIL seed (\d+) turn (\d+) total (\d+): (.*)", p.stdout)
     if m:
         return f"step {m[3]}, seed {m[1]}: {m[4]}"

@@ -210,7 +210,7 @@ void sim_note_running(sim_t *m)
         r->ran = runs(m, r);
         m->n_ran += r->ran;
         r->could_give = r->ran &&
-                        lls_kv_reclaimable(m->kv, &lls_sched_get(m->sched, r->handle)->kv) > 0;
+                        lls_kv_would_free(m->kv, &lls_sched_get(m->sched, r->handle)->kv);
     }
 }
 

@@ -268,7 +268,11 @@ static void choose_groups(sim_t *m)
     k->n_groups = 2;
     switch (rnd(m, 9)) {
     case 0: k->group[1] = group(LLS_KV_SLIDING, 0, bt, w); break;
-    case 1: k->group[1] = group(LLS_KV_SLIDING, 1, bt * 2, w); break;
+    case 1:
+        k->group[chance(m, 50)] = group(LLS_KV_SLIDING, 1, bt * 2, w);
+        if (k->group[0].kind == LLS_KV_SLIDING)
+            k->group[1] = group(LLS_KV_FULL, 0, bt, 0);
+        break;
     case 2: k->group[1] = group(LLS_KV_CHUNKED, 0, bt, 16 + rnd(m, 10)); break;
     case 3: k->group[1] = group(LLS_KV_STATE, 1, bt * 4, 0); break;
     case 4: k->group[0] = group(LLS_KV_SLIDING, 0, bt, w); k->n_groups = 1; break;

@@ -100,7 +100,7 @@ static void a_shared_prefix_is_freed_once(void **state)
     assert_memory_equal(a.s.table[0], b.s.table[0], 3 * sizeof(uint32_t));
     assert_int_not_equal(a.s.table[0][3], b.s.table[0][3]);
     assert_int_equal(lls_kv_n_free(c->kv, 0), 5);
-    assert_int_equal(lls_kv_reclaimable(c->kv, &a.s), 1);
+    assert_true(lls_kv_would_free(c->kv, &a.s));
     CHECK(c, &a, &b);
     lls_kv_release(c->kv, &a.s);
     lls_kv_release(c->kv, &a.s);        /* again, as abort and finish may: nothing left to give */
@@ -167,6 +167,8 @@ static void nothing_is_taken_when_it_does_not_fit(void **state)
     assert_true(lls_kv_alloc(c->kv, &b.s, 0, 16, 5));       /* room is there: nothing is asked */
     assert_false(lls_kv_alloc(c->kv, &b.s, 0, 17, 0));
     freed = lls_kv_freed(c->kv);
+    assert_false(lls_kv_would_free(c->kv, &a.s));
+    assert_true(lls_kv_would_free(c->kv, &b.s));
     lls_kv_release(c->kv, &a.s);        /* b still holds all of a's: no room appears */
     assert_int_equal(lls_kv_freed(c->kv), freed);
     lls_kv_release(c->kv, &b.s);
@@ -237,7 +239,7 @@ static void a_window_slides_and_its_tail_is_enough_for_a_hit(void **state)
     assert_int_equal(a.s.table[1][5], 0);
     assert_int_not_equal(a.s.table[1][6], 0);
     assert_int_equal(lls_kv_n_free(c->kv, 0), 14);
-    assert_int_equal(lls_kv_reclaimable(c->kv, &a.s), 10);
+    assert_true(lls_kv_would_free(c->kv, &a.s));
     lls_kv_slide(c->kv, &a.s, 20);      /* never back */
     assert_int_equal(a.s.n_gone[1], 6);
     CHECK(c, &a);
@@ -255,6 +257,26 @@ static void a_window_slides_and_its_tail_is_enough_for_a_hit(void **state)
 }
 
 /* A hit must serve all groups: with the window's last blocks evicted it ends earlier. */
+static void every_group_gets_its_blocks_whatever_their_size(void **state)
+{
+    lls_kv_config_t cfg = { .n_groups = 2, .n_pools = 2,
+                            .group = { group(LLS_KV_FULL, 0, 0), group(LLS_KV_FULL, 1, 0) } };
+    cache_t        *c;
+    seq_t           a;
+
+    cfg.group[0].block_tokens = 2 * BT;
+    c = new_cache(cfg, 8);
+    hash(c, &a, NULL, 6);
+    for (uint32_t n = 1; n <= 20; n++) {
+        assert_true(lls_kv_alloc(c->kv, &a.s, 0, n, 0));
+        assert_int_equal(a.s.n_blocks[0], lls_ceil_div(n, 2 * BT));
+        assert_int_equal(a.s.n_blocks[1], lls_ceil_div(n, BT));
+    }
+    CHECK(c, &a);
+    lls_kv_release(c->kv, &a.s);
+    end_cache(c);
+}
+
 static void groups_agree_on_a_hit(void **state)
 {
     lls_kv_config_t cfg = { .n_groups = 2, .n_pools = 2,
@@ -500,6 +522,7 @@ int main(void)
         cmocka_unit_test(what_the_hash_covers),
         cmocka_unit_test(hashes_grow_with_the_tokens),
         cmocka_unit_test(a_window_slides_and_its_tail_is_enough_for_a_hit),
+        cmocka_unit_test(every_group_gets_its_blocks_whatever_their_size),
         cmocka_unit_test(groups_agree_on_a_hit),
         cmocka_unit_test(a_state_is_found_by_later_plans_only),
         cmocka_unit_test(a_fork_shares_full_blocks_and_copies_the_partial_one),
