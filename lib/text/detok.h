@@ -26,11 +26,12 @@ typedef struct lls_detok {
     uint32_t               n_run;           /* byte tokens at the end of what is held back */
     bool                   skip_special;
     bool                   at_start;        /* nothing was decoded yet: a leading space may go */
-    bool                   after_run;       /* the text before the held bytes ends in byte tokens */
+    bool                   after_run;       /* what was put out last ends in byte tokens, and no text
+                                             * has come since */
+    bool                   broken;          /* what was put out is no prefix any more: see detok.c */
 } lls_detok_t;
 
-/* prompt: all ids of the prompt, or a tail of at least 32 of them.  Zeroed storage may be passed to
- * deinit. */
+/* prompt: its ids, of which only the last few are looked at.  Zeroed storage may be passed to deinit. */
 llm_status_t lls_detok_init(lls_detok_t *d, const lls_tokenizer_t *t, lls_mem_t *mem,
                             const int32_t *prompt, size_t n_prompt, bool skip_special,
                             llm_error_t *err);
