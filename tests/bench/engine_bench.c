@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * engine_bench - tokens per second of the whole engine, through llm.h alone.
+ *
+ * usage: engine_bench MODEL [--threads N] [--cases 1,8,32,64,pp512,tg,start] [--NAME VALUE]...
+ *   A number n is n streams with a prompt of 128 tokens and 64 tokens decoded behind the first one,
+ *   all distinct: Bn.pp, Bn.tg and Bn.total.  pp512 is one prompt of 512 tokens, tg is one stream of
+ *   128 tokens behind a prompt of one, start is the time from main() to the first token of a text.
+ *   NAME VALUE are options of the engine.
+ *
+ * A line is `metric value [unit]`.  Prefill is timed in a run that ends with the first token of every
+ * stream, decode over the steps of a second run in which every stream decodes: so a step that decodes
+ * for early streams beside the prompts of late ones counts in the total only.  As in other batched
+ * benches the first token comes with the prompt and is not counted.  Prefix caching is off.
+ */
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "llm.h"
+
+#define N_PROMPT  128u
+#define N_DECODE  64u
+#define N_SINGLE  128u              /* tokens of the case tg */
+#define MAX_CASE  64u
+#define MAX_OPTIONS 64u
+#define REPEATS   3u                /* of pp512: a run is short */
+
+typedef struct bench {
+    llm_engine_t *engine;
+    const char   *model, *cases;
+    llm_option_t  options[MAX_OPTIONS];
+    size_t        n_options;
+    uint32_t      n_threads, n_vocab;
+    uint64_t      random;
+    double        started;
+} bench_t;
+
+typedef struct run {                /* what one batch took */
+    double   seconds;               /* from the first step to the last token */
+    double   decode_seconds;        /* of the steps in which all streams decoded */
+    uint64_t decode_tokens;         /* made by these */
+} run_t;
+
+static double now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static void check(llm_status_t st, const llm_error_t *err)
+{
+    if (st == LLM_OK)
+        return;
+    fprintf(stderr, "engine_bench: %s\n", err->message);
+    exit(1);
+}
+
+/* ---- The engine -------------------------------------------------------------------------------- */
+
+static void create(bench_t *b)
+{
+    llm_engine_config_t cfg = LLM_INIT(llm_engine_config_t);
+    llm_plan_t          plan = LLM_INIT(llm_plan_t);
+    llm_error_t         err;
+
+    cfg.model = b->model;
+    cfg.n_threads = b->n_threads;
+    cfg.options = b->options;
+    cfg.n_options = b->n_options;
+    check(llm_engine_create(&cfg, &b->engine, &err), &err);
+    check(llm_engine_plan(b->engine, &plan), &err);
+    b->n_vocab = plan.vocab_size;
+}
+
+static uint32_t next_random(bench_t *b)
+{
+    b->random = b->random * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(b->random >> 33);
+}
+
+static void add(bench_t *b, uint32_t n_prompt, uint32_t n_new)
+{
+    llm_sampling_params_t params = LLM_INIT(llm_sampling_params_t);
+    llm_request_t         req = LLM_INIT(llm_request_t);
+    int32_t               tokens[1024];
+    llm_error_t           err;
+
+    for (uint32_t i = 0; i < n_prompt; i++)     /* the first ids are special in most vocabularies */
+        tokens[i] = (int32_t)(256 + next_random(b) % (b->n_vocab - 256));
+    params.max_tokens = n_new;
+    params.flags = LLM_SAMPLE_IGNORE_EOS | LLM_SAMPLE_NO_TEXT;
+    req.tokens = tokens;
+    req.n_tokens = n_prompt;
+    req.sampling = &params;
+    check(llm_engine_add_request(b->engine, &req, NULL, &err), &err);
+}
+
+/* One step; returns the tokens that it made and adds the streams that got their first to *n_first. */
+static uint64_t step(bench_t *b, uint32_t *n_first)
+{
+    const llm_output_t *out;
+    uint64_t            n = 0;
+    llm_error_t         err;
+
+    check(llm_engine_step(b->engine, &err), &err);
+    while ((out = llm_engine_next_output(b->engine)) != NULL) {
+        if (out->error != NULL)
+            check(out->error->status, out->error);
+        n += out->n_tokens;
+        *n_first += out->n_tokens > 0 && out->completion_tokens == out->n_tokens;
+    }
+    return n;
+}
+
+static run_t run(bench_t *b, uint32_t n_streams, uint32_t n_prompt, uint32_t n_new)
+{
+    run_t    r = { 0 };
+    uint32_t n_first = 0;
+    double   begin = now();
+
+    for (uint32_t i = 0; i < n_streams; i++)
+        add(b, n_prompt, n_new);
+    while (llm_engine_unfinished(b->engine) > 0) {
+        bool     decodes = n_first == n_streams;
+        double   t = now();
+        uint64_t n = step(b, &n_first);
+        if (decodes && n == n_streams) {
+            r.decode_seconds += now() - t;
+            r.decode_tokens += n;
+        }
+    }
+    r.seconds = now() - begin;
+    return r;
+}
+
+/* ---- Cases -------------------------------------------------------------------------------------- */
+
+static void bench_streams(bench_t *b, uint32_t n)
+{
+    run_t prefill = run(b, n, N_PROMPT, 1), whole = run(b, n, N_PROMPT, N_DECODE + 1);
+
+    printf("B%u.pp %.1f\n", n, n * N_PROMPT / prefill.seconds);
+    printf("B%u.tg %.1f\n", n, (double)whole.decode_tokens / whole.decode_seconds);
+    printf("B%u.total %.1f\n", n, n * (N_PROMPT + N_DECODE) / whole.seconds);
+}
+
+static void bench_prefill(bench_t *b)
+{
+    double best = 1e9;
+
+    for (uint32_t i = 0; i < REPEATS; i++) {
+        double seconds = run(b, 1, 512, 1).seconds;
+        best = seconds < best ? seconds : best;
+    }
+    printf("pp512 %.1f\n", 512 / best);
+}
+
+static void bench_single(bench_t *b)
+{
+    run_t r = run(b, 1, 1, N_SINGLE + 1);
+
+    printf("tg %.1f\n", (double)r.decode_tokens / r.decode_seconds);
+}
+
+/* The engine is fresh here, so this is what a program that answers one prompt would see. */
+static void bench_start(bench_t *b)
+{
+    llm_sampling_params_t params = LLM_INIT(llm_sampling_params_t);
+    llm_request_t         req = LLM_INIT(llm_request_t);
+    uint32_t              n_first = 0;
+    double                loaded = now();
+    llm_error_t           err;
+
+    params.max_tokens = 1;
+    req.text = "Hello";
+    req.text_len = LLM_CSTR;
+    req.sampling = &params;
+    check(llm_engine_add_request(b->engine, &req, NULL, &err), &err);
+    while (n_first == 0)
+        step(b, &n_first);
+    printf("load %.3f s\n", loaded - b->started);
+    printf("to_first_token %.3f s\n", now() - b->started);
+}
+
+static void bench_case(bench_t *b, const char *name)
+{
+    uint32_t n = (uint32_t)strtoul(name, NULL, 10);
+
+    if (strcmp(name, "start") == 0)
+        bench_start(b);
+    else if (strcmp(name, "pp512") == 0)
+        bench_prefill(b);
+    else if (strcmp(name, "tg") == 0)
+        bench_single(b);
+    else if (n > 0)
+        bench_streams(b, n);
+    else {
+        fprintf(stderr, "engine_bench: no case %s\n", name);
+        exit(2);
+    }
+    fflush(stdout);
+}
+
+static void bench_cases(bench_t *b)
+{
+    char  names[512], *rest = names;
+    char *name;
+
+    snprintf(names, sizeof names, "%s", b->cases);
+    if (strncmp(names, "start", 5) == 0)        /* before anything has warmed up */
+        bench_case(b, strsep(&rest, ","));
+    if (rest != NULL)
+        run(b, 2, N_PROMPT, 4);
+    while ((name = strsep(&rest, ",")) != NULL)
+        bench_case(b, name);
+}
+
+/* ---- Arguments ---------------------------------------------------------------------------------- */
+
+static void add_option(bench_t *b, const char *name, const char *value)
+{
+    if (b->n_options < MAX_OPTIONS)
+        b->options[b->n_options++] = (llm_option_t){ name, value };
+}
+
+static void parse(bench_t *b, int argc, char **argv)
+{
+    if (argc < 2 || argc % 2 != 0) {
+        fprintf(stderr, "usage: engine_bench MODEL [--threads N] [--cases LIST] [--NAME VALUE]...\n");
+        exit(2);
+    }
+    b->model = argv[1];
+    add_option(b, "enable-prefix-caching", "false");
+    add_option(b, "max-num-seqs", "64");
+    add_option(b, "max-model-len", "1024");
+    for (int i = 2; i < argc; i += 2) {
+        if (strcmp(argv[i], "--threads") == 0)
+            b->n_threads = (uint32_t)strtoul(argv[i + 1], NULL, 10);
+        else if (strcmp(argv[i], "--cases") == 0)
+            b->cases = argv[i + 1];
+        else
+            add_option(b, argv[i] + 2 * (strncmp(argv[i], "--", 2) == 0), argv[i + 1]);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    bench_t       b = { .cases = "start,1,8,32,64,pp512,tg", .random = 1, .started = now() };
+    struct rusage usage;
+
+    parse(&b, argc, argv);
+    create(&b);
+    bench_cases(&b);
+    llm_engine_destroy(b.engine);
+    getrusage(RUSAGE_SELF, &usage);
+    printf("rss %ld MB\n", usage.ru_maxrss / 1024);
+    return 0;
+}
