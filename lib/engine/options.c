@@ -471,7 +471,7 @@ llm_status_t lls_request_options_resolve(const llm_request_t *request,
         .stream_interval = lls_max_u32(request->stream_interval, 1)
     };
     if (request->output_kind < LLM_OUTPUT_DELTA || request->output_kind > LLM_OUTPUT_FINAL)
-        st = lls_fail_param(err, LLM_ERR_INVALID, "output_kind",
+        st = lls_fail_param(err, LLM_ERR_UNSUPPORTED, "output_kind",
                             "output_kind must be in [0, 2], got %d", request->output_kind);
     else
         st = apply_options(&t, request->options, request->n_options, err);

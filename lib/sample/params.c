@@ -94,13 +94,14 @@ static llm_status_t check_scalars(const llm_sampling_params_t *in, llm_error_t *
 static llm_status_t check_form(const llm_sampling_params_t *in, llm_error_t *err)
 {
     if (in->flags & ~(uint32_t)ALL_FLAGS)
-        return lls_fail_param(err, LLM_ERR_INVALID, "flags", "sampling flags 0x%x are not known",
+        return lls_fail_param(err, LLM_ERR_UNSUPPORTED, "flags",
+                              "sampling flags 0x%x are not known",
                               in->flags & ~(uint32_t)ALL_FLAGS);
     if (in->reserved0 != 0)
-        return lls_fail_param(err, LLM_ERR_INVALID, "reserved0", "reserved0 must be 0, got %u",
+        return lls_fail_param(err, LLM_ERR_UNSUPPORTED, "reserved0", "reserved0 must be 0, got %u",
                               in->reserved0);
     if (in->guide_kind < LLM_GUIDE_NONE || in->guide_kind > LLM_GUIDE_STRUCTURAL_TAG)
-        return lls_fail_param(err, LLM_ERR_INVALID, "guide_kind", "guide_kind %d is not known",
+        return lls_fail_param(err, LLM_ERR_UNSUPPORTED, "guide_kind", "guide_kind %d is not known",
                               in->guide_kind);
     if (in->guide_kind != LLM_GUIDE_NONE)
         return lls_fail_param(err, LLM_ERR_UNSUPPORTED, "guide_kind",

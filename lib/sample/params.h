@@ -63,7 +63,8 @@ typedef struct lls_sample_params {
 } lls_sample_params_t;
 
 /* in is of our size (the caller has settled struct_size).  Ranges are vLLM's; LLM_ERR_INVALID names
- * the field in err->param; guides are LLM_ERR_UNSUPPORTED.  Allocates nothing. */
+ * the field in err->param.  What no version or only a later one knows (flags, guides, reserved
+ * fields) is LLM_ERR_UNSUPPORTED.  Allocates nothing. */
 llm_status_t lls_sample_params_check(const llm_sampling_params_t *in,
                                      const lls_sample_limits_t *lim, lls_sample_params_t *out,
                                      llm_error_t *err);

@@ -474,7 +474,8 @@ static void fields_stay_where_no_option_is(void **state)
     assert_string_equal(o.cache_salt, "b");
     lls_request_options_deinit(&o);
     request.output_kind = 3;
-    assert_int_equal(lls_request_options_resolve(&request, &s, &mem, &o, NULL), LLM_ERR_INVALID);
+    assert_int_equal(lls_request_options_resolve(&request, &s, &mem, &o, NULL),
+                     LLM_ERR_UNSUPPORTED);
 }
 
 static void json_of_the_wrong_shape_is_refused(void **state)

@@ -97,11 +97,23 @@ static void scalars_have_vllms_ranges(void **state)
     REFUSE(n_prompt_logprobs, 22, NULL);
     REFUSE(n_prompt_logprobs, INT32_MIN, NULL);
     ACCEPT(flags, 31);
-    REFUSE(flags, 32, "0x20");
-    REFUSE(reserved0, 1, "must be 0");
-    REFUSE(guide_kind, 7, NULL);
-    REFUSE(guide_kind, -1, NULL);
     REFUSE(guide, "x", "guide_kind");
+}
+
+static void what_is_not_known_is_unsupported(void **state)
+{
+    llm_sampling_params_t p = valid();
+
+    p.flags = 32;
+    expect(&p, LLM_ERR_UNSUPPORTED, "flags", "0x20");
+    p = valid();
+    p.reserved0 = 1;
+    expect(&p, LLM_ERR_UNSUPPORTED, "reserved0", "must be 0");
+    p = valid();
+    p.guide_kind = 7;
+    expect(&p, LLM_ERR_UNSUPPORTED, "guide_kind", "not known");
+    p.guide_kind = -1;
+    expect(&p, LLM_ERR_UNSUPPORTED, "guide_kind", "not known");
 }
 
 static void guides_come_later(void **state)
@@ -315,6 +327,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(zero_means_the_default),
         cmocka_unit_test(scalars_have_vllms_ranges),
+        cmocka_unit_test(what_is_not_known_is_unsupported),
         cmocka_unit_test(guides_come_later),
         cmocka_unit_test(greedy_is_one_completion_and_ignores_truncation),
         cmocka_unit_test(lengths_end_with_the_context),
