@@ -48,8 +48,11 @@ def closure(folder):
 
 def tree_files(root):
     for folder, folders, names in os.walk(root):
-        folders[:] = [d for d in folders if d != ".git" and not d.startswith("build")
-                      and d != "__pycache__"]
+        if "CMakeCache.txt" in names:
+            folders[:] = []
+            continue
+        folders[:] = [d for d in folders if d not in (".git", "__pycache__")
+                      and not d.startswith("build")]
         for name in sorted(names):
             yield os.path.relpath(os.path.join(folder, name), root)
 

@@ -107,7 +107,7 @@ static void fill(const cli_t *cli, const llm_sampling_params_t *params, const ch
 
 static void report(const cli_t *cli, uint64_t prompt_tokens, uint64_t new_tokens, double seconds)
 {
-    if (!cli->quiet)
+    if (!cli->quiet && prompt_tokens > 0)
         fprintf(stderr, "%llu prompt and %llu new tokens in %.2f s, %.1f new tokens/s\n",
                 (unsigned long long)prompt_tokens, (unsigned long long)new_tokens, seconds,
                 (double)new_tokens / (seconds + 1e-9));

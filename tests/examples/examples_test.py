@@ -5,6 +5,7 @@ would, with scripted input, and looks at what it prints.  77 without LLM_DEMO_MO
 import ctypes
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -104,8 +105,9 @@ def two_engines(program):
 def memory_plan(program):
     done = run(program, MODEL, "max-model-len=512", "max-num-seqs=4")
     assert "fits" in done.stdout and "weights" in done.stdout
-    done = run(program, MODEL, "max-model-len=512", "kv-cache-memory-bytes=1000000000000000",
-               expect=3)
+    free_mib = float(re.search(r"free on the device +([\d.]+)", done.stdout).group(1))
+    done = run(program, MODEL, "max-model-len=512",
+               f"kv-cache-memory-bytes={int(2 * free_mib) << 20}", expect=3)
     assert "does not fit" in done.stdout
     refuses(program)
 
