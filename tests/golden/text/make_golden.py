@@ -70,7 +70,7 @@ def varint(n):
 
 def main():
     rng = random.Random(11)
-    texts = FIXED + ADDED + [random_text(rng, ADDED) for _ in range(80)]
+    texts = FIXED + ADDED + [random_text(rng, ADDED) for _ in range(60)]
     with open(os.path.join(HERE, "texts.json"), "w", encoding="utf-8") as f:
         f.write("[\n" + ",\n".join(json.dumps(t, ensure_ascii=True) for t in texts) + "\n]\n")
     toks = {n: Tokenizer.from_file(os.path.join(sys.argv[1], "tokenizers", n + ".tokenizer.json")) for n in SHARED}
