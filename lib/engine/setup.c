@@ -109,19 +109,21 @@ static void cut_pools(lls_engine_t *e, uint64_t bytes)
 {
     lls_kv_config_t *kv = &e->kv_config;
     uint32_t         peak[LLS_MAX_GROUPS];
-    uint64_t         per_seq = 0, cap = UINT32_MAX / 2;
+    uint64_t         per_seq = 0, nulls = 0, cap = UINT32_MAX / 2;
 
     peak_blocks(e, peak);
-    for (uint32_t i = 0; i < kv->n_pools; i++)
+    for (uint32_t i = 0; i < kv->n_pools; i++) {
         per_seq += peak[i] * e->block_bytes[i];
+        nulls += e->block_bytes[i];     /* block 0 of each pool holds nothing */
+    }
     e->plan.kv_cache_bytes = 0;
     e->plan.kv_blocks = 0;
     e->plan.max_concurrency = UINT32_MAX;
     for (uint32_t i = 0; i < kv->n_pools; i++) {
-        uint64_t n = (uint64_t)((double)bytes / (double)per_seq * peak[i]);
+        uint64_t n = 1 + (bytes > nulls ? (bytes - nulls) * peak[i] / per_seq : 0);
         if (e->options.num_gpu_blocks_override > 0)
             n = e->options.num_gpu_blocks_override;
-        kv->pool_blocks[i] = (uint32_t)lls_min_u64(n < 1 ? 1 : n, cap);
+        kv->pool_blocks[i] = (uint32_t)lls_min_u64(n, cap);
         e->plan.kv_blocks += kv->pool_blocks[i];
         e->plan.max_concurrency = lls_min_u32(e->plan.max_concurrency,
                                               (kv->pool_blocks[i] - 1) / lls_max_u32(peak[i], 1));
