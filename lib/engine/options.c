@@ -38,8 +38,7 @@ static void *own(lls_request_options_t *r, size_t bytes)
     return o + 1;
 }
 
-/* ---- Lists of a request
- * -------------------------------------------------------------------------- */
+/* ---- Lists of a request --------------------------------------------------------------------- */
 
 static llm_status_t fail_json(const lls_option_def_t *def, const char *what, llm_error_t *err)
 {
@@ -203,8 +202,7 @@ static void drop_list(lls_request_options_t *r, uint32_t arg)
       &s->n_allowed_token_ids : &s->n_logit_bias) = 0;
 }
 
-/* ---- Values into fields
- * --------------------------------------------------------------------------- */
+/* ---- Values into fields --------------------------------------------------------------------- */
 
 static llm_status_t put_string(const target_t *t, const lls_option_def_t *def, const char *text,
                                llm_error_t *err)
@@ -282,8 +280,7 @@ static llm_status_t apply(const target_t *t, const lls_option_def_t *def, const 
     return st;
 }
 
-/* ---- By name
- * -------------------------------------------------------------------------------------- */
+/* ---- By name -------------------------------------------------------------------------------- */
 
 static llm_status_t fail_unknown(const target_t *t, const char *name, llm_error_t *err)
 {
@@ -337,8 +334,7 @@ static llm_status_t apply_defaults(const target_t *t, llm_error_t *err)
     return st;
 }
 
-/* ---- Engine
- * --------------------------------------------------------------------------------------- */
+/* ---- Engine --------------------------------------------------------------------------------- */
 
 /* Fields go through the text of their option, so that one place knows ranges and types. */
 static llm_status_t apply_text_field(const target_t *t, const char *name, const char *option,
@@ -455,24 +451,26 @@ void lls_engine_options_deinit(lls_engine_options_t *o)
     memset(o, 0, sizeof *o);
 }
 
-/* ---- Request
- * -------------------------------------------------------------------------------------- */
+/* ---- Request -------------------------------------------------------------------------------- */
 
 llm_status_t lls_request_options_resolve(const llm_request_t *request,
                                          const llm_sampling_params_t *sampling, lls_mem_t *mem,
                                          lls_request_options_t *out, llm_error_t *err)
 {
     target_t     t = { .scope = LLM_SCOPE_REQUEST, .mem = mem, .base = out, .request = out };
+    const char  *salt = request->cache_salt;
     llm_status_t st;
 
     *out = (lls_request_options_t){
-        .mem = mem, .sampling = *sampling, .cache_salt = request->cache_salt,
+        .mem = mem, .sampling = *sampling, .cache_salt = salt,
         .priority = request->priority, .output_kind = request->output_kind,
         .stream_interval = lls_max_u32(request->stream_interval, 1)
     };
     if (request->output_kind < LLM_OUTPUT_DELTA || request->output_kind > LLM_OUTPUT_FINAL)
         st = lls_fail_param(err, LLM_ERR_UNSUPPORTED, "output_kind",
                             "output_kind must be in [0, 2], got %d", request->output_kind);
+    else if (salt != NULL && lls_utf8_valid(salt, strlen(salt)) != strlen(salt))
+        st = lls_fail_param(err, LLM_ERR_INVALID, "cache_salt", "cache_salt is not UTF-8");
     else
         st = apply_options(&t, request->options, request->n_options, err);
     if (st != LLM_OK)

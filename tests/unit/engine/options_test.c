@@ -66,8 +66,7 @@ static void expect(const lls_option_def_t *def, const char *value, llm_status_t 
         fail_msg("message does not name %s: %s", def->info.name, err.message);
 }
 
-/* ---- Every row of the table -------------------------------------------------------------------
- */
+/* ---- Every row of the table ----------------------------------------------------------------- */
 
 static void check_bound(const lls_option_def_t *def, const char *bound, size_t len, bool closed,
                         int outward)
@@ -213,8 +212,7 @@ static void what_is_not_there_yet_says_so(void **state)
     assert_int_equal(try_option(LLM_SCOPE_REQUEST, "logprob_token_ids", "null", &err), LLM_OK);
 }
 
-/* ---- Names
- * ---------------------------------------------------------------------------------------- */
+/* ---- Names ---------------------------------------------------------------------------------- */
 
 static void unknown_names_get_the_nearest_known_one(void **state)
 {
@@ -255,8 +253,7 @@ static void dashes_equal_underscores(void **state)
     assert_int_equal(try_option(LLM_SCOPE_REQUEST, "top-p", "0.5", &err), LLM_OK);
 }
 
-/* ---- Engine
- * --------------------------------------------------------------------------------------- */
+/* ---- Engine --------------------------------------------------------------------------------- */
 
 static void resolve(const llm_engine_config_t *config, lls_engine_options_t *o)
 {
@@ -392,8 +389,7 @@ static void numbers_do_not_follow_the_locale(void **state)
         assert_int_equal(lls_option_parse(def, "t", wrong[i], &v, NULL), LLM_ERR_INVALID);
 }
 
-/* ---- Requests
- * ------------------------------------------------------------------------------------- */
+/* ---- Requests ------------------------------------------------------------------------------- */
 
 static void request_options_land_in_their_fields(void **state)
 {
@@ -499,8 +495,7 @@ static void json_of_the_wrong_shape_is_refused(void **state)
     assert_int_equal(try_option(LLM_SCOPE_ENGINE, "hf-overrides", "[1]", &err), LLM_ERR_INVALID);
 }
 
-/* ---- Memory
- * --------------------------------------------------------------------------------------- */
+/* ---- Memory --------------------------------------------------------------------------------- */
 
 static void every_failed_allocation_is_survived(void **state)
 {
