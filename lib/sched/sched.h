@@ -196,7 +196,8 @@ bool lls_sched_schedule(lls_sched_t *s, lls_step_plan_t *plan);
  * next schedule. */
 void lls_sched_update(lls_sched_t *s, const lls_step_result_t *result);
 /* The one plan in flight was not carried out: what it published is taken back, and its requests go
- * back to the queue.  For a runner that stopped half way because nobody wants the step any more. */
+ * back to the queue.  For a runner that began its rows and stopped half way because nobody wants
+ * the step any more; requests of it are ended after this call, not before. */
 void lls_sched_withdraw(lls_sched_t *s);
 const lls_sched_out_t *lls_sched_outs(const lls_sched_t *s, uint32_t *n);
 

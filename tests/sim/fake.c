@@ -43,6 +43,7 @@ typedef struct fake {
     uint32_t           n_jobs, group0;
     uint64_t           step, reset_at, n_results, n_waited;
     lls_step_plan_t   *plan;        /* of the step between execute and sample */
+    bool               cancel;
     uint64_t          *hashes;      /* [max_tokens]: prefix hash after each token of the step */
     uint64_t          *embed;       /* [max_tokens] */
     bool              *has_embed;
@@ -436,6 +437,12 @@ static llm_status_t fake_execute(lls_runner_t *base, const lls_step_plan_t *p)
     begin_rows(f, p);
     append_tables(f, p);
     encode(f, p);
+    if (f->cancel) {
+        f->cancel = false;
+        queue_xfers(f, p, LLS_XFER_SAVE);
+        f->plan = NULL;
+        return LLM_ERR_CANCELLED;
+    }
     forward(f, p, res);
     return LLM_OK;
 }
@@ -544,6 +551,7 @@ static llm_status_t fake_control(lls_runner_t *base, uint32_t what, uint32_t arg
     (void)arg;
     if (what == LLS_RUNNER_RELOAD_WEIGHTS)
         f->reset_at = f->step + 1;
+    f->cancel |= what == FAKE_CANCEL;
     return LLM_OK;
 }
 

@@ -14,6 +14,8 @@
 #include "step/runner.h"
 
 #define FAKE_VOCAB 64
+/* control: the next plan is begun and stopped before the forward pass; execute says CANCELLED. */
+#define FAKE_CANCEL 1000u
 
 typedef struct lls_fake_config {
     lls_kv_config_t   kv;

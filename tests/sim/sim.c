@@ -99,6 +99,18 @@ static void collect(sim_t *m)
     sim_check_all(m);
 }
 
+/* The runner stops half way: all that the plan promised is taken back. */
+static void cancel(sim_t *m)
+{
+    m->runner->ops->control(m->runner, FAKE_CANCEL, 0);
+    m->twin->ops->control(m->twin, FAKE_CANCEL, 0);
+    MUST(m->runner->ops->execute(m->runner, m->sent) == LLM_ERR_CANCELLED, "not cancelled");
+    m->twin->ops->execute(m->twin, m->sent);
+    lls_sched_withdraw(m->sched);
+    sim_total.withdrawn++;
+    sim_check_all(m);
+}
+
 static void launch(sim_t *m)
 {
     size_t n = lls_plan_pack(m->plan, m->sent, m->plan_bytes);
@@ -107,6 +119,10 @@ static void launch(sim_t *m)
     m->digest = digest_bytes(m->digest, m->sent, n);
     sim_total.steps++;
     sim_check_plan(m);
+    if (m->cancels && chance(m, 3)) {
+        cancel(m);
+        return;
+    }
     m->runner->ops->execute(m->runner, m->sent);
     m->twin->ops->execute(m->twin, m->sent);
     while ((m->sent->flags & LLS_PLAN_MASK_PENDING) && lls_sched_n_in_flight(m->sched) > 1)
@@ -282,10 +298,11 @@ static void print_totals(void)
     printf("steps %llu tokens %llu finished %llu aborted %llu cached %llu preempted %llu\n"
            "forked %llu shared %llu copies %llu drafts %llu accepted %llu async rows %llu\n"
            "masked %llu pooled %llu prompt logprobs %llu encoder runs %llu lora loads %llu\n"
-           "loads %llu saves %llu resets %llu flushes %llu\n",
+           "loads %llu saves %llu resets %llu flushes %llu withdrawn %llu\n",
            N(steps), N(tokens), N(finished), N(aborted), N(cached), N(preempted), N(forked),
            N(shared), N(copies), N(drafts), N(accepted), N(async_rows), N(masked), N(pooled),
-           N(plps), N(encs), N(lora_loads), N(loads), N(saves), N(resets), N(flushes));
+           N(plps), N(encs), N(lora_loads), N(loads), N(saves), N(resets), N(flushes),
+           N(withdrawn));
 #undef N
 }
 

@@ -46,14 +46,15 @@ typedef struct sim {
     sim_req_t         *reqs;
     uint32_t           n_reqs, n_total, n_outs_seen, arrival_gap, budget, n_ran;
     uint32_t           enc_len[64], enc_filled, adapter_at[16];
-    bool               forks, priorities, resets, thrash, budgets, row_seen[64];
+    bool               forks, priorities, resets, thrash, budgets, cancels, row_seen[64];
     uint64_t           run_ids[8][64];  /* by step % 8, the request of each run */
     int32_t            base[N_BASES][MAX_LEN];
 } sim_t;
 
 typedef struct sim_totals {
     uint64_t steps, tokens, finished, cached, preempted, drafts, accepted, aborted, forked, shared,
-        loads, copies, pooled, encs, masked, lora_loads, saves, async_rows, plps, resets, flushes;
+        loads, copies, pooled, encs, masked, lora_loads, saves, async_rows, plps, resets, flushes,
+        withdrawn;
 } sim_totals_t;
 
 extern sim_totals_t sim_total;

@@ -364,6 +364,7 @@ void sim_choose(sim_t *m)
     m->forks = chance(m, 40) && m->kvc.n_groups > 0;
     m->resets = chance(m, 15);
     m->budgets = chance(m, 25);
+    m->cancels = chance(m, 25) && m->sc.max_in_flight == 1;
     m->arrival_gap = chance(m, 50) && !m->thrash ? 20 : 70;
     m->n_total = between(m, 10, 60);
 }

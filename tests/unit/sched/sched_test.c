@@ -644,6 +644,31 @@ static void results_of_a_former_life_are_dropped(void **state)
     end(r);
 }
 
+/* What a plan that was not carried out had promised: its blocks cannot be found, its rows begin
+ * again, and what earlier plans computed still counts. */
+static void a_withdrawn_plan_leaves_nothing_behind(void **state)
+{
+    rig_t   *r = begin(&(lls_sched_config_t){ .long_prefill = 12 }, NULL);
+    uint64_t a = add(r, desc(r, 30, 9)), b;
+
+    assert_true(step(r));
+    b = add(r, desc(r, 30, 9));
+    assert_true(schedule(r));
+    assert_int_equal(lls_plan_added(r->plan)->n_computed, 24);  /* 12 of them in this plan */
+    lls_sched_withdraw(r->s);
+    r->n_answered++;
+    check(r);
+    assert_int_equal(lls_sched_n_in_flight(r->s), 0);
+    assert_int_equal(lls_sched_get(r->s, a)->n_computed, 0);
+    assert_int_equal(lls_sched_get(r->s, b)->state, LLS_REQ_WAITING);
+    assert_true(schedule(r));
+    assert_int_equal(lls_plan_n_freed(r->plan), 2);
+    assert_int_equal(lls_plan_added(r->plan)[0].request, 0);
+    assert_int_equal(lls_plan_added(r->plan)[0].n_computed, 12);
+    answer(r, 1);
+    end(r);
+}
+
 static void resetting_the_prefix_cache_preempts_nobody(void **state)
 {
     rig_t   *r = begin(NULL, NULL);
@@ -836,6 +861,7 @@ int main(void)
         cmocka_unit_test(a_blocked_request_waits_for_all_its_events),
         cmocka_unit_test(aborts_in_each_state),
         cmocka_unit_test(results_of_a_former_life_are_dropped),
+        cmocka_unit_test(a_withdrawn_plan_leaves_nothing_behind),
         cmocka_unit_test(resetting_the_prefix_cache_preempts_nobody),
         cmocka_unit_test(a_paused_scheduler_ends_requests_but_runs_none),
         cmocka_unit_test(what_can_never_run_is_refused_with_numbers),
