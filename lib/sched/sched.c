@@ -575,17 +575,6 @@ static bool plan_is_empty(const lls_step_plan_t *plan)
     return true;
 }
 
-/* What was charged is what the plan has, for tokens and for prompt logprobs. */
-static bool charges_add_up(const lls_sched_t *s, const lls_step_plan_t *plan)
-{
-    uint32_t plps = s->plps, max = s->cfg.max_plps != 0 ? s->cfg.max_plps : s->cfg.max_tokens;
-
-    for (uint32_t i = 0; i < lls_plan_n_runs(plan); i++)
-        if (lls_plan_runs(plan)[i].flags & LLS_RUN_PROMPT_LOGPROBS)
-            plps += lls_plan_runs(plan)[i].n;
-    return s->budget + plan->n_tokens == s->cfg.max_tokens && plps == max;
-}
-
 static void count_cost(lls_sched_t *s)
 {
     for (uint32_t i = 0; i < s->n_running; i++)
@@ -608,7 +597,7 @@ bool lls_sched_schedule(lls_sched_t *s, lls_step_plan_t *plan)
     if (!s->paused && s->n_preempted == 0)
         admit_waiting(s, plan);
     emit_common(s, plan);
-    lls_assert(charges_add_up(s, plan));
+    lls_assert(lls_sched_charges_add_up(s, plan));
     if (plan_is_empty(plan)) {
         if (!s->cfg.lockstep)
             return false;

@@ -53,6 +53,16 @@ static const char *check_queues(lls_sched_t *s)
     return n == s->n_waiting ? NULL : "S2 waiting count";
 }
 
+bool lls_sched_charges_add_up(const lls_sched_t *s, const lls_step_plan_t *plan)
+{
+    uint32_t plps = s->plps, max = s->cfg.max_plps != 0 ? s->cfg.max_plps : s->cfg.max_tokens;
+
+    for (uint32_t i = 0; i < lls_plan_n_runs(plan); i++)
+        if (lls_plan_runs(plan)[i].flags & LLS_RUN_PROMPT_LOGPROBS)
+            plps += lls_plan_runs(plan)[i].n;
+    return s->budget + plan->n_tokens == s->cfg.max_tokens && plps == max;
+}
+
 /* Blocks and their holders: every request that exists is counted. */
 static const char *check_blocks(lls_sched_t *s)
 {

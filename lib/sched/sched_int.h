@@ -96,5 +96,7 @@ void lls_sched_report(lls_sched_t *s, const lls_req_t *r, uint32_t first, uint32
 /* The caller has taken r out of its queue. */
 void lls_sched_retire(lls_sched_t *s, lls_req_t *r, uint32_t finish);
 void lls_sched_free_slot(lls_sched_t *s, lls_req_t *r);
+/* What was charged is what the plan has, for tokens and for prompt logprobs. */
+bool lls_sched_charges_add_up(const lls_sched_t *s, const lls_step_plan_t *plan);
 
 #endif
