@@ -13,6 +13,8 @@
  * with some, they are one run, which was good until A's end.  If B's part is ill-formed, all of it becomes
  * U+FFFD, A's part too; what was put out is then no prefix any more (broken).  At the id after which text
  * would go out again, vLLM starts an empty stream with that id: B is lost, and a leading blank goes.
+ * Where A is the one blank that the chain strips, the prefix is empty and nothing breaks; A's U+FFFD then
+ * goes out with B's.
  */
 
 static llm_status_t no_memory(llm_error_t *err)
@@ -103,6 +105,14 @@ static size_t strip_len(const lls_detok_t *d)
     return cut;
 }
 
+static bool is_strip_char(const lls_detok_t *d, const char *text, size_t len)
+{
+    char c[4];
+
+    return decoder_of(d)->strip_n != 0 && len == lls_utf8_encode(decoder_of(d)->strip_char, c) &&
+           memcmp(text, c, len) == 0;
+}
+
 /* Held text that ends well goes out, unless all of it is stripped. */
 static void take_text(lls_detok_t *d)
 {
@@ -114,6 +124,7 @@ static void take_text(lls_detok_t *d)
     memmove(d->text + d->len, d->text + d->len + cut, d->held);
     d->at_start = false;
     d->after_run = d->n_run != 0;
+    d->blank_run = d->after_run && is_strip_char(d, d->text + d->len, d->held);
     d->len += d->held;
     d->held = 0;
     d->n_run = 0;
@@ -132,13 +143,15 @@ static void end_run(lls_detok_t *d)
     char *run = d->text + d->len + d->held - d->n_run;
 
     if (!run_is_good(d)) {
-        d->broken = d->broken || d->after_run;
-        for (size_t i = 0; i < d->n_run; i++)
+        size_t n = d->n_run + (d->blank_run ? 1 : 0);
+
+        d->broken = d->broken || (d->after_run && !d->blank_run);
+        for (size_t i = 0; i < n; i++)
             memcpy(run + i * 3, LLS_REPLACEMENT, 3);
-        d->held += (size_t)d->n_run * 2;
+        d->held += n * 3 - d->n_run;
     }
     d->n_run = 0;
-    d->after_run = false;
+    d->after_run = d->blank_run = false;
 }
 
 /* True if the text would go out now. */
@@ -160,7 +173,7 @@ static void push_fallback(lls_detok_t *d, const char *bytes, size_t len, bool by
         d->held = 0;
         d->n_run = 0;
         d->at_start = true;
-        d->after_run = d->broken = false;
+        d->after_run = d->blank_run = d->broken = false;
         whole = append(d, bytes, len, byte_token);
     }
     if (whole)
@@ -216,6 +229,7 @@ llm_status_t lls_detok_init(lls_detok_t *d, const lls_tokenizer_t *t, lls_mem_t 
             memmove(d->text, d->text + d->len, d->held);
         d->len = 0;
     }
+    d->blank_run = false;                   /* what was put out last is all of the prompt */
     if (st != LLM_OK)
         lls_detok_deinit(d);
     return st;

@@ -28,6 +28,7 @@ typedef struct lls_detok {
     bool                   at_start;        /* nothing was decoded yet: a leading space may go */
     bool                   after_run;       /* what was put out last ends in byte tokens, and no text
                                              * has come since */
+    bool                   blank_run;       /* after_run, and that is only what the chain strips */
     bool                   broken;          /* what was put out is no prefix any more: see detok.c */
 } lls_detok_t;
 
