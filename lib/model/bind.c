@@ -24,7 +24,7 @@ typedef struct piece {              /* of a matrix: one source, `out` rows of ea
     uint32_t slot, out;
 } piece_t;
 
-/* ---- Names --------------------------------------------------------------------------------------- */
+/* ---- Names ---------------------------------------------------------------------------------- */
 
 static void expand(const binder_t *b, const lls_name_t *n, const char *suffix, uint32_t layer,
                    uint32_t expert, char name[NAME_BYTES])
@@ -100,7 +100,7 @@ static void choose_prefix(binder_t *b)
              b->m->traits.family->prefixes);
 }
 
-/* ---- Tensors ------------------------------------------------------------------------------------- */
+/* ---- Tensors -------------------------------------------------------------------------------- */
 
 static void shape_text(const uint64_t *shape, uint32_t n_dims, char *text, size_t size)
 {
@@ -179,7 +179,7 @@ static const uint32_t *interleaved_order(binder_t *b)
     return order;
 }
 
-/* ---- Matrices and vectors ------------------------------------------------------------------------ */
+/* ---- Matrices and vectors ------------------------------------------------------------------- */
 
 static void add_piece(binder_t *b, const piece_t *p, uint32_t layer, uint32_t expert, uint32_t in)
 {
@@ -286,7 +286,7 @@ static void bind_norm(binder_t *b, lls_norm_t *norm, uint32_t slot, uint32_t lay
         bind_vector(b, &norm->bias, &piece, 1, BIAS, layer);
 }
 
-/* ---- The model ----------------------------------------------------------------------------------- */
+/* ---- The model ------------------------------------------------------------------------------ */
 
 static void bind_attention(binder_t *b, lls_layer_t *l, uint32_t i)
 {
@@ -383,7 +383,7 @@ static void bind_ends(binder_t *b)
         bind_linear(b, &m->head, &(piece_t){ LLS_SLOT_HEAD, t->n_vocab }, 1, t->embed_dim, 0, 0, false);
 }
 
-/* ---- What nobody asked for ----------------------------------------------------------------------- */
+/* ---- What nobody asked for ------------------------------------------------------------------ */
 
 static bool ends_with(const char *name, const char *ending, size_t len)
 {

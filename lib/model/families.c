@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- Names --------------------------------------------------------------------------------------- */
+/* ---- Names ---------------------------------------------------------------------------------- */
 
 static const lls_name_t llama_names[] = {
     { "~embed_tokens", LLS_SLOT_EMBED, 0 },
@@ -136,7 +136,7 @@ static const lls_name_t gguf_phi3[] = {
     { NULL, 0, 0 },
 };
 
-/* ---- What is peculiar ---------------------------------------------------------------------------- */
+/* ---- What is peculiar ----------------------------------------------------------------------- */
 
 /* A number that null turns off, and that has a default where the key is absent. */
 static double real_or_null(lls_config_t *c, const char *key, double fallback)
@@ -225,7 +225,7 @@ static void qwen3_moe_fixup(lls_config_t *c, lls_traits_t *t)
             t->layers[json_integer_value(at)].ffn = LLS_FFN_GLU;
 }
 
-/* ---- Rows ---------------------------------------------------------------------------------------- */
+/* ---- Rows ----------------------------------------------------------------------------------- */
 
 #define ROTARY "rotary_emb.inv_freq|"
 #define GGUF_ROPE "rope_freqs.weight|rope_factors_long.weight|rope_factors_short.weight|"
@@ -248,7 +248,7 @@ static const lls_family_t families[] = {
       .head_dim = 256, .window = 4096, .window_rule = LLS_WINDOW_EVEN, .tied = 1,
       .fixup = gemma2_fixup },
     { .model_type = "gemma3_text", DECODER("gelu_pytorch_tanh", 1e-6, 1e6),
-      .names = { gemma_names, llama_blocks }, .gguf = { gguf_names }, .place = LLS_PLACE_SANDWICH,
+      .names = { gemma_names, llama_blocks }, .place = LLS_PLACE_SANDWICH,
       .head_dim = 256, .window = 4096, .window_rule = LLS_WINDOW_PATTERN, .qk_norm = 1, .tied = 1,
       .fixup = gemma3_fixup },
     { .model_type = "phi3", DECODER("silu", 1e-5, 1e4), .names = { llama_names, llama_blocks },
@@ -264,7 +264,7 @@ static const lls_family_t families[] = {
       .names = { llama_names, llama_blocks, mixtral_moe }, .gguf = { gguf_llama, gguf_names },
       .window_rule = LLS_WINDOW_ALL, .ffn = LLS_FFN_MOE, .fixup = mixtral_fixup },
     { .model_type = "qwen3_moe", DECODER("silu", 1e-6, 1e4),
-      .names = { llama_names, llama_blocks, qwen_moe }, .gguf = { gguf_names }, .window = 4096,
+      .names = { llama_names, llama_blocks, qwen_moe }, .window = 4096,
       .window_rule = LLS_WINDOW_FLAG, .qk_norm = 1, .ffn = LLS_FFN_MOE, .fixup = qwen3_moe_fixup },
 };
 

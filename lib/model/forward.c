@@ -19,7 +19,7 @@ static lls_tensor_t tmp(pass_t *p, uint32_t rows, uint32_t cols)
     return lls_tmp(p->x, LLS_F32, rows, cols);
 }
 
-/* ---- Beginning ----------------------------------------------------------------------------------- */
+/* ---- Beginning ------------------------------------------------------------------------------ */
 
 static void embed(pass_t *p)
 {
@@ -53,7 +53,7 @@ static void make_angles(pass_t *p)
     }
 }
 
-/* ---- Blocks: from `in` to p->y; `in` may be p->y ------------------------------------------------- */
+/* ---- Blocks: from `in` to p->y; `in` may be p->y -------------------------------------------- */
 
 static void attention(pass_t *p, const lls_layer_t *l, const lls_tensor_t *in)
 {
@@ -119,7 +119,7 @@ static void feed_forward(pass_t *p, const lls_layer_t *l, const lls_tensor_t *in
         mlp(p, l, in);
 }
 
-/* ---- Layers -------------------------------------------------------------------------------------- */
+/* ---- Layers --------------------------------------------------------------------------------- */
 
 static bool cancelled(lls_exec_t *x)
 {
@@ -179,7 +179,7 @@ static lls_tensor_t *run_layers(pass_t *p)
     return final != NULL && m->traits.place != LLS_PLACE_POST ? &p->y : &p->stream;
 }
 
-/* ---- End ----------------------------------------------------------------------------------------- */
+/* ---- End ------------------------------------------------------------------------------------ */
 
 void lls_model_head(lls_exec_t *x, const lls_model_t *m, const lls_tensor_t *hidden, lls_tensor_t *logits)
 {

@@ -15,12 +15,14 @@ typedef struct maker {
     bool              failed;       /* no memory */
 } maker_t;
 
-/* Owns value. */
-static void set(maker_t *m, const char *key, json_t *value)
+/* Owns value; a value that could not be made is a failure too. */
+static void put(maker_t *m, json_t *object, const char *key, json_t *value)
 {
-    if (value == NULL || json_object_set_new(m->out, key, value) != 0)
+    if (value == NULL || json_object_set_new(object, key, value) != 0)
         m->failed = true;
 }
+
+static void set(maker_t *m, const char *key, json_t *value) { put(m, m->out, key, value); }
 
 static const char *path(const maker_t *m, const char *key, char text[128])
 {
@@ -78,7 +80,7 @@ static const lls_gguf_tensor_t *tensor(const maker_t *m, const char *name)
     return NULL;
 }
 
-/* ---- Ropes --------------------------------------------------------------------------------------- */
+/* ---- Ropes ---------------------------------------------------------------------------------- */
 
 /* A tensor of float32 factors as a list, NULL if there is none. */
 static json_t *factors(maker_t *m, const char *name)
@@ -90,11 +92,11 @@ static json_t *factors(maker_t *m, const char *name)
     if (t == NULL || t->ggml_type != 0 || t->bytes > 4 * 4096)
         return NULL;
     list = json_array();
-    for (uint64_t i = 0; i < t->bytes / sizeof f; i++) {
+    for (uint64_t i = 0; i < t->bytes / sizeof f && !m->failed; i++) {
         memcpy(&f, t->data + i * sizeof f, sizeof f);
-        if (json_array_append_new(list, json_real(f)) != 0)
-            m->failed = true;
+        m->failed = json_array_append_new(list, json_real(f)) != 0;
     }
+    m->failed |= list == NULL;
     return list;
 }
 
@@ -105,19 +107,17 @@ static void copy_rope_scaling(maker_t *m, json_t *rope)
     uint64_t       u;
     double         d = 1;
 
-    if (!lls_gguf_get_str(m->gguf, path(m, "rope.scaling.type", key), &text) || text.len == 0)
-        return;
-    snprintf(type, sizeof type, "%.*s", (int)lls_min_u64(text.len, 15), text.text);
-    if (strcmp(type, "none") == 0)
-        return;
-    json_object_set_new(rope, "rope_type", json_string(type));
+    if (lls_gguf_get_str(m->gguf, path(m, "rope.scaling.type", key), &text)) {
+        snprintf(type, sizeof type, "%.*s", (int)lls_min_u64(text.len, 15), text.text);
+        put(m, rope, "rope_type", json_string_nocheck(strcmp(type, "none") == 0 ? "default" : type));
+    }
     if (lls_gguf_get_f64(m->gguf, path(m, "rope.scaling.factor", key), &d))
-        json_object_set_new(rope, "factor", json_real(d));
+        put(m, rope, "factor", json_real(d));
     if (lls_gguf_get_u64(m->gguf, path(m, "rope.scaling.original_context_length", key), &u))
-        json_object_set_new(rope, "original_max_position_embeddings",
-                            json_integer((json_int_t)lls_min_u64(u, INT64_MAX)));
+        put(m, rope, "original_max_position_embeddings",
+            json_integer((json_int_t)lls_min_u64(u, INT64_MAX)));
     if (lls_gguf_get_f64(m->gguf, path(m, "rope.scaling.attn_factor", key), &d))
-        json_object_set_new(rope, "attention_factor", json_real(d));
+        put(m, rope, "attention_factor", json_real(d));
 }
 
 /* Llama 3 keeps the outcome of its scaling as a divisor for each frequency, which is what longrope
@@ -128,14 +128,14 @@ static void copy_rope_factors(maker_t *m, json_t *rope)
     json_t *brief = factors(m, "rope_factors_short.weight"), *wide = factors(m, "rope_factors_long.weight");
 
     if (once != NULL) {
-        json_object_set_new(rope, "rope_type", json_string("longrope"));
-        json_object_set_new(rope, "attention_factor", json_real(1));
-        json_object_set(rope, "short_factor", once);
-        json_object_set(rope, "long_factor", once);
+        put(m, rope, "rope_type", json_string("longrope"));
+        put(m, rope, "attention_factor", json_real(1));
+        put(m, rope, "short_factor", json_incref(once));
+        put(m, rope, "long_factor", json_incref(once));
     } else if (brief != NULL && wide != NULL) {
-        json_object_set_new(rope, "rope_type", json_string("longrope"));
-        json_object_set(rope, "short_factor", brief);
-        json_object_set(rope, "long_factor", wide);
+        put(m, rope, "rope_type", json_string("longrope"));
+        put(m, rope, "short_factor", json_incref(brief));
+        put(m, rope, "long_factor", json_incref(wide));
     }
     json_decref(once);
     json_decref(brief);
@@ -154,20 +154,20 @@ static void copy_rope(maker_t *m)
         return;
     }
     if (lls_gguf_get_f64(m->gguf, path(m, "rope.freq_base", key), &theta))
-        json_object_set_new(rope, "rope_theta", json_real(theta));
+        put(m, rope, "rope_theta", json_real(theta));
     lls_gguf_get_u64(m->gguf, path(m, "rope.dimension_count", key), &dims);
     lls_gguf_get_u64(m->gguf, path(m, "embedding_length", key), &embed);
     lls_gguf_get_u64(m->gguf, path(m, "attention.head_count", key), &heads);
     if (!lls_gguf_get_u64(m->gguf, path(m, "attention.key_length", key), &head) && heads != 0)
         head = embed / heads;
     if (dims != 0 && head != 0 && dims != head)
-        json_object_set_new(rope, "partial_rotary_factor", json_real((double)dims / (double)head));
+        put(m, rope, "partial_rotary_factor", json_real((double)dims / (double)head));
     copy_rope_scaling(m, rope);
     copy_rope_factors(m, rope);
     set(m, "rope_parameters", rope);
 }
 
-/* ---- Architectures ------------------------------------------------------------------------------- */
+/* ---- Architectures -------------------------------------------------------------------------- */
 
 static void llama(maker_t *m)
 {
@@ -188,8 +188,26 @@ static void qwen3(maker_t *m) { set(m, "model_type", json_string("qwen3")); }
 
 static void gpt2(maker_t *m) { set(m, "model_type", json_string("gpt2")); }
 
+static void phi3(maker_t *m) { set(m, "model_type", json_string("phi3")); }
+
+/* The scale of attention is not in the metadata: it is that of a head, but for the largest model. */
+static void gemma2(maker_t *m)
+{
+    json_int_t layers = json_integer_value(json_object_get(m->out, "num_hidden_layers"));
+    json_int_t hidden = json_integer_value(json_object_get(m->out, "hidden_size"));
+    json_int_t heads = json_integer_value(json_object_get(m->out, "num_attention_heads"));
+    json_int_t head_dim = json_integer_value(json_object_get(m->out, "head_dim"));
+
+    set(m, "model_type", json_string("gemma2"));
+    if (layers == 46 && heads > 0)
+        head_dim = hidden / heads;
+    if (head_dim > 0)
+        set(m, "query_pre_attn_scalar", json_integer(head_dim));
+}
+
 static const struct { const char *name; void (*fill)(maker_t *); } architectures[] = {
-    { "llama", llama }, { "qwen2", qwen2 }, { "qwen3", qwen3 }, { "gpt2", gpt2 },
+    { "llama", llama }, { "qwen2", qwen2 },   { "qwen3", qwen3 },
+    { "gpt2", gpt2 },   { "gemma2", gemma2 }, { "phi3", phi3 },
 };
 
 static llm_status_t fill(maker_t *m, llm_error_t *err)
@@ -211,8 +229,8 @@ static llm_status_t fill(maker_t *m, llm_error_t *err)
         return LLM_OK;
     }
     return lls_fail(err, LLM_ERR_UNSUPPORTED,
-                    "%s: architecture \"%s\" is not supported in GGUF; known are llama, qwen2, qwen3, gpt2",
-                    m->file, m->arch);
+                    "%s: architecture \"%s\" is not supported in GGUF; known are llama, qwen2, qwen3, "
+                    "gpt2, gemma2, phi3", m->file, m->arch);
 }
 
 llm_status_t lls_gguf_config(const lls_gguf_t *gguf, const char *file, json_t **out, llm_error_t *err)

@@ -9,7 +9,7 @@
 
 #define MAX_CONFIG_BYTES (16u << 20)
 
-/* ---- Config -------------------------------------------------------------------------------------- */
+/* ---- Config --------------------------------------------------------------------------------- */
 
 static const char *base_name(const char *path)
 {
@@ -69,7 +69,7 @@ static llm_status_t read_traits(lls_model_t *m, const lls_model_options_t *o, ll
     return st;
 }
 
-/* ---- Element type -------------------------------------------------------------------------------- */
+/* ---- Element type --------------------------------------------------------------------------- */
 
 static bool dtype_of(const char *name, uint32_t *dtype)
 {
@@ -119,7 +119,7 @@ static llm_status_t choose_dtype(lls_model_t *m, const char *name, llm_error_t *
     return LLM_OK;
 }
 
-/* ---- Life ---------------------------------------------------------------------------------------- */
+/* ---- Life ----------------------------------------------------------------------------------- */
 
 static llm_status_t open_parts(lls_model_t *m, const lls_model_options_t *o, llm_error_t *err)
 {
@@ -168,7 +168,7 @@ void lls_model_close(lls_model_t *m)
 const lls_traits_t *lls_model_traits(const lls_model_t *m) { return &m->traits; }
 uint32_t            lls_model_dtype(const lls_model_t *m) { return m->dtype; }
 
-/* ---- Cache --------------------------------------------------------------------------------------- */
+/* ---- Cache ---------------------------------------------------------------------------------- */
 
 static uint64_t layer_page_bytes(const lls_model_t *m, const lls_ops_t *ops, uint32_t kv_dtype,
                                  uint32_t block_tokens)

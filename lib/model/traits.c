@@ -85,7 +85,7 @@ static void read_kinds(lls_config_t *c, lls_traits_t *t)
                                          0, 1);
 }
 
-/* ---- Windows and groups -------------------------------------------------------------------------- */
+/* ---- Windows and groups --------------------------------------------------------------------- */
 
 static bool has_window(lls_config_t *c, const lls_traits_t *t, uint32_t layer)
 {
@@ -157,7 +157,7 @@ static void form_groups(lls_config_t *c, lls_traits_t *t)
     }
 }
 
-/* ---- Positions ----------------------------------------------------------------------------------- */
+/* ---- Positions ------------------------------------------------------------------------------ */
 
 /* Two tables where the config has one for each kind of layer, or a base of its own for windows. */
 static void read_ropes(lls_config_t *c, lls_mem_t *mem, uint32_t max_model_len, lls_traits_t *t)
@@ -203,7 +203,7 @@ static void read_positions(lls_config_t *c, lls_mem_t *mem, uint32_t max_model_l
                                    max_model_len, c->file, t->max_positions);
 }
 
-/* ---- Tokens, dtype ------------------------------------------------------------------------------- */
+/* ---- Tokens, dtype -------------------------------------------------------------------------- */
 
 static void add_eos(lls_traits_t *t, const json_t *id)
 {
@@ -227,7 +227,7 @@ static void read_tokens(lls_config_t *c, lls_traits_t *t)
     snprintf(t->dtype, sizeof t->dtype, "%.15s", lls_config_str(c, "dtype|torch_dtype", ""));
 }
 
-/* ---- All together -------------------------------------------------------------------------------- */
+/* ---- All together --------------------------------------------------------------------------- */
 
 static void find_family(lls_config_t *c, lls_traits_t *t)
 {

@@ -7,7 +7,7 @@
 #include "base/io.h"
 #include "model/model.h"
 
-/* ---- A backend that keeps what it was given, and a checkpoint written on the spot ----------------- */
+/* ---- A backend that keeps what it was given, and a checkpoint written on the spot ----------- */
 
 #define PACKED 48u                  /* of each matrix */
 
@@ -147,7 +147,7 @@ static void refused(const lls_model_options_t *o, llm_status_t status, const cha
     assert_int_equal(atomic_load(&mem.held), 0);
 }
 
-/* ---- Tests --------------------------------------------------------------------------------------- */
+/* ---- Tests ---------------------------------------------------------------------------------- */
 
 static void a_model_opens_and_loads(void **state)
 {
@@ -257,6 +257,35 @@ static void configs_that_are_no_configs(void **state)
     free(deep);
 }
 
+/* A container with nothing but its architecture. */
+static void architectures_of_gguf(void **state)
+{
+    static const char key[] = "general.architecture", arch[] = "falcon";
+    uint8_t           file[128] = "GGUF";
+    size_t            at = 24;
+    char              path[512];
+
+    snprintf(path, sizeof path, "%s/model.safetensors", folder);    /* its bytes say what it is */
+    memcpy(file + 4, &(uint32_t){ 3 }, 4);
+    memcpy(file + 16, &(uint64_t){ 1 }, 8);
+    memcpy(file + at, &(uint64_t){ sizeof key - 1 }, 8);
+    memcpy(file + at + 8, key, sizeof key - 1);
+    at += 8 + sizeof key - 1;
+    memcpy(file + at, &(uint32_t){ 8 }, 4);
+    memcpy(file + at + 4, &(uint64_t){ sizeof arch - 1 }, 8);
+    memcpy(file + at + 12, arch, sizeof arch - 1);
+    at += 12 + sizeof arch - 1;
+    write_file("model.safetensors", file, at);
+    refused(&(lls_model_options_t){ .path = path, .load_format = "gguf" }, LLM_ERR_UNSUPPORTED, "falcon",
+            "known are llama");
+    refused(&(lls_model_options_t){ .path = TEST_DIR "/golden/gguf/qwen3.gguf",
+                                    .hf_overrides = "{\"num_hidden_layers\":3}" },
+            LLM_ERR_FORMAT, "blk.2.attn_norm.weight", "is missing");
+    refused(&(lls_model_options_t){ .path = TEST_DIR "/golden/gguf/qwen3.gguf",
+                                    .hf_overrides = "{\"num_hidden_layers\":1}" },
+            LLM_ERR_FORMAT, "blk.1.", "no place");
+}
+
 static int32_t stop_at(void *user, uint64_t done, uint64_t total)
 {
     uint32_t *left = user;
@@ -324,6 +353,8 @@ static void no_memory_is_told_and_nothing_stays(void **state)
     walk_failures(TEST_DIR "/golden/qwen3_moe");
     walk_failures(TEST_DIR "/golden/opt_post");
     walk_failures(TEST_DIR "/golden/gemma3");
+    walk_failures(TEST_DIR "/golden/gguf/llama.gguf");
+    walk_failures(TEST_DIR "/golden/gguf/phi3.gguf");
 }
 
 int main(void)
@@ -334,6 +365,7 @@ int main(void)
         cmocka_unit_test(a_tied_head_may_be_there),
         cmocka_unit_test(options_are_checked),
         cmocka_unit_test(configs_that_are_no_configs),
+        cmocka_unit_test(architectures_of_gguf),
         cmocka_unit_test(loading_can_be_stopped),
         cmocka_unit_test(no_memory_is_told_and_nothing_stays),
     };
