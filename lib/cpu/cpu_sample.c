@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cpu/cpu_sample.h"
-
 #include "cpu/cpu_int.h"
+#include "sample/logprobs.h"
 #include "sample/sample_kernels.h"
 #include "sample/sampler.h"
 

@@ -8,6 +8,9 @@
 
 #include <math.h>
 #include <string.h>
+#if defined(__AVX2__)
+#  include <immintrin.h>
+#endif
 
 #include "base/philox.h"
 #include "sample/sample_math.h"
@@ -45,12 +48,22 @@ INLINE f16 load_tail(const float *p, uint32_t n, float fill)
 
 INLINE bool any(i16 mask)
 {
+#if defined(__AVX512F__)
+    return _mm512_test_epi32_mask((__m512i)mask, (__m512i)mask) != 0;
+#elif defined(__AVX2__)
+    __m256i h[2];
+
+    memcpy(h, &mask, sizeof h);
+    h[0] = _mm256_or_si256(h[0], h[1]);
+    return _mm256_testz_si256(h[0], h[0]) == 0;
+#else
     int32_t tmp[W], r = 0;
 
     memcpy(tmp, &mask, sizeof tmp);
     for (uint32_t i = 0; i < W; i++)
         r |= tmp[i];
     return r != 0;
+#endif
 }
 
 INLINE float largest(f16 v)
@@ -238,17 +251,35 @@ INLINE f16 noise16(u16 w)
     return -log16(-e);
 }
 
+/* Products of the low words of 8 pairs of words with m. */
+INLINE u8x64 mul_even(u8x64 a, uint32_t m)
+{
+#if defined(__AVX512F__)
+    return (u8x64)_mm512_mul_epu32((__m512i)a, _mm512_set1_epi32((int)m));
+#elif defined(__AVX2__)
+    __m256i h[2], f = _mm256_set1_epi32((int)m);
+
+    memcpy(h, &a, sizeof h);
+    h[0] = _mm256_mul_epu32(h[0], f);
+    h[1] = _mm256_mul_epu32(h[1], f);
+    memcpy(&a, h, sizeof h);
+    return a;
+#else
+    return (a & 0xffffffffu) * (uint64_t)m;
+#endif
+}
+
 /* High and low words of a * m. */
 INLINE void mul_wide(u16 a, uint32_t m, u16 *hi, u16 *lo)
 {
-    u8x64 even = ((u8x64)a & 0xffffffffu) * (uint64_t)m, odd = ((u8x64)a >> 32) * (uint64_t)m;
+    u8x64 even = mul_even((u8x64)a, m), odd = mul_even((u8x64)a >> 32, m);
 
     *hi = (u16)((even >> 32) | (odd & 0xffffffff00000000u));
     *lo = (u16)((even & 0xffffffffu) | (odd << 32));
 }
 
-/* Noise of 64 tokens from counter blocks first, first + 1, ..: noise[i][j] is token 4 * j + i. */
-INLINE void noise64(uint64_t seed, uint32_t position, uint32_t first, float noise[4][16])
+/* Random words of 64 tokens from counter blocks first, first + 1, ..: w[i][j] is token 4 * j + i. */
+INLINE void words64(uint64_t seed, uint32_t position, uint32_t first, u16 w[4])
 {
     u16 c0 = position - (u16){ 0 }, c2 = { 0 }, c3 = { 0 }, h0, l0, h1, l1;
     u16 c1 = first + (u16){ 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 };
@@ -264,26 +295,51 @@ INLINE void noise64(uint64_t seed, uint32_t position, uint32_t first, float nois
         k0 += 0x9e3779b9u;
         k1 += 0xbb67ae85u;
     }
-    *(f16 *)noise[0] = noise16(c0);
-    *(f16 *)noise[1] = noise16(c1);
-    *(f16 *)noise[2] = noise16(c2);
-    *(f16 *)noise[3] = noise16(c3);
+    w[0] = c0;
+    w[1] = c1;
+    w[2] = c2;
+    w[3] = c3;
 }
 
-static void race(const float *x, uint32_t first, uint32_t n, const lls_sample_scale_t *s,
+INLINE void score_one(const float *x, uint32_t id, float noise, const lls_sample_scale_t *s,
+                      lls_sample_best_t *best)
+{
+    float score = (x[id] - s->max) * s->inv_t + noise;
+
+    if (score > best->score || (score == best->score && id < best->id))
+        *best = (lls_sample_best_t){ score, id };
+}
+
+/* Words from which no token of y <= peak gets a score near `best`: a noise beyond d = best - peak
+ * takes v < 1 - exp(-exp(-d)), here with a margin far above all rounding. */
+static int32_t word_limit(float best, float peak)
+{
+    double v = -expm1(-exp(0.01 - ((double)best - (double)peak))) * 1.00001 * 0x1p31 + 2;
+
+    return v < 0x1p30 ? (int32_t)v : INT32_MAX;
+}
+
+static void race(const float *x, uint32_t first, uint32_t n, float peak, const lls_sample_scale_t *s,
                  uint64_t seed, uint32_t position, lls_sample_best_t *best)
 {
-    float noise[4][16];
+    float   y_peak = (peak - s->max) * s->inv_t, noise[4][16];
+    int32_t limit = word_limit(best->score, y_peak);
+    u16     w[4];
 
     for (uint32_t t = first; t < first + n; t += 64) {
         uint32_t m = lls_min_u32(64, first + n - t);
+        i16      near = { 0 };
 
-        noise64(seed, position, t / 4, noise);
-        for (uint32_t i = 0; i < m; i++) {
-            float score = (x[t + i] - s->max) * s->inv_t + noise[i & 3][i >> 2];
-            if (score > best->score || (score == best->score && t + i < best->id))
-                *best = (lls_sample_best_t){ score, t + i };
-        }
+        words64(seed, position, t / 4, w);
+        for (int i = 0; i < 4; i++)
+            near |= (i16)(w[i] >> 1) < limit;
+        if (limit != INT32_MAX && !any(near))
+            continue;
+        for (int i = 0; i < 4; i++)
+            *(f16 *)noise[i] = noise16(w[i]);
+        for (uint32_t i = 0; i < m; i++)
+            score_one(x, t + i, noise[i & 3][i >> 2], s, best);
+        limit = word_limit(best->score, y_peak);
     }
 }
 

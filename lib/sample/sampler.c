@@ -305,14 +305,6 @@ float lls_sample_noise(uint64_t seed, uint32_t position, uint32_t token)
     return lls_sample_noise_of(r.w[token % 4]);
 }
 
-static int32_t first_of(const float *x, uint32_t n, float value)
-{
-    for (uint32_t i = 0; i < n; i++)
-        if (x[i] == value)
-            return (int32_t)i;
-    return 0;
-}
-
 static int32_t draw_compact(const lls_sample_row_t *row, const float *x, uint32_t n,
                             const lls_sample_scratch_t *s)
 {
@@ -346,6 +338,18 @@ static float peak_of_block(const float *peaks)
     return m;
 }
 
+/* The lowest id of the largest logit. */
+static int32_t draw_greedy(const float *x, float max, const lls_sample_scratch_t *s)
+{
+    uint32_t b = 0, i;
+
+    while (peak_of_block(s->peaks + (size_t)b * 16) < max)
+        b++;
+    for (i = b * LLS_SAMPLE_BLOCK; x[i] < max;)
+        i++;
+    return (int32_t)i;
+}
+
 /* The block of the largest logit first: blocks that cannot beat it are left out. */
 static int32_t draw_dense(const lls_sample_row_t *row, const float *x, float max,
                           lls_sample_scratch_t *s)
@@ -366,7 +370,7 @@ static int32_t draw_dense(const lls_sample_row_t *row, const float *x, float max
             (s->peaks[b] - max) * scale.inv_t + LLS_SAMPLE_NOISE_MAX < best.score ||
             s->peaks[b] == -INFINITY)
             continue;
-        s->k->race(x, first, lls_min_u32(LLS_SAMPLE_BLOCK, s->n_vocab - first), &scale,
+        s->k->race(x, first, lls_min_u32(LLS_SAMPLE_BLOCK, s->n_vocab - first), s->peaks[b], &scale,
                    row->params.seed, row->position, &best);
     }
     return (int32_t)best.id;
@@ -384,5 +388,5 @@ int32_t lls_sample_row_draw(const lls_sample_row_t *row, const float *x, lls_sam
         return 0;
     }
     out->status = LLS_ROW_OK;
-    return row->params.temperature == 0 ? first_of(x, s->n_vocab, max) : draw_dense(row, x, max, s);
+    return row->params.temperature == 0 ? draw_greedy(x, max, s) : draw_dense(row, x, max, s);
 }

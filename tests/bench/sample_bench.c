@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "base/philox.h"
 #include "cpu/cpu_int.h"
-#include "cpu/cpu_sample.h"
+#include "sample/logprobs.h"
 #include "sample/sample_kernels.h"
 
 #define REPEATS 5

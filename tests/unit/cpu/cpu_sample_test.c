@@ -5,7 +5,7 @@
 
 #include "base/philox.h"
 #include "cpu/cpu_int.h"
-#include "cpu/cpu_sample.h"
+#include "sample/logprobs.h"
 
 enum { V = 3001, ROWS = 33 };
 

@@ -259,7 +259,8 @@ static void kernels_agree_to_the_bit(void **state)
                 lse[i] = ks[i]->sum_exp(x, N, s.max);
                 n[i] = ks[i]->gather(x, N, peaks[i], -1, &s, gx[i], id[i]);
                 c[i] = ks[i]->count_from(x, N, 0.25f);
-                ks[i]->race(x, 64, N - 64, &s, 99, 5, &best[i]);
+                ks[i]->race(x, 64, N - 64, s.max, &s, 99, 5, &best[i]);
+                ks[i]->race(x, 0, 64, s.max, &s, 99, 5, &best[i]);
             }
             assert_memory_equal(peaks[0], peaks[1], sizeof peaks[0]);
             assert_memory_equal(w[0], w[1], sizeof w[0]);
