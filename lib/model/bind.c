@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Binding: every tensor of the checkpoint to its place in the model.  What the traits ask for must be
- * there in the right shape, and what is there must be asked for.
+ * Binding: every tensor of the checkpoint to its place in the model.  What the traits ask for must
+ * be there in the right shape, and what is there must be asked for.
  */
 #include "model/model_int.h"
 
@@ -45,9 +45,10 @@ static void expand(const binder_t *b, const lls_name_t *n, const char *suffix, u
     snprintf(name + at, NAME_BYTES - at, "%s", suffix);
 }
 
-/* The first name of the slot that the checkpoint has; NULL, and the first of all in name, if none. */
-static const lls_weight_t *find(const binder_t *b, uint32_t slot, const char *suffix, uint32_t layer,
-                                uint32_t expert, uint32_t *flags, char name[NAME_BYTES])
+/* The first name of the slot that the checkpoint has; if none, NULL and the first of all. */
+static const lls_weight_t *find(const binder_t *b, uint32_t slot, const char *suffix,
+                                uint32_t layer, uint32_t expert, uint32_t *flags,
+                                char name[NAME_BYTES])
 {
     const lls_family_t *f = b->m->traits.family;
     bool                gguf = lls_weights_gguf(b->m->weights) != NULL;
@@ -120,9 +121,9 @@ static void check_shape(binder_t *b, const lls_weight_t *t, const uint64_t *want
         return;
     shape_text(t->shape, t->n_dims, got_text, sizeof got_text);
     shape_text(want, n_dims, want_text, sizeof want_text);
-    b->status = lls_fail(b->err, LLM_ERR_FORMAT,
-                         "tensor %.100s has shape [%s]; the config asks for [%s]", t->name, got_text,
-                         want_text);
+    b->status =
+        lls_fail(b->err, LLM_ERR_FORMAT, "tensor %.100s has shape [%s]; the config asks for [%s]",
+                 t->name, got_text, want_text);
 }
 
 /* The tensor of a slot, marked as used; NULL after an error. */
@@ -136,8 +137,8 @@ static const lls_weight_t *take(binder_t *b, uint32_t slot, const char *suffix, 
         return NULL;
     t = find(b, slot, suffix, layer, expert, flags, name);
     if (t == NULL) {
-        b->status = lls_fail(b->err, LLM_ERR_FORMAT, "tensor %s is missing; a %s model needs it", name,
-                             b->m->traits.model_type);
+        b->status = lls_fail(b->err, LLM_ERR_FORMAT, "tensor %s is missing; a %s model needs it",
+                             name, b->m->traits.model_type);
         return NULL;
     }
     b->used[t - lls_weights_at(b->m->weights, 0)] = 1;
@@ -200,8 +201,9 @@ static void add_piece(binder_t *b, const piece_t *p, uint32_t layer, uint32_t ex
     }
     check_shape(b, t, stacked ? want : want + 1, stacked ? 3 : 2);
     if (b->status == LLM_OK && part.transposed && t->scheme > LLS_W_BF16)
-        b->status = lls_fail(b->err, LLM_ERR_UNSUPPORTED, "tensor %.100s is %s; a plain type is needed",
-                             t->name, lls_scheme_name(t->scheme));
+        b->status =
+            lls_fail(b->err, LLM_ERR_UNSUPPORTED, "tensor %.100s is %s; a plain type is needed",
+                     t->name, lls_scheme_name(t->scheme));
     if (b->status == LLM_OK && stacked)
         part.data = t->data + (uint64_t)expert * p->out * lls_scheme_row_bytes(t->scheme, in);
     if ((flags & LLS_NAME_INTERLEAVED) != 0)
@@ -296,7 +298,8 @@ static void bind_attention(binder_t *b, lls_layer_t *l, uint32_t i)
     const piece_t       parts[] = { { LLS_SLOT_Q, q }, { LLS_SLOT_K, kv }, { LLS_SLOT_V, kv } };
     bool                is_fused = has(b, LLS_SLOT_QKV, i);
 
-    bind_linear(b, &l->qkv, is_fused ? fused : parts, is_fused ? 1 : 3, t->hidden, i, 0, t->bias_qkv);
+    bind_linear(b, &l->qkv, is_fused ? fused : parts, is_fused ? 1 : 3, t->hidden, i, 0,
+                t->bias_qkv);
     bind_linear(b, &l->o, &(piece_t){ LLS_SLOT_O, t->hidden }, 1, q, i, 0, t->bias_o);
     l->rope = (lls_rope_t){ .n_q = t->n_heads, .n_k = t->n_kv, .head_dim = t->head_dim,
                             .interleaved = t->interleaved_rope };
@@ -368,19 +371,20 @@ static void bind_ends(binder_t *b)
     bind_matrix(b, &m->embed, &(piece_t){ LLS_SLOT_EMBED, t->n_vocab }, 1, t->embed_dim, 0, 0,
                 LLS_USE_EMBED);
     if (t->position == LLS_POS_LEARNED)
-        bind_matrix(b, &m->positions, &(piece_t){ LLS_SLOT_POSITIONS, t->n_positions }, 1, t->hidden, 0,
-                    0, LLS_USE_EMBED);
+        bind_matrix(b, &m->positions, &(piece_t){LLS_SLOT_POSITIONS, t->n_positions}, 1, t->hidden,
+                    0, 0, LLS_USE_EMBED);
     if (t->embed_dim != t->hidden) {
-        bind_linear(b, &m->project_in, &(piece_t){ LLS_SLOT_PROJECT_IN, t->hidden }, 1, t->embed_dim, 0,
-                    0, false);
-        bind_linear(b, &m->project_out, &(piece_t){ LLS_SLOT_PROJECT_OUT, t->embed_dim }, 1, t->hidden,
+        bind_linear(b, &m->project_in, &(piece_t){LLS_SLOT_PROJECT_IN, t->hidden}, 1, t->embed_dim,
                     0, 0, false);
+        bind_linear(b, &m->project_out, &(piece_t){LLS_SLOT_PROJECT_OUT, t->embed_dim}, 1,
+                    t->hidden, 0, 0, false);
     }
     if (t->final_norm)
         bind_norm(b, &m->final_norm, LLS_SLOT_FINAL_NORM, 0, t->hidden);
     m->head = (lls_linear_t){ .in = t->embed_dim, .out = t->n_vocab };
     if (!t->tied)
-        bind_linear(b, &m->head, &(piece_t){ LLS_SLOT_HEAD, t->n_vocab }, 1, t->embed_dim, 0, 0, false);
+        bind_linear(b, &m->head, &(piece_t){LLS_SLOT_HEAD, t->n_vocab}, 1, t->embed_dim, 0, 0,
+                    false);
 }
 
 /* ---- What nobody asked for ------------------------------------------------------------------ */

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What changes results where it is not understood, and the number that means "not used"; true stands
- * for 1, and null, false and empty never mean anything. */
+/* What changes results where it is not understood, and the number that means "not used"; true
+ * stands for 1, and null, false and empty never mean anything. */
 static const struct { const char *key; double neutral; } must_understand[] = {
     { "quantization_config", 0 },       { "rope_scaling", 0 },
     { "rope_parameters", 0 },           { "layer_types", 0 },
@@ -52,7 +52,9 @@ void lls_config_refuse(lls_config_t *c, llm_status_t status, const char *key, co
 
     if (c->status != LLM_OK)
         return;
-    text = value == NULL ? NULL : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
+    text = value == NULL
+               ? NULL
+               : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
     c->status = lls_fail(c->err, status, "%s: %s is %.60s%s; %s", c->file, key,
                          value == NULL ? "absent" : text == NULL ? "?" : text,
                          text != NULL && strlen(text) > 60 ? "..." : "", why);

@@ -3,9 +3,9 @@
  * config - reads numbers, words and flags out of a config.json that nobody has checked.
  *
  * The first failure sticks and names file, key and value; later calls give their default.  Keys are
- * alternatives separated by '|', new names and old ones; null counts as absent.  The reader remembers
- * which keys of the must-understand list were asked for: lls_config_finish() refuses a config that
- * says something else on that list that would change results and that nobody has read.
+ * alternatives separated by '|', new names and old ones; null counts as absent.  The reader
+ * remembers which keys of the must-understand list were asked for: lls_config_finish() refuses a
+ * config that says something else on that list that would change results and that nobody has read.
  */
 #ifndef LLS_MODEL_CONFIG_H
 #define LLS_MODEL_CONFIG_H
@@ -28,7 +28,7 @@ const json_t *lls_config_get(lls_config_t *c, const char *keys);
 /* An integer in [min, max]; absent is an error if fallback is LLS_NONE. */
 uint32_t    lls_config_u32(lls_config_t *c, const char *keys, uint32_t fallback, uint32_t min,
                            uint32_t max);
-double      lls_config_real(lls_config_t *c, const char *keys, double fallback, double min, double max);
+double lls_config_real(lls_config_t *c, const char *keys, double fallback, double min, double max);
 bool        lls_config_bool(lls_config_t *c, const char *keys, bool fallback);
 /* Borrowed from the config; absent is an error if fallback is NULL. */
 const char *lls_config_str(lls_config_t *c, const char *keys, const char *fallback);

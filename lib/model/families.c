@@ -8,26 +8,26 @@
 /* ---- Names ---------------------------------------------------------------------------------- */
 
 static const lls_name_t llama_names[] = {
-    { "~embed_tokens", LLS_SLOT_EMBED, 0 },
-    { "~norm", LLS_SLOT_FINAL_NORM, 0 },
+    { "~embed_tokens", LLS_SLOT_EMBED, 0  },
+    { "~norm", LLS_SLOT_FINAL_NORM, 0  },
     { "lm_head", LLS_SLOT_HEAD, 0 },
-    { "~layers.#.input_layernorm", LLS_SLOT_NORM_IN, 0 },
-    { "~layers.#.post_attention_layernorm", LLS_SLOT_NORM_MID, 0 },
+    { "~layers.#.input_layernorm", LLS_SLOT_NORM_IN, 0  },
+    { "~layers.#.post_attention_layernorm", LLS_SLOT_NORM_MID, 0  },
     { NULL, 0, 0 },
 };
 
 static const lls_name_t llama_blocks[] = {
-    { "~layers.#.self_attn.q_proj", LLS_SLOT_Q, 0 },
-    { "~layers.#.self_attn.k_proj", LLS_SLOT_K, 0 },
-    { "~layers.#.self_attn.v_proj", LLS_SLOT_V, 0 },
-    { "~layers.#.self_attn.qkv_proj", LLS_SLOT_QKV, 0 },
-    { "~layers.#.self_attn.q_norm", LLS_SLOT_Q_NORM, 0 },
-    { "~layers.#.self_attn.k_norm", LLS_SLOT_K_NORM, 0 },
-    { "~layers.#.self_attn.o_proj", LLS_SLOT_O, 0 },
-    { "~layers.#.mlp.gate_proj", LLS_SLOT_GATE, 0 },
-    { "~layers.#.mlp.up_proj", LLS_SLOT_UP, 0 },
-    { "~layers.#.mlp.gate_up_proj", LLS_SLOT_GATE_UP, 0 },
-    { "~layers.#.mlp.down_proj", LLS_SLOT_DOWN, 0 },
+    { "~layers.#.self_attn.q_proj", LLS_SLOT_Q, 0  },
+    { "~layers.#.self_attn.k_proj", LLS_SLOT_K, 0  },
+    { "~layers.#.self_attn.v_proj", LLS_SLOT_V, 0  },
+    { "~layers.#.self_attn.qkv_proj", LLS_SLOT_QKV, 0  },
+    { "~layers.#.self_attn.q_norm", LLS_SLOT_Q_NORM, 0  },
+    { "~layers.#.self_attn.k_norm", LLS_SLOT_K_NORM, 0  },
+    { "~layers.#.self_attn.o_proj", LLS_SLOT_O, 0  },
+    { "~layers.#.mlp.gate_proj", LLS_SLOT_GATE, 0  },
+    { "~layers.#.mlp.up_proj", LLS_SLOT_UP, 0  },
+    { "~layers.#.mlp.gate_up_proj", LLS_SLOT_GATE_UP, 0  },
+    { "~layers.#.mlp.down_proj", LLS_SLOT_DOWN, 0  },
     { NULL, 0, 0 },
 };
 
@@ -37,7 +37,8 @@ static const lls_name_t mixtral_moe[] = {
     { "~layers.#.block_sparse_moe.experts.*.w3", LLS_SLOT_EXPERT_UP, 0 },
     { "~layers.#.block_sparse_moe.experts.*.w2", LLS_SLOT_EXPERT_DOWN, 0 },
     { "~layers.#.mlp.gate", LLS_SLOT_ROUTER, 0 },
-    { "~layers.#.mlp.experts.gate_up_proj", LLS_SLOT_EXPERT_GATE_UP, LLS_NAME_STACKED | LLS_NAME_BARE },
+    { "~layers.#.mlp.experts.gate_up_proj", LLS_SLOT_EXPERT_GATE_UP,
+      LLS_NAME_STACKED | LLS_NAME_BARE },
     { "~layers.#.mlp.experts.down_proj", LLS_SLOT_EXPERT_DOWN, LLS_NAME_STACKED | LLS_NAME_BARE },
     { NULL, 0, 0 },
 };
@@ -47,53 +48,54 @@ static const lls_name_t qwen_moe[] = {
     { "~layers.#.mlp.experts.*.gate_proj", LLS_SLOT_EXPERT_GATE, 0 },
     { "~layers.#.mlp.experts.*.up_proj", LLS_SLOT_EXPERT_UP, 0 },
     { "~layers.#.mlp.experts.*.down_proj", LLS_SLOT_EXPERT_DOWN, 0 },
-    { "~layers.#.mlp.experts.gate_up_proj", LLS_SLOT_EXPERT_GATE_UP, LLS_NAME_STACKED | LLS_NAME_BARE },
+    { "~layers.#.mlp.experts.gate_up_proj", LLS_SLOT_EXPERT_GATE_UP,
+      LLS_NAME_STACKED | LLS_NAME_BARE },
     { "~layers.#.mlp.experts.down_proj", LLS_SLOT_EXPERT_DOWN, LLS_NAME_STACKED | LLS_NAME_BARE },
     { NULL, 0, 0 },
 };
 
 static const lls_name_t gemma_names[] = {
-    { "~embed_tokens", LLS_SLOT_EMBED, 0 },
-    { "~norm", LLS_SLOT_FINAL_NORM, LLS_NAME_PLUS_ONE },
+    { "~embed_tokens", LLS_SLOT_EMBED, 0  },
+    { "~norm", LLS_SLOT_FINAL_NORM, LLS_NAME_PLUS_ONE  },
     { "lm_head", LLS_SLOT_HEAD, 0 },
-    { "~layers.#.input_layernorm", LLS_SLOT_NORM_IN, LLS_NAME_PLUS_ONE },
-    { "~layers.#.post_attention_layernorm", LLS_SLOT_NORM_ATTN_OUT, LLS_NAME_PLUS_ONE },
-    { "~layers.#.pre_feedforward_layernorm", LLS_SLOT_NORM_MID, LLS_NAME_PLUS_ONE },
-    { "~layers.#.post_feedforward_layernorm", LLS_SLOT_NORM_FFN_OUT, LLS_NAME_PLUS_ONE },
-    { "~layers.#.self_attn.q_norm", LLS_SLOT_Q_NORM, LLS_NAME_PLUS_ONE },
-    { "~layers.#.self_attn.k_norm", LLS_SLOT_K_NORM, LLS_NAME_PLUS_ONE },
+    { "~layers.#.input_layernorm", LLS_SLOT_NORM_IN, LLS_NAME_PLUS_ONE  },
+    { "~layers.#.post_attention_layernorm", LLS_SLOT_NORM_ATTN_OUT, LLS_NAME_PLUS_ONE  },
+    { "~layers.#.pre_feedforward_layernorm", LLS_SLOT_NORM_MID, LLS_NAME_PLUS_ONE  },
+    { "~layers.#.post_feedforward_layernorm", LLS_SLOT_NORM_FFN_OUT, LLS_NAME_PLUS_ONE  },
+    { "~layers.#.self_attn.q_norm", LLS_SLOT_Q_NORM, LLS_NAME_PLUS_ONE  },
+    { "~layers.#.self_attn.k_norm", LLS_SLOT_K_NORM, LLS_NAME_PLUS_ONE  },
     { NULL, 0, 0 },
 };
 
 static const lls_name_t gpt2_names[] = {
-    { "~wte", LLS_SLOT_EMBED, 0 },
-    { "~wpe", LLS_SLOT_POSITIONS, 0 },
-    { "~ln_f", LLS_SLOT_FINAL_NORM, 0 },
+    { "~wte", LLS_SLOT_EMBED, 0  },
+    { "~wpe", LLS_SLOT_POSITIONS, 0  },
+    { "~ln_f", LLS_SLOT_FINAL_NORM, 0  },
     { "lm_head", LLS_SLOT_HEAD, 0 },
-    { "~h.#.ln_1", LLS_SLOT_NORM_IN, 0 },
-    { "~h.#.attn.c_attn", LLS_SLOT_QKV, LLS_NAME_TRANSPOSED },
-    { "~h.#.attn.c_proj", LLS_SLOT_O, LLS_NAME_TRANSPOSED },
-    { "~h.#.ln_2", LLS_SLOT_NORM_MID, 0 },
-    { "~h.#.mlp.c_fc", LLS_SLOT_UP, LLS_NAME_TRANSPOSED },
-    { "~h.#.mlp.c_proj", LLS_SLOT_DOWN, LLS_NAME_TRANSPOSED },
+    { "~h.#.ln_1", LLS_SLOT_NORM_IN, 0  },
+    { "~h.#.attn.c_attn", LLS_SLOT_QKV, LLS_NAME_TRANSPOSED  },
+    { "~h.#.attn.c_proj", LLS_SLOT_O, LLS_NAME_TRANSPOSED  },
+    { "~h.#.ln_2", LLS_SLOT_NORM_MID, 0  },
+    { "~h.#.mlp.c_fc", LLS_SLOT_UP, LLS_NAME_TRANSPOSED  },
+    { "~h.#.mlp.c_proj", LLS_SLOT_DOWN, LLS_NAME_TRANSPOSED  },
     { NULL, 0, 0 },
 };
 
 static const lls_name_t opt_names[] = {
-    { "~embed_tokens", LLS_SLOT_EMBED, 0 },
-    { "~embed_positions", LLS_SLOT_POSITIONS, 0 },
-    { "~project_in", LLS_SLOT_PROJECT_IN, 0 },
-    { "~project_out", LLS_SLOT_PROJECT_OUT, 0 },
-    { "~final_layer_norm", LLS_SLOT_FINAL_NORM, 0 },
+    { "~embed_tokens", LLS_SLOT_EMBED, 0  },
+    { "~embed_positions", LLS_SLOT_POSITIONS, 0  },
+    { "~project_in", LLS_SLOT_PROJECT_IN, 0  },
+    { "~project_out", LLS_SLOT_PROJECT_OUT, 0  },
+    { "~final_layer_norm", LLS_SLOT_FINAL_NORM, 0  },
     { "lm_head", LLS_SLOT_HEAD, 0 },
-    { "~layers.#.self_attn_layer_norm", LLS_SLOT_NORM_IN, 0 },
-    { "~layers.#.self_attn.q_proj", LLS_SLOT_Q, 0 },
-    { "~layers.#.self_attn.k_proj", LLS_SLOT_K, 0 },
-    { "~layers.#.self_attn.v_proj", LLS_SLOT_V, 0 },
-    { "~layers.#.self_attn.out_proj", LLS_SLOT_O, 0 },
-    { "~layers.#.final_layer_norm", LLS_SLOT_NORM_MID, 0 },
-    { "~layers.#.fc1", LLS_SLOT_UP, 0 },
-    { "~layers.#.fc2", LLS_SLOT_DOWN, 0 },
+    { "~layers.#.self_attn_layer_norm", LLS_SLOT_NORM_IN, 0  },
+    { "~layers.#.self_attn.q_proj", LLS_SLOT_Q, 0  },
+    { "~layers.#.self_attn.k_proj", LLS_SLOT_K, 0  },
+    { "~layers.#.self_attn.v_proj", LLS_SLOT_V, 0  },
+    { "~layers.#.self_attn.out_proj", LLS_SLOT_O, 0  },
+    { "~layers.#.final_layer_norm", LLS_SLOT_NORM_MID, 0  },
+    { "~layers.#.fc1", LLS_SLOT_UP, 0  },
+    { "~layers.#.fc2", LLS_SLOT_DOWN, 0  },
     { NULL, 0, 0 },
 };
 
@@ -230,7 +232,7 @@ static void qwen3_moe_fixup(lls_config_t *c, lls_traits_t *t)
 #define ROTARY "rotary_emb.inv_freq|"
 #define GGUF_ROPE "rope_freqs.weight|rope_factors_long.weight|rope_factors_short.weight|"
 /* What the others do not say is 0: RMS norms before the blocks, rotary positions, a gated MLP. */
-#define DECODER(act_, eps_, theta_)                                                                 \
+#define DECODER(act_, eps_, theta_)                                                                \
     .prefixes = "model.||", .ignore = ROTARY GGUF_ROPE, .act = act_, .eps = eps_, .theta = theta_
 
 static const lls_family_t families[] = {

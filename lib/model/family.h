@@ -2,9 +2,9 @@
 /*
  * family - the rows of the table of known models: defaults, names of tensors, and what is peculiar.
  *
- * Config keys of a checkpoint always win over a row.  In names '#' stands for the layer, '*' for the
- * expert and a leading '~' for one of the family's prefixes; ".weight" or ".bias" is appended.  A slot
- * may have several names: the first that the checkpoint has is taken.
+ * Config keys of a checkpoint always win over a row.  In names '#' stands for the layer, '*' for
+ * the expert and a leading '~' for one of the family's prefixes; ".weight" or ".bias" is appended.
+ * A slot may have several names: the first that the checkpoint has is taken.
  */
 #ifndef LLS_MODEL_FAMILY_H
 #define LLS_MODEL_FAMILY_H
@@ -13,8 +13,8 @@
 #include "model/traits.h"
 
 enum lls_slot {
-    LLS_SLOT_EMBED, LLS_SLOT_POSITIONS, LLS_SLOT_PROJECT_IN, LLS_SLOT_PROJECT_OUT, LLS_SLOT_FINAL_NORM,
-    LLS_SLOT_HEAD,
+    LLS_SLOT_EMBED, LLS_SLOT_POSITIONS, LLS_SLOT_PROJECT_IN, LLS_SLOT_PROJECT_OUT,
+    LLS_SLOT_FINAL_NORM, LLS_SLOT_HEAD,
     /* of a layer; POST placement has its norms behind the block of the same place */
     LLS_SLOT_NORM_IN, LLS_SLOT_NORM_ATTN_OUT, LLS_SLOT_NORM_MID, LLS_SLOT_NORM_FFN_OUT,
     LLS_SLOT_QKV, LLS_SLOT_Q, LLS_SLOT_K, LLS_SLOT_V, LLS_SLOT_Q_NORM, LLS_SLOT_K_NORM, LLS_SLOT_O,
@@ -51,10 +51,10 @@ typedef struct lls_family {
     const char       *prefixes;     /* alternatives for '~', each ended by '|' */
     const lls_name_t *names[3];     /* of Hugging Face checkpoints */
     const lls_name_t *gguf[3];
-    const char       *ignore;       /* endings of names that may be left unused, each ended by '|' */
+    const char       *ignore; /* endings of names that may be left unused, each ended by '|' */
     const char       *act;
     double            eps, theta;
-    uint32_t          head_dim, window;     /* where the config has none; head_dim 0: hidden / heads */
+    uint32_t          head_dim, window; /* where the config has none; head_dim 0: hidden / heads */
     uint8_t           norm, place, position, ffn, window_rule;
     uint8_t           qk_norm, tied, bias_qkv, bias_o, bias_mlp;
     uint8_t           yarn_is_longrope;     /* an old name in its checkpoints */

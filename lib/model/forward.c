@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The one decoder.  The residual stream x and one buffer y of the same size carry everything: a block
- * reads its normed input and leaves its output in y, which the next norm adds onto x.  What a block
- * needs besides is on the arena's stack until it ends.
+ * The one decoder.  The residual stream x and one buffer y of the same size carry everything: a
+ * block reads its normed input and leaves its output in y, which the next norm adds onto x.  What a
+ * block needs besides is on the arena's stack until it ends.
  */
 #include "model/model_int.h"
 
@@ -45,7 +45,7 @@ static void make_angles(pass_t *p)
 {
     for (uint32_t i = 0; i < p->m->traits.n_rope_tables; i++) {
         /* while planning before load the tables of the arena are not there yet */
-        lls_rope_table_t table = { NULL, p->m->traits.rope[i].rot_dim, p->m->traits.rope[i].factor };
+        lls_rope_table_t table = {NULL, p->m->traits.rope[i].rot_dim, p->m->traits.rope[i].factor};
 
         table.inv_freq = p->m->rope[i].inv_freq;
         p->angles[i] = tmp(p, p->b->n_tokens, table.rot_dim);
@@ -93,7 +93,7 @@ static void experts(pass_t *p, const lls_layer_t *l, const lls_tensor_t *in)
     lls_exec_t        *x = p->x;
     uint32_t           n = p->b->n_tokens, rows = n * route->top_k;
     size_t             mark = x->used;
-    lls_tensor_t       ids = lls_tmp(x, LLS_I32, n, route->top_k), weights = tmp(p, n, route->top_k);
+    lls_tensor_t ids = lls_tmp(x, LLS_I32, n, route->top_k), weights = tmp(p, n, route->top_k);
     size_t             above;
     lls_tensor_t       up, wide, out, scores = tmp(p, n, route->n_experts);
 
@@ -129,8 +129,8 @@ static bool cancelled(lls_exec_t *x)
     return x->status != LLM_OK;
 }
 
-/* Norms before the blocks, and behind them too in a sandwich.  y comes in normed and goes out normed
- * by `next`. */
+/* Norms before the blocks, and behind them too in a sandwich.  y comes in normed and goes out
+ * normed by `next`. */
 static void layer_pre(pass_t *p, const lls_layer_t *l, const lls_norm_t *next)
 {
     bool sandwich = p->m->traits.place == LLS_PLACE_SANDWICH;
@@ -174,14 +174,16 @@ static lls_tensor_t *run_layers(pass_t *p)
         if (m->traits.place == LLS_PLACE_POST)
             layer_post(p, &m->layers[i]);
         else
-            layer_pre(p, &m->layers[i], i + 1 < m->traits.n_layers ? &m->layers[i + 1].norm_in : final);
+            layer_pre(p, &m->layers[i],
+                      i + 1 < m->traits.n_layers ? &m->layers[i + 1].norm_in : final);
     }
     return final != NULL && m->traits.place != LLS_PLACE_POST ? &p->y : &p->stream;
 }
 
 /* ---- End ------------------------------------------------------------------------------------ */
 
-void lls_model_head(lls_exec_t *x, const lls_model_t *m, const lls_tensor_t *hidden, lls_tensor_t *logits)
+void lls_model_head(lls_exec_t *x, const lls_model_t *m, const lls_tensor_t *hidden,
+                    lls_tensor_t *logits)
 {
     const lls_traits_t *t = &m->traits;
     const lls_tensor_t *in = hidden;

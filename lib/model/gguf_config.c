@@ -109,7 +109,8 @@ static void copy_rope_scaling(maker_t *m, json_t *rope)
 
     if (lls_gguf_get_str(m->gguf, path(m, "rope.scaling.type", key), &text)) {
         snprintf(type, sizeof type, "%.*s", (int)lls_min_u64(text.len, 15), text.text);
-        put(m, rope, "rope_type", json_string_nocheck(strcmp(type, "none") == 0 ? "default" : type));
+        put(m, rope, "rope_type",
+            json_string_nocheck(strcmp(type, "none") == 0 ? "default" : type));
     }
     if (lls_gguf_get_f64(m->gguf, path(m, "rope.scaling.factor", key), &d))
         put(m, rope, "factor", json_real(d));
@@ -125,7 +126,8 @@ static void copy_rope_scaling(maker_t *m, json_t *rope)
 static void copy_rope_factors(maker_t *m, json_t *rope)
 {
     json_t *once = factors(m, "rope_freqs.weight");
-    json_t *brief = factors(m, "rope_factors_short.weight"), *wide = factors(m, "rope_factors_long.weight");
+    json_t *brief = factors(m, "rope_factors_short.weight"),
+           *wide = factors(m, "rope_factors_long.weight");
 
     if (once != NULL) {
         put(m, rope, "rope_type", json_string("longrope"));
@@ -190,7 +192,7 @@ static void gpt2(maker_t *m) { set(m, "model_type", json_string("gpt2")); }
 
 static void phi3(maker_t *m) { set(m, "model_type", json_string("phi3")); }
 
-/* The scale of attention is not in the metadata: it is that of a head, but for the largest model. */
+/* The scale of attention is not in the metadata: that of a head, but for the largest model. */
 static void gemma2(maker_t *m)
 {
     json_int_t layers = json_integer_value(json_object_get(m->out, "num_hidden_layers"));
@@ -216,7 +218,8 @@ static llm_status_t fill(maker_t *m, llm_error_t *err)
     const lls_gguf_tensor_t *embed = tensor(m, "token_embd.weight");
 
     lls_gguf_get_str(m->gguf, "general.architecture", &arch);
-    snprintf(m->arch, sizeof m->arch, "%.*s", (int)lls_min_u64(arch.len, sizeof m->arch - 1), arch.text);
+    snprintf(m->arch, sizeof m->arch, "%.*s", (int)lls_min_u64(arch.len, sizeof m->arch - 1),
+             arch.text);
     for (size_t i = 0; i < LLS_ARRAY_LEN(architectures); i++) {
         if (strcmp(m->arch, architectures[i].name) != 0)
             continue;
@@ -228,12 +231,15 @@ static llm_status_t fill(maker_t *m, llm_error_t *err)
         architectures[i].fill(m);
         return LLM_OK;
     }
-    return lls_fail(err, LLM_ERR_UNSUPPORTED,
-                    "%s: architecture \"%s\" is not supported in GGUF; known are llama, qwen2, qwen3, "
-                    "gpt2, gemma2, phi3", m->file, m->arch);
+    return lls_fail(
+        err, LLM_ERR_UNSUPPORTED,
+        "%s: architecture \"%s\" is not supported in GGUF; known are llama, qwen2, qwen3, "
+        "gpt2, gemma2, phi3",
+        m->file, m->arch);
 }
 
-llm_status_t lls_gguf_config(const lls_gguf_t *gguf, const char *file, json_t **out, llm_error_t *err)
+llm_status_t lls_gguf_config(const lls_gguf_t *gguf, const char *file, json_t **out,
+                             llm_error_t *err)
 {
     maker_t      m = { .gguf = gguf, .file = file, .out = json_object() };
     llm_status_t st;

@@ -10,6 +10,7 @@
 #include "base/json.h"
 
 /* The caller calls json_decref(*out). */
-llm_status_t lls_gguf_config(const lls_gguf_t *gguf, const char *file, json_t **out, llm_error_t *err);
+llm_status_t lls_gguf_config(const lls_gguf_t *gguf, const char *file, json_t **out,
+                             llm_error_t *err);
 
 #endif

@@ -47,7 +47,8 @@ static llm_status_t override_config(json_t *config, const char *text, llm_error_
     if (st != LLM_OK)
         return st;
     if (!json_is_object(overrides))
-        st = lls_fail_param(err, LLM_ERR_INVALID, "hf-overrides", "hf-overrides is not a JSON object");
+        st = lls_fail_param(err, LLM_ERR_INVALID, "hf-overrides",
+                            "hf-overrides is not a JSON object");
     else if (json_is_object(config) && json_object_update(config, overrides) != 0)
         st = lls_fail(err, LLM_ERR_NO_MEMORY, "config with hf-overrides");
     json_decref(overrides);
@@ -86,7 +87,8 @@ static bool dtype_of(const char *name, uint32_t *dtype)
     return false;
 }
 
-/* What the config says, else the type of most bytes; beside quantised matrices the rest is bfloat16. */
+/* What the config says, else the type of most bytes; beside quantised matrices the rest is
+ * bfloat16. */
 static uint32_t dtype_of_checkpoint(const lls_model_t *m)
 {
     uint64_t bytes[LLS_N_SCHEMES] = { 0 }, most = 0;
@@ -135,8 +137,8 @@ static llm_status_t open_parts(lls_model_t *m, const lls_model_options_t *o, llm
     return st;
 }
 
-llm_status_t lls_model_open(lls_mem_t *mem, const lls_log_t *log, const lls_model_options_t *options,
-                            lls_model_t **out, llm_error_t *err)
+llm_status_t lls_model_open(lls_mem_t *mem, const lls_log_t *log,
+                            const lls_model_options_t *options, lls_model_t **out, llm_error_t *err)
 {
     lls_model_t *m = lls_zalloc(mem, sizeof *m);
     llm_status_t st;
@@ -173,7 +175,8 @@ uint32_t            lls_model_dtype(const lls_model_t *m) { return m->dtype; }
 static uint64_t layer_page_bytes(const lls_model_t *m, const lls_ops_t *ops, uint32_t kv_dtype,
                                  uint32_t block_tokens)
 {
-    return lls_align_up(ops->page_bytes(kv_dtype, block_tokens, m->traits.n_kv, m->traits.head_dim), 64);
+    return lls_align_up(ops->page_bytes(kv_dtype, block_tokens, m->traits.n_kv, m->traits.head_dim),
+                        64);
 }
 
 uint64_t lls_model_block_bytes(const lls_model_t *m, const lls_ops_t *ops, uint32_t group,

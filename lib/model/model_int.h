@@ -15,7 +15,7 @@
 typedef struct lls_layer {
     lls_layer_traits_t traits;
     lls_norm_t   norm_in, norm_attn_out, norm_mid, norm_ffn_out, q_norm, k_norm;
-    lls_linear_t qkv, o, gate_up, down;         /* gate_up: up alone without a gate; of all experts */
+    lls_linear_t       qkv, o, gate_up, down; /* gate_up: up alone without a gate; of all experts */
     lls_linear_t router;
     lls_rope_t   rope;
     lls_attend_t attend;
@@ -40,7 +40,7 @@ typedef struct lls_bind {
     lls_bound_mat_t     *mats;
     lls_bound_vec_t     *vecs;
     size_t               n_parts, cap_parts, cap_sources, n_mats, cap_mats, n_vecs, cap_vecs;
-    uint32_t            *order;     /* rows of q and k of a checkpoint that interleaves them, or NULL */
+    uint32_t            *order; /* rows of q and k of a checkpoint that interleaves them, or NULL */
 } lls_bind_t;
 
 struct lls_model {

@@ -205,9 +205,10 @@ void lls_rope_read(lls_config_t *c, lls_mem_t *mem, const json_t *params, const 
     partial = real_of(&r, "partial_rotary_factor", 1, 1e-3, 1);
     r.dim = (uint32_t)(ask->head_dim * partial);
     if (c->status == LLM_OK && (r.dim < 2 || r.dim % 2 != 0))
-        c->status = lls_fail(c->err, LLM_ERR_FORMAT,
-                             "%s: %u of %u dimensions of a head are rotated; an even number is needed",
-                             c->file, r.dim, ask->head_dim);
+        c->status =
+            lls_fail(c->err, LLM_ERR_FORMAT,
+                     "%s: %u of %u dimensions of a head are rotated; an even number is needed",
+                     c->file, r.dim, ask->head_dim);
     if (c->status != LLM_OK)
         return;
     r.inv_freq = lls_calloc(mem, r.dim / 2, sizeof *r.inv_freq);

@@ -14,8 +14,8 @@ typedef struct lls_rope_ask {
     bool     yarn_is_longrope;      /* Phi-3's old name of it */
 } lls_rope_ask_t;
 
-/* params: rope_parameters or rope_scaling, or NULL; what it lacks is looked up in c->at.  Fills *out;
- * the caller frees out->inv_freq, also after a failure, which sticks in c. */
+/* params: rope_parameters or rope_scaling, or NULL; what it lacks is looked up in c->at.  Fills
+ * *out; the caller frees out->inv_freq, also after a failure, which sticks in c. */
 void lls_rope_read(lls_config_t *c, lls_mem_t *mem, const json_t *params, const lls_rope_ask_t *ask,
                    lls_rope_traits_t *out);
 /* The context that a config of max_position_embeddings stands for with this scaling. */

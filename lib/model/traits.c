@@ -47,7 +47,8 @@ static void read_sizes(lls_config_t *c, lls_traits_t *t)
     t->n_kv = lls_config_u32(c, "num_key_value_heads", t->n_heads, 1, 1u << 14);
     t->n_vocab = lls_config_u32(c, "vocab_size", LLS_NONE, 1, MAX_WIDTH);
     t->intermediate = lls_config_u32(c, "intermediate_size|n_inner|ffn_dim", inner, 1, MAX_WIDTH);
-    t->max_positions = lls_config_u32(c, "max_position_embeddings|n_positions", LLS_NONE, 1, 1u << 30);
+    t->max_positions =
+        lls_config_u32(c, "max_position_embeddings|n_positions", LLS_NONE, 1, 1u << 30);
     t->head_dim = lls_config_u32(c, "head_dim", f->head_dim, 1, 4096);
     if (c->status != LLM_OK)
         return;
@@ -60,8 +61,9 @@ static void read_sizes(lls_config_t *c, lls_traits_t *t)
     must_divide(c, "attention heads over key-value heads", t->n_heads, t->n_kv);
     if (c->status == LLM_OK && (t->head_dim < 2 || t->head_dim > 4096 ||
                                 (uint64_t)t->n_heads * t->head_dim > MAX_WIDTH))
-        c->status = lls_fail(c->err, LLM_ERR_FORMAT, "%s: %u heads of %u dimensions are out of range",
-                             c->file, t->n_heads, t->head_dim);
+        c->status =
+            lls_fail(c->err, LLM_ERR_FORMAT, "%s: %u heads of %u dimensions are out of range",
+                     c->file, t->n_heads, t->head_dim);
 }
 
 static void read_kinds(lls_config_t *c, lls_traits_t *t)
@@ -81,8 +83,8 @@ static void read_kinds(lls_config_t *c, lls_traits_t *t)
     t->attn_scale = (float)(1 / sqrt(t->head_dim));
     t->act = act_kind(c, f->act);
     t->tied = lls_config_bool(c, "tie_word_embeddings", f->tied);
-    t->norm_eps = (float)lls_config_real(c, "rms_norm_eps|layer_norm_epsilon|layer_norm_eps", f->eps,
-                                         0, 1);
+    t->norm_eps =
+        (float)lls_config_real(c, "rms_norm_eps|layer_norm_epsilon|layer_norm_eps", f->eps, 0, 1);
 }
 
 /* ---- Windows and groups --------------------------------------------------------------------- */
@@ -97,8 +99,9 @@ static bool has_window(lls_config_t *c, const lls_traits_t *t, uint32_t layer)
                layer >= lls_config_u32(c, "max_window_layers", 28, 0, MAX_WIDTH);
     case LLS_WINDOW_EVEN:    return layer % 2 == 0;
     case LLS_WINDOW_PATTERN:
-        return (layer + 1) % lls_config_u32(c, "sliding_window_pattern|_sliding_window_pattern", 6, 1,
-                                            MAX_WIDTH) != 0;
+        return (layer + 1) % lls_config_u32(c, "sliding_window_pattern|_sliding_window_pattern", 6,
+                                            1, MAX_WIDTH) !=
+               0;
     default:                 return false;
     }
 }
@@ -127,7 +130,8 @@ static void read_windows(lls_config_t *c, lls_traits_t *t)
         lls_config_refuse(c, LLM_ERR_FORMAT, "layer_types", types,
                           "a list of one type for each layer is needed");
     for (uint32_t i = 0; i < t->n_layers && c->status == LLM_OK; i++) {
-        bool slides = types != NULL ? says_window(c, json_array_get(types, i)) : has_window(c, t, i);
+        bool slides =
+            types != NULL ? says_window(c, json_array_get(types, i)) : has_window(c, t, i);
 
         t->layers[i].window = slides ? window : 0;
         if (slides && types != NULL && window == 0)
@@ -239,7 +243,8 @@ static void find_family(lls_config_t *c, lls_traits_t *t)
     t->family = lls_family_find(type);
     if (t->family == NULL) {
         c->status = lls_fail(c->err, LLM_ERR_UNSUPPORTED,
-                             "%s: model_type %.60s is not supported; known are %s", c->file, type, lls_family_list(known, sizeof known));
+                             "%s: model_type %.60s is not supported; known are %s", c->file, type,
+                             lls_family_list(known, sizeof known));
         return;
     }
     snprintf(t->model_type, sizeof t->model_type, "%s", type);

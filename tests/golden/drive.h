@@ -2,8 +2,8 @@
 /*
  * drive - one model on the CPU backend and one sequence, by hand: what a runner does, without one.
  *
- * Blocks are handed out backwards and hold NaNs at first; entries behind a window are taken away, as
- * the KV cache does.  Functions assert; there is nothing to clean up after a failure.
+ * Blocks are handed out backwards and hold NaNs at first; entries behind a window are taken away,
+ * as the KV cache does.  Functions assert; there is nothing to clean up after a failure.
  */
 #ifndef LLS_TEST_DRIVE_H
 #define LLS_TEST_DRIVE_H
@@ -36,18 +36,22 @@ static inline void *drive_memory(size_t bytes)
 }
 
 /* One row of n tokens at positions [at, at + n), logits of the last n_logits. */
-static inline void drive_forward(drive_t *d, lls_exec_t *x, const int32_t *ids, uint32_t at, uint32_t n,
-                                 uint32_t n_logits, lls_tensor_t *logits)
+static inline void drive_forward(drive_t *d, lls_exec_t *x, const int32_t *ids, uint32_t at,
+                                 uint32_t n, uint32_t n_logits, lls_tensor_t *logits)
 {
     const lls_traits_t *t = lls_model_traits(d->model);
     uint32_t            row_start[2] = { 0, n }, context = at + n, row = 0;
     int32_t            *positions = calloc(n, sizeof *positions);
     uint32_t           *zeros = calloc(n, sizeof *zeros), *chosen = calloc(n, sizeof *chosen);
     lls_batch_t         b = { .n_tokens = n, .n_rows = 1, .n_logits = n_logits, .max_n = n,
-                              .max_context = at + n, .n_groups = t->n_groups, .positions = positions,
-                              .row_of = zeros, .row_start = row_start, .context = &context,
-                              .row = &row, .logit_token = chosen, .logit_row = zeros };
+                              .max_context = at + n, .n_groups = t->n_groups };
 
+    b.positions = positions;
+    b.row_of = b.logit_row = zeros;
+    b.row_start = row_start;
+    b.context = &context;
+    b.row = &row;
+    b.logit_token = chosen;
     b.ids = (int32_t *)ids;
     for (uint32_t i = 0; i < n; i++)
         positions[i] = (int32_t)(at + i);
@@ -132,9 +136,10 @@ static inline void drive_open(drive_t *d, const lls_model_options_t *o, uint32_t
     drive_restart(d);
 }
 
-/* Logits of the last n_logits of n tokens, in chunks of at most `chunk`, to out [n_logits, n_vocab]. */
-static inline void drive_run(drive_t *d, const int32_t *ids, uint32_t at, uint32_t n, uint32_t chunk,
-                             uint32_t n_logits, float *out)
+/* Logits of the last n_logits of n tokens, in chunks of at most `chunk`, to out [n_logits,
+ * n_vocab]. */
+static inline void drive_run(drive_t *d, const int32_t *ids, uint32_t at, uint32_t n,
+                             uint32_t chunk, uint32_t n_logits, float *out)
 {
     lls_exec_t   x, plan;
     lls_tensor_t logits;

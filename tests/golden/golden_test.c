@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The decoder against transformers, one folder a family (made by make_models.py): log-probabilities at
- * every position in float32, divergence in bfloat16, greedy continuations; the same bits whatever the
- * chunks and the threads; on every instruction set that this machine has.
+ * The decoder against transformers, one folder a family (made by make_models.py): log-probabilities
+ * at every position in float32, divergence in bfloat16, greedy continuations; the same bits
+ * whatever the chunks and the threads; on every instruction set that this machine has.
  */
 #include "golden/drive.h"
 
@@ -25,7 +25,7 @@ typedef struct golden {             /* one prompt of one case */
     uint32_t   *columns;            /* NULL: all */
     const float *want;              /* [n, n_columns] */
     json_t     *greedy;             /* NULL: none for this prompt */
-    bool        brief;              /* a variant of a config: chunks and bfloat16 are seen elsewhere */
+    bool         brief; /* a variant of a config: chunks and bfloat16 are seen elsewhere */
 } golden_t;
 
 static void open_model(const golden_t *g, const char *dtype, uint32_t n_threads, drive_t *d)
@@ -135,7 +135,8 @@ static void check_prompt(const golden_t *g, uint32_t n_vocab, double *worst, dou
 
 /* ---- What make_models.py wrote -------------------------------------------------------------- */
 
-static void read_prompt(golden_t *g, const json_t *p, const lls_safetensors_t *file, const char *tensor)
+static void read_prompt(golden_t *g, const json_t *p, const lls_safetensors_t *file,
+                        const char *tensor)
 {
     const json_t *ids = json_object_get(p, "ids"), *columns = json_object_get(p, "columns");
 
@@ -143,7 +144,8 @@ static void read_prompt(golden_t *g, const json_t *p, const lls_safetensors_t *f
     g->ids = calloc(g->n, sizeof *g->ids);
     for (uint32_t i = 0; i < g->n; i++)
         g->ids[i] = (int32_t)json_integer_value(json_array_get(ids, i));
-    g->columns = json_is_array(columns) ? calloc(json_array_size(columns), sizeof *g->columns) : NULL;
+    g->columns =
+        json_is_array(columns) ? calloc(json_array_size(columns), sizeof *g->columns) : NULL;
     for (uint32_t i = 0; i < json_array_size(columns); i++)
         g->columns[i] = (uint32_t)json_integer_value(json_array_get(columns, i));
     for (uint32_t i = 0; i < file->n; i++)
@@ -195,7 +197,7 @@ static void check_case(const char *family, const char *isa, const json_t *c, con
         assert_true(kl / n <= fmax(1.5 * theirs, 1e-4));
 }
 
-/* gguf: overrides for the same model as GGUF, of which the plain case is checked; NULL: the folder. */
+/* gguf: overrides for the same model as GGUF, whose plain case is checked; NULL: the folder. */
 static void check_family(const char *family, const char *gguf)
 {
     lls_mem_t         mem;
@@ -226,9 +228,9 @@ static void check_family(const char *family, const char *gguf)
     json_decref(expected);
 }
 
-#define FAMILIES(X)                                                                                   \
-    X(llama) X(llama_bias) X(mistral) X(qwen2) X(qwen3) X(gemma2) X(gemma3) X(phi3) X(gpt2) X(opt)    \
-    X(opt_post) X(mixtral) X(qwen3_moe)
+#define FAMILIES(X)                                                                               \
+    X(llama) X(llama_bias) X(mistral) X(qwen2) X(qwen3) X(gemma2) X(gemma3) X(phi3) X(gpt2)        \
+    X(opt) X(opt_post) X(mixtral) X(qwen3_moe)
 
 #define FAMILY_TEST(name) static void name(void **state) { (void)state; check_family(#name, NULL); }
 FAMILIES(FAMILY_TEST)
@@ -239,7 +241,8 @@ static void models_as_gguf(void **state)
     (void)state;
     check_family("llama", "{}");
     check_family("mixtral", "{}");
-    check_family("qwen2", "{\"use_sliding_window\":true,\"sliding_window\":48,\"max_window_layers\":1}");
+    check_family("qwen2",
+                 "{\"use_sliding_window\":true,\"sliding_window\":48,\"max_window_layers\":1}");
     check_family("qwen3", "{}");
     check_family("gpt2", "{}");
     check_family("gemma2", "{\"query_pre_attn_scalar\":24}");

@@ -29,7 +29,8 @@ static const char *gguf_path(void)
     else if (cache != NULL)
         snprintf(path, sizeof path, "%s/llmserve/" GGUF, cache);
     else
-        snprintf(path, sizeof path, "%s/.cache/llmserve/" GGUF, getenv("HOME") ? getenv("HOME") : "");
+        snprintf(path, sizeof path, "%s/.cache/llmserve/" GGUF,
+                 getenv("HOME") ? getenv("HOME") : "");
     if (lls_path_exists(path) && !lls_path_is_dir(path))
         return path;
     print_message("skipped: %s is not there; LLM_DEMO_MODEL may name it\n", path);
@@ -48,7 +49,8 @@ static int32_t *ids_of(const json_t *list, uint32_t *n)
     return ids;
 }
 
-static void open_model(drive_t *d, const char *path, const char *dtype, const char *isa, uint32_t max_len)
+static void open_model(drive_t *d, const char *path, const char *dtype, const char *isa,
+                       uint32_t max_len)
 {
     lls_model_options_t o = { .path = path, .dtype = dtype, .max_model_len = max_len };
 
@@ -109,7 +111,8 @@ static void continuations_of_the_directory(void **state)
 }
 
 /* Adds to kl and same what one piece of the text shows. */
-static void compare(const drive_t *d, float *exact, float *quick, uint32_t n, double *kl, uint32_t *same)
+static void compare(const drive_t *d, float *exact, float *quick, uint32_t n, double *kl,
+                    uint32_t *same)
 {
     for (uint32_t i = 0; i < n; i++) {
         float *p = exact + (size_t)i * d->n_vocab, *q = quick + (size_t)i * d->n_vocab;

@@ -49,9 +49,10 @@ static void write_file(const char *name, const void *data, size_t n)
     fclose(f);
 }
 
-#define CONFIG                                                                                        \
-    "\"model_type\":\"llama\",\"hidden_size\":8,\"num_hidden_layers\":1,\"num_attention_heads\":2,"    \
-    "\"num_key_value_heads\":1,\"intermediate_size\":12,\"vocab_size\":16,"                           \
+#define CONFIG                                                                                     \
+    "\"model_type\":\"llama\",\"hidden_size\":8,\"num_hidden_layers\":1,\"num_attention_heads\":"  \
+    "2,"                                                                                           \
+    "\"num_key_value_heads\":1,\"intermediate_size\":12,\"vocab_size\":16,"                        \
     "\"max_position_embeddings\":32"
 
 static const struct { const char *name; uint32_t rows, cols; } tensors[] = {
@@ -71,7 +72,8 @@ static const struct { const char *name; uint32_t rows, cols; } tensors[] = {
 };
 
 /* All tensors but `without`, `wrong` with a row too many, and `more` beside them; in float32. */
-static void write_checkpoint(const char *config, const char *without, const char *wrong, const char *more)
+static void write_checkpoint(const char *config, const char *without, const char *wrong,
+                             const char *more)
 {
     char   header[4096] = "{", *file;
     size_t at = 1, data = 0;
@@ -84,8 +86,9 @@ static void write_checkpoint(const char *config, const char *without, const char
         if (name == NULL || (without != NULL && strcmp(name, without) == 0))
             continue;
         rows += wrong != NULL && strcmp(name, wrong) == 0;
-        at += (size_t)snprintf(header + at, sizeof header - at, "%s\"%s\":{\"dtype\":\"F32\",\"shape\":[%u",
-                               at == 1 ? "" : ",", name, rows);
+        at += (size_t)snprintf(header + at, sizeof header - at,
+                               "%s\"%s\":{\"dtype\":\"F32\",\"shape\":[%u", at == 1 ? "" : ",",
+                               name, rows);
         if (cols != 0)
             at += (size_t)snprintf(header + at, sizeof header - at, ",%u", cols);
         at += (size_t)snprintf(header + at, sizeof header - at, "],\"data_offsets\":[%zu,", data);
@@ -207,8 +210,8 @@ static void a_tied_head_may_be_there(void **state)
 
     lls_mem_init(&mem, NULL);
     for (int i = 0; i < 2; i++) {
-        write_checkpoint("{" CONFIG ",\"tie_word_embeddings\":true}", i == 0 ? NULL : "lm_head.weight",
-                         NULL, NULL);
+        write_checkpoint("{" CONFIG ",\"tie_word_embeddings\":true}",
+                         i == 0 ? NULL : "lm_head.weight", NULL, NULL);
         assert_int_equal(open_with(&mem, &(lls_model_options_t){ 0 }, &m, &err), LLM_OK);
         assert_int_equal(lls_model_weight_bytes(m, &fake_ops), 5 * 64 + 3 * 64 + 64);
         lls_model_close(m);
@@ -226,12 +229,14 @@ static void options_are_checked(void **state)
     assert_int_equal(open_with(&mem, &(lls_model_options_t){ 0 }, &m, &err), LLM_OK);
     assert_int_equal(lls_model_dtype(m), LLS_F16);
     lls_model_close(m);
-    assert_int_equal(open_with(&mem, &(lls_model_options_t){ .dtype = "bfloat16" }, &m, &err), LLM_OK);
+    assert_int_equal(open_with(&mem, &(lls_model_options_t){.dtype = "bfloat16"}, &m, &err),
+                     LLM_OK);
     assert_int_equal(lls_model_dtype(m), LLS_BF16);
     lls_model_close(m);
     refused(&(lls_model_options_t){ .dtype = "int3" }, LLM_ERR_INVALID, "int3", "bfloat16");
-    refused(&(lls_model_options_t){ .hf_overrides = "{" }, LLM_ERR_FORMAT, "hf-overrides", "line 1");
-    refused(&(lls_model_options_t){ .hf_overrides = "[]" }, LLM_ERR_INVALID, "hf-overrides", "object");
+    refused(&(lls_model_options_t){.hf_overrides = "{"}, LLM_ERR_FORMAT, "hf-overrides", "line 1");
+    refused(&(lls_model_options_t){.hf_overrides = "[]"}, LLM_ERR_INVALID, "hf-overrides",
+            "object");
     refused(&(lls_model_options_t){ .hf_overrides = "{\"vocab_size\":17}" }, LLM_ERR_FORMAT,
             "model.embed_tokens.weight", "[17, 8]");
     refused(&(lls_model_options_t){ .hf_overrides = "{\"hidden_size\":-8}" }, LLM_ERR_FORMAT,
@@ -276,8 +281,8 @@ static void architectures_of_gguf(void **state)
     memcpy(file + at + 12, arch, sizeof arch - 1);
     at += 12 + sizeof arch - 1;
     write_file("model.safetensors", file, at);
-    refused(&(lls_model_options_t){ .path = path, .load_format = "gguf" }, LLM_ERR_UNSUPPORTED, "falcon",
-            "known are llama");
+    refused(&(lls_model_options_t){.path = path, .load_format = "gguf"}, LLM_ERR_UNSUPPORTED,
+            "falcon", "known are llama");
     refused(&(lls_model_options_t){ .path = TEST_DIR "/golden/gguf/qwen3.gguf",
                                     .hf_overrides = "{\"num_hidden_layers\":3}" },
             LLM_ERR_FORMAT, "blk.2.attn_norm.weight", "is missing");
@@ -306,7 +311,8 @@ static void loading_can_be_stopped(void **state)
     write_checkpoint("{" CONFIG "}", NULL, NULL, NULL);
     assert_int_equal(open_with(&mem, &(lls_model_options_t){ 0 }, &m, &err), LLM_OK);
     arena = aligned_alloc(64, lls_model_weight_bytes(m, &fake_ops));
-    assert_int_equal(lls_model_load(m, &fake_ops, NULL, arena, stop_at, &left, &err), LLM_ERR_CANCELLED);
+    assert_int_equal(lls_model_load(m, &fake_ops, NULL, arena, stop_at, &left, &err),
+                     LLM_ERR_CANCELLED);
     left = 100;
     assert_int_equal(lls_model_load(m, &fake_ops, NULL, arena, stop_at, &left, &err), LLM_OK);
     lls_model_close(m);

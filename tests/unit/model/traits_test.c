@@ -6,13 +6,14 @@
 
 #include "model/traits.h"
 
-#define LLAMA                                                                                         \
-    "\"model_type\":\"llama\",\"hidden_size\":64,\"num_hidden_layers\":4,\"num_attention_heads\":4,"   \
-    "\"num_key_value_heads\":2,\"intermediate_size\":96,\"vocab_size\":128,"                          \
+#define LLAMA                                                                                      \
+    "\"model_type\":\"llama\",\"hidden_size\":64,\"num_hidden_layers\":4,\"num_attention_heads\":" \
+    "4,"                                                                                           \
+    "\"num_key_value_heads\":2,\"intermediate_size\":96,\"vocab_size\":128,"                       \
     "\"max_position_embeddings\":512"
-#define OF(type)                                                                                      \
-    "\"model_type\":\"" type "\",\"hidden_size\":64,\"num_hidden_layers\":6,"                         \
-    "\"num_attention_heads\":4,\"intermediate_size\":96,\"vocab_size\":128,"                          \
+#define OF(type)                                                                                   \
+    "\"model_type\":\"" type "\",\"hidden_size\":64,\"num_hidden_layers\":6,"                      \
+    "\"num_attention_heads\":4,\"intermediate_size\":96,\"vocab_size\":128,"                       \
     "\"max_position_embeddings\":512"
 
 static lls_mem_t mem;
@@ -53,10 +54,14 @@ static void refused(const char *text, llm_status_t status, const char *word, con
 
 static void old_and_new_names_say_the_same(void **state)
 {
-    lls_traits_t a = traits_of("{" LLAMA ",\"torch_dtype\":\"bfloat16\",\"rope_theta\":5e5,\"rope_scaling\":"
-                               "{\"type\":\"linear\",\"factor\":4}}", 0);
-    lls_traits_t b = traits_of("{" LLAMA ",\"dtype\":\"bfloat16\",\"rope_scaling\":null,\"rope_parameters\":"
-                               "{\"rope_type\":\"linear\",\"factor\":4.0,\"rope_theta\":500000}}", 0);
+    lls_traits_t a =
+        traits_of("{" LLAMA ",\"torch_dtype\":\"bfloat16\",\"rope_theta\":5e5,\"rope_scaling\":"
+                  "{\"type\":\"linear\",\"factor\":4}}",
+                  0);
+    lls_traits_t b =
+        traits_of("{" LLAMA ",\"dtype\":\"bfloat16\",\"rope_scaling\":null,\"rope_parameters\":"
+                  "{\"rope_type\":\"linear\",\"factor\":4.0,\"rope_theta\":500000}}",
+                  0);
 
     assert_string_equal(a.dtype, "bfloat16");
     assert_string_equal(b.dtype, "bfloat16");
@@ -119,16 +124,18 @@ static void layer_types_win(void **state)
     assert_int_equal(t.groups[0].n_layers, 5);
     assert_int_equal(t.layers[3].window, 8);
     lls_traits_deinit(&mem, &t);
-    refused("{" OF("qwen3") ",\"layer_types\":[\"full_attention\"]}", LLM_ERR_FORMAT, "layer_types", "each");
-    refused("{" OF("qwen3") ",\"layer_types\":[\"linear_attention\",1,2,3,4,5]}", LLM_ERR_UNSUPPORTED,
-            "layer_types", "linear_attention");
+    refused("{" OF("qwen3") ",\"layer_types\":[\"full_attention\"]}", LLM_ERR_FORMAT, "layer_types",
+            "each");
+    refused("{" OF("qwen3") ",\"layer_types\":[\"linear_attention\",1,2,3,4,5]}",
+            LLM_ERR_UNSUPPORTED, "layer_types", "linear_attention");
 }
 
 /* Which table a long rope takes is decided by max_model_len, never by a prompt. */
 static void ropes_of_length_are_decided_once(void **state)
 {
-    const char  *phi = "{" OF("phi3") ",\"original_max_position_embeddings\":128,\"rope_scaling\":{\"type\":"
-                       "\"su\",\"short_factor\":[1,1,1,1,1,1,1,1],\"long_factor\":[2,2,2,2,2,2,2,2]}}";
+    const char *phi = "{" OF(
+        "phi3") ",\"original_max_position_embeddings\":128,\"rope_scaling\":{\"type\":"
+                "\"su\",\"short_factor\":[1,1,1,1,1,1,1,1],\"long_factor\":[2,2,2,2,2,2,2,2]}}";
     const char  *dynamic = "{" LLAMA ",\"rope_scaling\":{\"type\":\"dynamic\",\"factor\":2.0}}";
     lls_traits_t t = traits_of(phi, 128);
 
@@ -152,8 +159,10 @@ static void ropes_of_length_are_decided_once(void **state)
 
 static void ends_are_read(void **state)
 {
-    lls_traits_t t = traits_of("{" OF("opt") ",\"ffn_dim\":80,\"do_layer_norm_before\":false,"
-                               "\"word_embed_proj_dim\":32,\"eos_token_id\":[2,7,900],\"bos_token_id\":1}", 0);
+    lls_traits_t t = traits_of(
+        "{" OF("opt") ",\"ffn_dim\":80,\"do_layer_norm_before\":false,"
+                      "\"word_embed_proj_dim\":32,\"eos_token_id\":[2,7,900],\"bos_token_id\":1}",
+        0);
 
     assert_int_equal(t.place, LLS_PLACE_POST);
     assert_int_equal(t.final_norm, 0);
@@ -164,8 +173,10 @@ static void ends_are_read(void **state)
     assert_int_equal(t.bos_id, 1);
     lls_traits_deinit(&mem, &t);
 
-    t = traits_of("{\"model_type\":\"gpt2\",\"n_embd\":60,\"n_head\":3,\"n_layer\":2,\"n_positions\":64,"
-                  "\"vocab_size\":99,\"n_inner\":null}", 64);
+    t = traits_of(
+        "{\"model_type\":\"gpt2\",\"n_embd\":60,\"n_head\":3,\"n_layer\":2,\"n_positions\":64,"
+        "\"vocab_size\":99,\"n_inner\":null}",
+        64);
     assert_int_equal(t.intermediate, 240);
     assert_int_equal(t.head_dim, 20);
     assert_int_equal(t.act, LLS_ACT_GELU_TANH);
@@ -199,13 +210,15 @@ static void what_is_not_understood_is_named(void **state)
     refused("{" LLAMA ",\"quantization_config\":{\"quant_method\":\"awq\"}}", LLM_ERR_UNSUPPORTED,
             "quantization_config", "awq");
     refused("{" LLAMA ",\"num_experts\":8}", LLM_ERR_UNSUPPORTED, "num_experts is 8", "llama");
-    refused("{" LLAMA ",\"residual_multiplier\":0.5}", LLM_ERR_UNSUPPORTED, "residual_multiplier", "0.5");
+    refused("{" LLAMA ",\"residual_multiplier\":0.5}", LLM_ERR_UNSUPPORTED, "residual_multiplier",
+            "0.5");
     refused("{" LLAMA ",\"hidden_act\":\"relu2\"}", LLM_ERR_UNSUPPORTED, "relu2", "silu");
-    refused("{" LLAMA ",\"rope_scaling\":{\"type\":\"mrope\",\"factor\":2}}", LLM_ERR_UNSUPPORTED, "mrope",
-            "llama3");
+    refused("{" LLAMA ",\"rope_scaling\":{\"type\":\"mrope\",\"factor\":2}}", LLM_ERR_UNSUPPORTED,
+            "mrope", "llama3");
     refused("{" OF("gpt2") ",\"scale_attn_by_inverse_layer_idx\":true}", LLM_ERR_UNSUPPORTED,
             "scale_attn_by_inverse_layer_idx", "gpt2");
-    refused("{" OF("mistral") ",\"attention_bias\":true}", LLM_ERR_UNSUPPORTED, "attention_bias", "true");
+    refused("{" OF("mistral") ",\"attention_bias\":true}", LLM_ERR_UNSUPPORTED, "attention_bias",
+            "true");
 }
 
 static void hostile_numbers_are_refused(void **state)
@@ -213,8 +226,9 @@ static void hostile_numbers_are_refused(void **state)
     static const char *const keys[] = { "hidden_size", "num_hidden_layers", "num_attention_heads",
                                         "num_key_value_heads", "vocab_size", "intermediate_size",
                                         "max_position_embeddings", "head_dim" };
-    static const char *const values[] = { "-1", "0", "64.5", "\"64\"", "9223372036854775807", "1e300",
-                                          "[64]", "{}", "true", "4294967295", "4294967360" };
+    static const char *const values[] = {
+        "-1",   "0",  "64.5", "\"64\"",     "9223372036854775807", "1e300",
+        "[64]", "{}", "true", "4294967295", "4294967360"};
     char text[512];
 
     for (size_t k = 0; k < LLS_ARRAY_LEN(keys); k++)
@@ -231,14 +245,20 @@ static void hostile_numbers_are_refused(void **state)
     refused("{" LLAMA ",\"rms_norm_eps\":-1}", LLM_ERR_FORMAT, "rms_norm_eps", "-1");
     refused("{" LLAMA ",\"rope_theta\":0}", LLM_ERR_FORMAT, "rope_theta", "0");
     refused("{" LLAMA ",\"rope_scaling\":[1]}", LLM_ERR_FORMAT, "rope_parameters", "object");
-    refused("{" LLAMA ",\"rope_scaling\":{\"type\":\"linear\"}}", LLM_ERR_FORMAT, "factor", "absent");
-    refused("{" LLAMA ",\"rope_scaling\":{\"type\":\"linear\",\"factor\":0}}", LLM_ERR_FORMAT, "factor", "0");
+    refused("{" LLAMA ",\"rope_scaling\":{\"type\":\"linear\"}}", LLM_ERR_FORMAT, "factor",
+            "absent");
+    refused("{" LLAMA ",\"rope_scaling\":{\"type\":\"linear\",\"factor\":0}}", LLM_ERR_FORMAT,
+            "factor", "0");
     refused("{" LLAMA ",\"rope_scaling\":{\"type\":\"llama3\",\"factor\":8,\"low_freq_factor\":2,"
             "\"high_freq_factor\":2}}", LLM_ERR_FORMAT, "low_freq_factor", "differ");
-    refused("{" OF("phi3") ",\"rope_scaling\":{\"type\":\"longrope\",\"short_factor\":[1],\"long_factor\":"
-            "[1]}}", LLM_ERR_FORMAT, "short_factor", "list");
+    refused(
+        "{" OF(
+            "phi3") ",\"rope_scaling\":{\"type\":\"longrope\",\"short_factor\":[1],\"long_factor\":"
+                    "[1]}}",
+        LLM_ERR_FORMAT, "short_factor", "list");
     refused("{" OF("phi3") ",\"partial_rotary_factor\":0.1}", LLM_ERR_FORMAT, "1 of 16", "even");
-    refused("{" LLAMA ",\"tie_word_embeddings\":1}", LLM_ERR_FORMAT, "tie_word_embeddings", "true or false");
+    refused("{" LLAMA ",\"tie_word_embeddings\":1}", LLM_ERR_FORMAT, "tie_word_embeddings",
+            "true or false");
 }
 
 static void positions_of_a_table_are_the_limit(void **state)
