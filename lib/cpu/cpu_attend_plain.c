@@ -27,17 +27,20 @@ static void load(const lls_attend_job_t *j, void *work, const lls_attend_item_t 
     }
 }
 
-static float value_at(const lls_kv_layout_t *l, const uint8_t *panel, size_t at)
+/* to[i] += factor * value i of n values that lie one after another in float32, or every other one in
+ * bfloat16. */
+static void add_scaled(const lls_kv_layout_t *l, const uint8_t *values, uint32_t n, float factor,
+                       float *to)
 {
-    uint16_t h;
-    float    f;
-
     if (l->dtype == LLS_F32) {
-        memcpy(&f, panel + at, sizeof f);
-        return f;
+        const float *v = (const float *)values;
+        for (uint32_t i = 0; i < n; i++)
+            to[i] += factor * v[i];
+    } else {
+        const uint16_t *v = (const uint16_t *)values;
+        for (uint32_t i = 0; i < n; i++)
+            to[i] += factor * lls_bf16_to_f32(v[2 * i]);
     }
-    memcpy(&h, panel + at, sizeof h);
-    return lls_bf16_to_f32(h);
 }
 
 /* s[0 .. n) = q k of tokens r .. r + n - 1 of a block. */
@@ -46,17 +49,21 @@ static void scores_of_block(const lls_attend_job_t *j, const uint8_t *block, uin
 {
     memset(s, 0, n * sizeof *s);
     for (uint32_t d = 0; d < j->kv.head_dim; d++)
-        for (uint32_t t = 0; t < n; t++)
-            s[t] += q[d] * value_at(&j->kv, block, lls_kv_k_at(&j->kv, r + t, d));
+        add_scaled(&j->kv, block + lls_kv_k_at(&j->kv, r, d), n, q[d], s);
     for (uint32_t t = 0; t < n && j->cap != 0.0f; t++)
         s[t] = j->cap * lls_tanh(s[t]);
 }
 
+/* o += p v of token r. */
 static void add_values(const lls_attend_job_t *j, const uint8_t *block, uint32_t r, float p,
                        float *o)
 {
-    for (uint32_t d = 0; d < j->kv.head_dim; d++)
-        o[d] += p * value_at(&j->kv, block, lls_kv_v_at(&j->kv, r, d));
+    uint32_t n;
+
+    for (uint32_t d = 0; d < j->kv.head_dim; d += n) {
+        n = lls_min_u32(LLS_KV_V_DIMS, j->kv.head_dim - d);
+        add_scaled(&j->kv, block + lls_kv_v_at(&j->kv, r, d), n, p, o + d);
+    }
 }
 
 /* The tokens [begin, end) of one row: the maximum, the sum and o. */
