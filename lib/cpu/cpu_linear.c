@@ -23,7 +23,7 @@ typedef struct run {
 } run_t;
 
 typedef struct linear_job {
-    const lls_linear_isa_t *isa;
+    lls_linear_isa_t        isa;
     lls_pool_t             *pool;
     const lls_linear_t     *p;
     const lls_tensor_t     *in;
@@ -86,7 +86,7 @@ static void fill_row(const fill_job_t *f, uint32_t row, uint32_t m0, uint32_t mr
     k0 = (uint32_t)(b - first) * FILL_UNIT;
     k1 = lls_min_u32((uint32_t)(e - first) * FILL_UNIT, in);
     acts += acts_at(f->form, f->n_steps, m0 - f->chunk_first, mr, k0);
-    f->j->isa->fill[f->form](x + k0, k1 - k0, mr, row - m0, acts);
+    f->j->isa.fill[f->form](x + k0, k1 - k0, mr, row - m0, acts);
 }
 
 static void fill_chunk(const linear_job_t *j, uint32_t form, uint32_t first, uint32_t end, uint32_t ith,
@@ -97,7 +97,7 @@ static void fill_chunk(const linear_job_t *j, uint32_t form, uint32_t first, uin
                      .chunk_first = first, .begin = units * ith / nth, .end = units * (ith + 1) / nth };
 
     for (uint32_t r = 0; r < j->n_runs; r++) {
-        cut_t c = cut_run(&j->runs[r], first, end, j->isa->max_rows[form]);
+        cut_t c = cut_run(&j->runs[r], first, end, j->isa.max_rows[form]);
 
         for (uint32_t i = 0; i < c.n; i++) {
             uint32_t m0 = block_start(&c, i), mr = block_start(&c, i + 1) - m0;
@@ -110,17 +110,29 @@ static void fill_chunk(const linear_job_t *j, uint32_t form, uint32_t first, uin
 
 /* ---- Multiplying ------------------------------------------------------------------------------- */
 
-/* Adds what belongs to the result beside the product. */
-static void store_row(const linear_job_t *j, const float *tile, uint32_t column, uint32_t n, float *out)
+/* With a constant n the loops become vectors. */
+static inline void store_columns(const float *tile, const float *bias, bool accumulate, uint32_t n,
+                                 float *out)
 {
     float row[LLS_PANEL];
 
-    memcpy(row, tile, sizeof row);
-    for (uint32_t i = 0; j->p->bias != NULL && i < n; i++)
-        row[i] += j->p->bias[column + i];
-    for (uint32_t i = 0; j->p->accumulate && i < n; i++)
+    memcpy(row, tile, n * sizeof *row);
+    for (uint32_t i = 0; bias != NULL && i < n; i++)
+        row[i] += bias[i];
+    for (uint32_t i = 0; accumulate && i < n; i++)
         row[i] += out[i];
     memcpy(out, row, n * sizeof *row);
+}
+
+/* Adds what belongs to the result beside the product. */
+static void store_row(const linear_job_t *j, const float *tile, uint32_t column, uint32_t n, float *out)
+{
+    const float *bias = j->p->bias != NULL ? j->p->bias + column : NULL;
+
+    if (n == LLS_PANEL)
+        store_columns(tile, bias, j->p->accumulate, LLS_PANEL, out);
+    else
+        store_columns(tile, bias, j->p->accumulate, n, out);
 }
 
 typedef struct panel_job {
@@ -136,7 +148,7 @@ typedef struct panel_job {
 /* Steps [s, s + n) of a panel with all blocks of rows. */
 static void multiply_steps(const panel_job_t *p, const uint8_t *w, uint32_t s, uint32_t n)
 {
-    const lls_linear_isa_t *isa = p->j->isa;
+    const lls_linear_isa_t *isa = &p->j->isa;
     uint32_t                kind = p->seg->kind, k = s * lls_kind_step(kind);
     lls_multiply_fn         multiply = isa->multiply[kind];
 
@@ -177,12 +189,12 @@ static void multiply_chunk(const linear_job_t *j, uint32_t form, uint32_t first,
                       .wide = j->wide != NULL ? j->wide + (size_t)ith * WIDE_BYTES : NULL };
 
     for (uint32_t r = 0; r < j->n_runs; r++) {
-        p.cut = cut_run(&j->runs[r], first, end, j->isa->max_rows[form]);
+        p.cut = cut_run(&j->runs[r], first, end, j->isa.max_rows[form]);
         p.seg = lls_wmat_segs(j->p->w, j->runs[r].expert);
         for (uint32_t i = 0; p.cut.n > 0 && i < j->p->w->n_segs; i++, p.seg++) {
             uint32_t b, e;
 
-            if (j->isa->form[p.seg->kind] != form)
+            if (j->isa.form[p.seg->kind] != form)
                 continue;
             lls_share(lls_wseg_n_panels(p.seg), 1, ith, nth, &b, &e);
             while (b < e)
@@ -199,7 +211,7 @@ static bool wants_form(const linear_job_t *j, uint32_t form)
         const lls_wseg_t *s = lls_wmat_segs(j->p->w, j->runs[r].expert);
 
         for (uint32_t i = 0; i < j->p->w->n_segs; i++)
-            if (s[i].n > 0 && j->isa->form[s[i].kind] == form)
+            if (s[i].n > 0 && j->isa.form[s[i].kind] == form)
                 return true;
     }
     return false;
@@ -255,16 +267,33 @@ static size_t place(linear_job_t *j, uint32_t in, uint32_t nth, uint8_t *base)
     return at - (uintptr_t)base;
 }
 
-/* ORDER isa */
-static const lls_linear_isa_t *const isas[LLS_N_ISAS] = {
-    &lls_linear_plain, &lls_linear_plain, &lls_linear_plain, &lls_linear_plain,
-};
+static lls_linear_isa_t kernels_of(uint32_t isa)
+{
+#if defined(__x86_64__)
+    lls_linear_isa_t k;
+
+    if (isa == LLS_ISA_AVX2)
+        return lls_linear_avx2;
+    if (isa == LLS_ISA_PLAIN)
+        return lls_linear_plain;
+    k = lls_linear_avx512;
+    if (isa == LLS_ISA_AVX512BF16) {
+        k.max_rows[LLS_FORM_BF16] = lls_linear_avx512bf16.max_rows;
+        k.fill[LLS_FORM_BF16] = lls_linear_avx512bf16.fill;
+        k.form[LLS_W_BF16] = LLS_FORM_BF16;
+        k.multiply[LLS_W_BF16] = lls_linear_avx512bf16.multiply;
+    }
+    return k;
+#else
+    return lls_linear_plain;
+#endif
+}
 
 static linear_job_t job_of(lls_exec_t *x, lls_out_t out, lls_in_t in, const lls_linear_t *p)
 {
     const lls_cpu_t *cpu = lls_cpu_of(x);
 
-    return (linear_job_t){ .isa = isas[cpu->isa], .pool = cpu->pool, .p = p, .in = in, .out = out,
+    return (linear_job_t){ .isa = kernels_of(cpu->isa), .pool = cpu->pool, .p = p, .in = in, .out = out,
                            .in_share = 1, .n_rows = out->shape[0] };
 }
 

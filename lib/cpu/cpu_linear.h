@@ -52,7 +52,14 @@ typedef struct lls_linear_isa {
     lls_multiply_fn multiply_wide[LLS_KINDS];
 } lls_linear_isa_t;
 
-extern const lls_linear_isa_t lls_linear_plain, lls_linear_avx2, lls_linear_avx512,
-    lls_linear_avx512bf16;
+/* What AVX512-BF16 has instead of AVX-512's kernel of bfloat16. */
+typedef struct lls_bf16_kernels {
+    uint32_t        max_rows;
+    lls_fill_fn     fill;
+    lls_multiply_fn multiply;
+} lls_bf16_kernels_t;
+
+extern const lls_linear_isa_t   lls_linear_plain, lls_linear_avx2, lls_linear_avx512;
+extern const lls_bf16_kernels_t lls_linear_avx512bf16;
 
 #endif

@@ -64,7 +64,7 @@ static void fill_q8(const float *x, uint32_t n, uint32_t mr, uint32_t m, uint8_t
             dst[(i / 4 * mr + m) * 4 + i % 4] = (uint8_t)q;
             sum += q;
         }
-        put_row(dst, mr, m, max / 127.0f, sum);
+        put_row(dst, mr, m, max * (1.0f / 127.0f), sum);
     }
 }
 

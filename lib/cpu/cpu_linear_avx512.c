@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The kernels of the linear ops for AVX-512 with VNNI.  A tile of mr rows and 32 columns stays in
+ * registers: two vectors a row.  Kernels are written once with the number of rows as a constant and
+ * compiled for each number.
+ */
+#include "cpu/cpu_linear.h"
+
+#if defined(__AVX512VNNI__) && defined(__AVX512BW__)
+
+#include <immintrin.h>
+#include <math.h>
+#include <string.h>
+
+#include "cpu/cpu_linear_x86.h"
+
+#define FLOAT_ROWS 12u              /* 24 sums, 4 vectors of weights, a row's value */
+#define INT_ROWS   8u               /* sums of integers and of floats: 32, of which few spill */
+#define AHEAD      2048u            /* bytes: one stream a thread reads fastest so */
+
+/* The compiler's own form spills the sums when many of them are live. */
+#define DOT(sum, u8, s8) __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(u8), "v"(s8))
+
+INLINE void prefetch_line_pair(const uint8_t *w)
+{
+    _mm_prefetch((const char *)w + AHEAD, _MM_HINT_T0);
+    _mm_prefetch((const char *)w + AHEAD + 64, _MM_HINT_T0);
+}
+
+/* ---- Activations ------------------------------------------------------------------------------- */
+
+/* 32 values to int8, as bytes in order. */
+INLINE __m256i quantise(const float *x, __m512 inverse)
+{
+    __m512i a = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x), inverse));
+    __m512i b = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x + 16), inverse));
+
+    return _mm256_set_m128i(_mm512_cvtepi32_epi8(b), _mm512_cvtepi32_epi8(a));
+}
+
+/* The largest magnitude as an integer compares, NaN above infinity. */
+INLINE float max_abs(const float *x)
+{
+    const __m512i mask = _mm512_set1_epi32(0x7fffffff);
+    __m512i       a = _mm512_and_si512(_mm512_loadu_si512(x), mask);
+    __m512i       b = _mm512_and_si512(_mm512_loadu_si512(x + 16), mask);
+
+    return lls_float_of((uint32_t)_mm512_reduce_max_epu32(_mm512_max_epu32(a, b)));
+}
+
+static int32_t sum_bytes(__m256i q)
+{
+    __m256i sum = _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_set1_epi8(1), q);
+    __m128i half = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
+
+    half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(half, _mm_shuffle_epi32(half, 0xb1)));
+}
+
+static void fill_q8(const float *x, uint32_t n, uint32_t mr, uint32_t m, uint8_t *dst)
+{
+    for (; n > 0; n -= LLS_GROUP, x += LLS_GROUP, dst += 44 * (size_t)mr) {
+        float    max = max_abs(x);
+        __m256i  q = quantise(x, _mm512_set1_ps(lls_q8_inverse(max)));
+        uint32_t words[8];
+
+        _mm256_storeu_si256((__m256i *)words, q);
+        for (uint32_t i = 0; i < 8; i++)
+            memcpy(dst + (i * mr + m) * 4, &words[i], 4);
+        lls_put_q8_row(dst, mr, m, max * (1.0f / 127.0f), sum_bytes(q));
+    }
+}
+
+/* ---- Plain weights ------------------------------------------------------------------------------ */
+
+/* One value of k: weights of 32 columns in two vectors. */
+INLINE void load_weights(uint32_t kind, const uint8_t *w, uint32_t odd, __m512 b[2])
+{
+    const __m512i high = _mm512_set1_epi32((int)0xffff0000);
+
+    for (uint32_t h = 0; h < 2; h++) {
+        if (kind == LLS_W_F32) {
+            b[h] = _mm512_load_ps(w + odd * 128 + h * 64);
+        } else if (kind == LLS_W_F16) {
+            b[h] = _mm512_cvtph_ps(_mm256_load_si256((const __m256i *)(w + odd * 64 + h * 32)));
+        } else {
+            __m512i pair = _mm512_load_si512(w + h * 64);
+
+            pair = odd ? _mm512_and_si512(pair, high) : _mm512_slli_epi32(pair, 16);
+            b[h] = _mm512_castsi512_ps(pair);
+        }
+    }
+}
+
+INLINE void load_tile(uint32_t rows, bool first, const float *tile, __m512 (*c)[2])
+{
+    UNROLL
+    for (uint32_t m = 0; m < rows; m++) {
+        c[m][0] = first ? _mm512_setzero_ps() : _mm512_loadu_ps(tile + m * LLS_PANEL);
+        c[m][1] = first ? _mm512_setzero_ps() : _mm512_loadu_ps(tile + m * LLS_PANEL + 16);
+    }
+}
+
+INLINE void store_tile(uint32_t rows, __m512 (*c)[2], float *tile)
+{
+    UNROLL
+    for (uint32_t m = 0; m < rows; m++) {
+        _mm512_storeu_ps(tile + m * LLS_PANEL, c[m][0]);
+        _mm512_storeu_ps(tile + m * LLS_PANEL + 16, c[m][1]);
+    }
+}
+
+INLINE void multiply_plain(uint32_t kind, const uint32_t rows, const uint8_t *acts, const uint8_t *w,
+                           uint32_t n, bool first, float *tile)
+{
+    const float *a = (const float *)acts;
+    __m512       c[FLOAT_ROWS][2], b[2];
+
+    load_tile(rows, first, tile, c);
+    for (uint32_t s = 0; s < n; s++, a += 2 * rows, w += lls_kind_step_bytes(kind)) {
+        prefetch_line_pair(w);
+        if (kind == LLS_W_F32)
+            prefetch_line_pair(w + 128);
+        for (uint32_t odd = 0; odd < 2; odd++) {
+            load_weights(kind, w, odd, b);
+            UNROLL
+            for (uint32_t m = 0; m < rows; m++) {
+                __m512 v = _mm512_set1_ps(a[2 * m + odd]);
+
+                c[m][0] = _mm512_fmadd_ps(v, b[0], c[m][0]);
+                c[m][1] = _mm512_fmadd_ps(v, b[1], c[m][1]);
+            }
+        }
+    }
+    store_tile(rows, c, tile);
+}
+
+/* ---- Weights in blocks -------------------------------------------------------------------------- */
+
+/* Words i of all rows with two vectors of weights. */
+INLINE void dot_words(const uint32_t rows, const uint32_t *a, __m512i b0, __m512i b1, __m512i (*c)[2])
+{
+    UNROLL
+    for (uint32_t m = 0; m < rows; m++) {
+        __m512i v = _mm512_set1_epi32((int)a[m]);
+
+        DOT(c[m][0], b0, v);
+        DOT(c[m][1], b1, v);
+    }
+}
+
+/* The integer sums of one step. */
+INLINE void dot_step(const form_t f, const uint32_t rows, const uint32_t *a, const uint8_t *w,
+                     __m512i (*c)[2])
+{
+    const __m512i low = _mm512_set1_epi8(15);
+
+    UNROLL
+    for (uint32_t m = 0; m < rows; m++) {
+        __m512i zero = _mm512_setzero_si512();
+
+        if (!f.min)
+            zero = _mm512_slli_epi32(_mm512_set1_epi32((int)a[9 * rows + m]), f.zero_shift);
+        c[m][0] = c[m][1] = zero;
+    }
+    UNROLL
+    for (uint32_t i = 0; i < form_value_bytes(f) / 128; i++) {
+        __m512i b0 = _mm512_load_si512(w + i * 128), b1 = _mm512_load_si512(w + i * 128 + 64);
+
+        prefetch_line_pair(w + i * 128);
+        if (!f.nibbles) {
+            dot_words(rows, a + i * rows, b0, b1, c);
+            continue;
+        }
+        dot_words(rows, a + i * rows, _mm512_and_si512(b0, low), _mm512_and_si512(b1, low), c);
+        b0 = _mm512_and_si512(_mm512_srli_epi16(b0, 4), low);
+        b1 = _mm512_and_si512(_mm512_srli_epi16(b1, 4), low);
+        dot_words(rows, a + (i + 4) * rows, b0, b1, c);
+    }
+}
+
+INLINE __m512 load_scales(const uint8_t *p)
+{
+    return _mm512_cvtph_ps(_mm256_load_si256((const __m256i *)p));
+}
+
+/* sum + c * (d * s), and + m * s sum. */
+INLINE __m512 add_scaled(const form_t f, __m512 sum, __m512i c, __m512 d, __m512 min, float s, float sa)
+{
+    sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(c), _mm512_mul_ps(d, _mm512_set1_ps(s)), sum);
+    return f.min ? _mm512_fmadd_ps(min, _mm512_set1_ps(sa), sum) : sum;
+}
+
+INLINE void scale_step(const form_t f, const uint32_t rows, const float *s, const uint8_t *scales,
+                       __m512i (*c)[2], __m512 (*sums)[2])
+{
+    __m512 d[2] = { load_scales(scales), load_scales(scales + 32) }, min[2] = { d[0], d[1] };
+
+    if (f.min) {
+        min[0] = load_scales(scales + 64);
+        min[1] = load_scales(scales + 96);
+    }
+    UNROLL
+    for (uint32_t m = 0; m < rows; m++) {
+        sums[m][0] = add_scaled(f, sums[m][0], c[m][0], d[0], min[0], s[m], s[2 * rows + m]);
+        sums[m][1] = add_scaled(f, sums[m][1], c[m][1], d[1], min[1], s[m], s[2 * rows + m]);
+    }
+}
+
+INLINE void multiply_blocks(const form_t f, const uint32_t rows, const uint8_t *acts, const uint8_t *w,
+                            uint32_t n, bool first, float *tile)
+{
+    const uint32_t *a = (const uint32_t *)acts;
+    __m512i         c[INT_ROWS][2];
+    __m512          sums[INT_ROWS][2];
+
+    load_tile(rows, first, tile, sums);
+    for (uint32_t s = 0; s < n; s++, a += 11 * rows, w += form_step_bytes(f)) {
+        dot_step(f, rows, a, w, c);
+        scale_step(f, rows, (const float *)a + 8 * rows, w + form_value_bytes(f), c, sums);
+    }
+    store_tile(rows, sums, tile);
+}
+
+/* ---- One function for each number of rows ------------------------------------------------------- */
+
+KERNEL(multiply_f32, multiply_plain, LLS_W_F32, ROWS_12)
+KERNEL(multiply_f16, multiply_plain, LLS_W_F16, ROWS_12)
+KERNEL(multiply_bf16, multiply_plain, LLS_W_BF16, ROWS_12)
+KERNEL(multiply_q4_0, multiply_blocks, FORM_Q4_0, ROWS_8)
+KERNEL(multiply_q4_1, multiply_blocks, FORM_Q4_1, ROWS_8)
+KERNEL(multiply_q5_0, multiply_blocks, FORM_Q5_0, ROWS_8)
+KERNEL(multiply_q5_1, multiply_blocks, FORM_Q5_1, ROWS_8)
+KERNEL(multiply_q8_0, multiply_blocks, FORM_Q8_0, ROWS_8)
+KERNEL(multiply_w4_0, multiply_blocks, FORM_W4_0, ROWS_8)
+
+/* ---- Widening ----------------------------------------------------------------------------------- */
+
+INLINE void widen(const form_t f, const uint8_t *w, uint32_t n, uint8_t *dst)
+{
+    const __m512i low = _mm512_set1_epi8(15);
+
+    for (uint32_t s = 0; s < n; s++, w += form_step_bytes(f), dst += form_step_bytes(f) + 512) {
+        for (uint32_t i = 0; i < 512; i += 64) {
+            __m512i b = _mm512_load_si512(w + i);
+
+            _mm_prefetch((const char *)w + i + AHEAD, _MM_HINT_T0);
+            _mm512_store_si512(dst + i, _mm512_and_si512(b, low));
+            _mm512_store_si512(dst + 512 + i, _mm512_and_si512(_mm512_srli_epi16(b, 4), low));
+        }
+        memcpy(dst + 1024, w + 512, f.min ? 128 : 64);
+    }
+}
+
+static void widen_q4_0(const uint8_t *w, uint32_t n, uint8_t *dst) { widen(FORM_Q4_0, w, n, dst); }
+static void widen_q4_1(const uint8_t *w, uint32_t n, uint8_t *dst) { widen(FORM_Q4_1, w, n, dst); }
+
+const lls_linear_isa_t lls_linear_avx512 = {
+    .max_rows = { FLOAT_ROWS, FLOAT_ROWS, INT_ROWS },
+    .fill = { lls_fill_f32_x86, NULL, fill_q8 },
+    /* ORDER scheme */
+    .form = { LLS_FORM_F32, LLS_FORM_F32, LLS_FORM_F32, LLS_FORM_Q8, LLS_FORM_Q8, LLS_FORM_Q8,
+              LLS_FORM_Q8, LLS_FORM_Q8 },
+    .multiply = { multiply_f32, multiply_f16, multiply_bf16, multiply_q4_0, multiply_q4_1,
+                  multiply_q5_0, multiply_q5_1, multiply_q8_0 },
+    .widen = { [LLS_W_Q4_0] = widen_q4_0, [LLS_W_Q4_1] = widen_q4_1 },
+    .multiply_wide = { [LLS_W_Q4_0] = multiply_w4_0, [LLS_W_Q4_1] = multiply_q5_1 },
+};
+
+#endif

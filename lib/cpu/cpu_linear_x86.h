@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cpu_linear_x86 - what the AVX files of the linear kernels share.
+ */
+#ifndef LLS_CPU_CPU_LINEAR_X86_H
+#define LLS_CPU_CPU_LINEAR_X86_H
+
+#include <string.h>
+
+#include "cpu/cpu_linear.h"
+
+/* Kernels take their shape as constants: they must be inlined, and their short loops unrolled. */
+#define INLINE static inline __attribute__((always_inline))
+#if defined(__clang__)
+#define UNROLL _Pragma("unroll")
+#else
+#define UNROLL _Pragma("GCC unroll 14")
+#endif
+
+INLINE float lls_float_of(uint32_t u)
+{
+    union { uint32_t u; float f; } v = { u };
+
+    return v.f;
+}
+
+/* 0 where the largest magnitude is too small to divide by, or no number: the scale says it all. */
+INLINE float lls_q8_inverse(float max) { return max > 1e-30f ? 127.0f / max : 0.0f; }
+
+INLINE void lls_put_q8_row(uint8_t *group, uint32_t mr, uint32_t m, float scale, int32_t sum)
+{
+    float   scaled_sum = scale * (float)sum;
+    int32_t minus = -sum;
+
+    memcpy(group + (32 * mr + 4 * m), &scale, 4);
+    memcpy(group + (36 * mr + 4 * m), &minus, 4);
+    memcpy(group + (40 * mr + 4 * m), &scaled_sum, 4);
+}
+
+INLINE void lls_fill_f32_x86(const float *x, uint32_t n, uint32_t mr, uint32_t m, uint8_t *dst)
+{
+    uint32_t k = 0;
+
+    dst += 8 * (size_t)m;
+    for (; k + 2 <= n; k += 2, dst += 8 * (size_t)mr)
+        memcpy(dst, x + k, 8);
+    if (k < n) {
+        float pair[2] = { x[k], 0.0f };
+
+        memcpy(dst, pair, 8);
+    }
+}
+
+/* A kernel for each number of rows, which it gets as a constant. */
+#define CASE(rows, kernel, kind) \
+    case rows: kernel(kind, rows, acts, w, n, first, tile); break;
+#define KERNEL(name, kernel, kind, LIST)                                                          \
+    static void name(const uint8_t *acts, const uint8_t *w, uint32_t n, uint32_t mr, bool first,  \
+                     float *tile)                                                                 \
+    {                                                                                             \
+        switch (mr) { LIST(CASE, kernel, kind) default: lls_assert(!"rows"); }                    \
+    }
+#define ROWS_4(X, kernel, kind) X(1, kernel, kind) X(2, kernel, kind) X(3, kernel, kind) X(4, kernel, kind)
+#define ROWS_6(X, kernel, kind) ROWS_4(X, kernel, kind) X(5, kernel, kind) X(6, kernel, kind)
+#define ROWS_8(X, kernel, kind) ROWS_6(X, kernel, kind) X(7, kernel, kind) X(8, kernel, kind)
+#define ROWS_12(X, kernel, kind)                                                                  \
+    ROWS_8(X, kernel, kind) X(9, kernel, kind) X(10, kernel, kind) X(11, kernel, kind) X(12, kernel, kind)
+#define ROWS_14(X, kernel, kind) ROWS_12(X, kernel, kind) X(13, kernel, kind) X(14, kernel, kind)
+
+/* How a kernel reads a block kind: 4 bits or bytes; zero = 1 << zero_shift, or minima. */
+typedef struct form {
+    bool     nibbles, min;
+    uint32_t zero_shift;
+} form_t;
+
+INLINE uint32_t form_value_bytes(form_t f) { return f.nibbles ? 512 : 1024; }
+INLINE uint32_t form_step_bytes(form_t f) { return form_value_bytes(f) + (f.min ? 128 : 64); }
+
+#define FORM(nibbles, min, zero_shift) ((form_t){ nibbles, min, zero_shift })
+#define FORM_Q4_0 FORM(true, false, 3)
+#define FORM_Q4_1 FORM(true, true, 0)
+#define FORM_Q5_0 FORM(false, false, 4)
+#define FORM_Q5_1 FORM(false, true, 0)
+#define FORM_Q8_0 FORM(false, false, 7)
+#define FORM_W4_0 FORM(false, false, 3)     /* Q4_0 widened; Q4_1 widened is as Q5_1 */
+
+#endif
