@@ -55,7 +55,7 @@ static uint32_t compose_pair(uint32_t a, uint32_t b)
 {
     utf8proc_int32_t pair[3] = { (utf8proc_int32_t)a, (utf8proc_int32_t)b, 0 };
 
-    if (a == 0 || b == 0)
+    if (a == 0 || b == 0 || b == 0x11a7)        /* the base of Hangul's finals is none itself */
         return 0;
     return utf8proc_normalize_utf32(pair, 2, UTF8PROC_STABLE | UTF8PROC_COMPOSE) == 1
                ? (uint32_t)pair[0] : 0;
@@ -95,15 +95,33 @@ static size_t decompose(const char *text, size_t len, uint32_t *out, size_t room
     return n;
 }
 
-static void order_marks(uint32_t *c, size_t n)
+/* Marks of one run by class, those of a class in their order: a counting sort, as runs may be long. */
+static void order_run(uint32_t *c, size_t n, uint32_t *spare)
 {
-    for (size_t i = 1; i < n; i++) {
-        uint32_t ccc = combining_class(c[i]), cp = c[i];
-        size_t   j = i;
+    uint32_t at[256] = { 0 }, sum = 0;
 
-        for (; ccc != 0 && j > 0 && combining_class(c[j - 1]) > ccc; j--)
-            c[j] = c[j - 1];
-        c[j] = cp;
+    for (size_t i = 0; i < n; i++)
+        at[combining_class(c[i])]++;
+    for (int i = 0; i < 256; i++) {
+        uint32_t count = at[i];
+        at[i] = sum;
+        sum += count;
+    }
+    for (size_t i = 0; i < n; i++)
+        spare[at[combining_class(c[i])]++] = c[i];
+    memcpy(c, spare, n * sizeof *c);
+}
+
+static void order_marks(uint32_t *c, size_t n, uint32_t *spare)
+{
+    for (size_t i = 0; i < n;) {
+        size_t end = i;
+
+        while (end < n && combining_class(c[end]) != 0)
+            end++;
+        if (end - i > 1)
+            order_run(c + i, end - i, spare);
+        i = end + 1;
     }
 }
 
@@ -150,12 +168,12 @@ static bool nfc_stretch(lls_norm_work_t *w, const lls_normed_t *in, size_t begin
     size_t  n, room = (end - begin) * 4 + 8;
     uint8_t flag = 0;
 
-    if (!lls_reserve(w->mem, (void **)&w->chars, &w->chars_cap, room, sizeof *w->chars))
+    if (!lls_reserve(w->mem, (void **)&w->chars, &w->chars_cap, room * 2, sizeof *w->chars))
         return false;
     for (size_t i = begin; in->mark != NULL && i < end; i++)
         flag |= in->mark[i];
     n = decompose(in->text + begin, end - begin, w->chars, room);
-    order_marks(w->chars, n);
+    order_marks(w->chars, n, w->chars + room);
     n = compose(w->chars, n);
     return put_chars(w->chars, n, in->mark != NULL, flag, out, mark);
 }

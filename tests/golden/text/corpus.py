@@ -16,7 +16,7 @@ FIXED = [
     "camelCaseWord snake_case_word kebab-case-word SCREAMING", "a" * 70, "ab" * 60, " " * 70, "\n" * 20, "=" * 100, "あ" * 50, "1" * 50, "aA" * 40, "🙂" * 30,
     " \n \n  x", "\n\n\n x", "x \n", "x\n ", "\t\t\tx", " \t x", "a\u3000b", "a\u00a0b", "tab\tsep\tvalues\n", "ǅ ǲ ŉ İ ı ß ẞ", "ᏣᎳᎩ ꙮ 𝔘𝔫𝔦𝔠𝔬𝔡𝔢 𝟘𝟙𝟚 𐍈 𒀀",
     "۱۲۳ ௧௨௩ ๑๒๓ ⅓", "«quotes» “curly” ‘single’ ‚low‛ 「corner」", "€100 £20 ¥30 $5 ₹7", "≤≥≠∞∑∏√∫", "→←↑↓⇒", "a\u0300\u0301\u0302\u0303\u0304\u0305", "\u0301start mark",
-    "can't  won't\n\nshan't", "Dr. Smith's 2nd-best e-mail: 50% off!!", "\ud7ff\ue000\ufffd\uffff\U0010ffff\U000e0001", "mixed 日本語 and English テキスト 123 混ぜる",
+    "can't  won't\n\nshan't", "\uae44\u11a7 \u1100\u1161\u11a8\u11a7", "Dr. Smith's 2nd-best e-mail: 50% off!!", "\ud7ff\ue000\ufffd\uffff\U0010ffff\U000e0001", "mixed 日本語 and English テキスト 123 混ぜる",
 ]
 WORDS = ("the of and to in a is that for it as was with be by on not he I this are or his from at which but have an had they you were "
          "their one all we can her has there been if more when will would who so no out up into than them only other time new some could "
