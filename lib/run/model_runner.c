@@ -148,8 +148,7 @@ static bool begin_row(model_runner_t *r, const lls_step_plan_t *plan, const lls_
     row->n_history = a->history.n;
     memcpy(history_of(r, a->row), lls_plan_words(plan) + a->history.off,
            a->history.n * sizeof(uint32_t));
-    return (a->flags & LLS_ROW_POOL) != 0 ||
-           lls_sample_unpack(words, row->n_words, n_vocab(r), &row->view);
+    return row->n_words == 0 || lls_sample_unpack(words, row->n_words, n_vocab(r), &row->view);
 }
 
 static bool begin_rows(model_runner_t *r, const lls_step_plan_t *plan)
