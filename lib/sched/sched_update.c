@@ -145,6 +145,14 @@ static uint32_t running_index(const lls_sched_t *s, uint32_t slot)
     return i;
 }
 
+/* What is on its way is not taken for good: it begins behind blocks that lost their contents. */
+static void distrust_loads(lls_sched_t *s)
+{
+    for (uint32_t i = 0; s->n_jobs > 0 && i < s->cfg.max_reqs; i++)
+        if (s->reqs[i].state == LLS_REQ_BLOCKED)
+            s->reqs[i].load_to = 0;
+}
+
 void lls_sched_withdraw(lls_sched_t *s)
 {
     lls_flight_t *f = &s->flights[s->first_flight];
@@ -158,6 +166,7 @@ void lls_sched_withdraw(lls_sched_t *s)
     for (uint32_t i = 0; i < f->n; i++)
         if (req_at(s, f->rows[i].slot)->epoch == f->rows[i].epoch)
             lls_sched_preempt(s, running_index(s, f->rows[i].slot));
+    distrust_loads(s);              /* a load of this plan may begin behind blocks of this plan */
     s->first_flight = (s->first_flight + 1) % s->cfg.max_in_flight;
     s->n_flights--;
 }
@@ -179,9 +188,8 @@ void lls_sched_reset_cache(lls_sched_t *s)
         bool       idle = r->state == LLS_REQ_WAITING || r->state == LLS_REQ_BLOCKED;
         if (idle && r->n_jobs == 0 && r->n_computed > 0)
             lls_req_forget_progress(s, r);
-        if (r->state == LLS_REQ_BLOCKED)
-            r->load_to = 0;         /* what is on its way is stale */
     }
+    distrust_loads(s);
     lls_kv_reset(s->kv);
 }
 
