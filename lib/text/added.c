@@ -33,7 +33,8 @@ const lls_added_token_t *lls_added_by_content(const lls_added_t *a, const char *
 
 bool lls_added_put(lls_added_t *a, const lls_added_token_t *token)
 {
-    lls_added_token_t *old = (lls_added_token_t *)lls_added_by_content(a, token->content, token->len);
+    lls_added_token_t *old =
+        (lls_added_token_t *)lls_added_by_content(a, token->content, token->len);
     char              *content;
 
     if (old != NULL) {
@@ -79,7 +80,8 @@ bool lls_added_index(lls_added_t *a, lls_trie_t *t, uint32_t token, const char *
     return true;
 }
 
-/* ---- Matching ----------------------------------------------------------------------------------- */
+/* ---- Matching -----------------------------------------------------------------------------------
+ */
 
 static bool class_before(const lls_uniclass_t *classes, const char *text, size_t at, uint8_t bits,
                          size_t *begin)

@@ -54,8 +54,8 @@ bool lls_added_index(lls_added_t *a, lls_trie_t *trie, uint32_t token, const cha
                      size_t len);
 /* The token of this content, or NULL. */
 const lls_added_token_t *lls_added_by_content(const lls_added_t *a, const char *text, size_t len);
-/* The first match at or after `from`; blanks are swallowed back to `floor` at most.  Special tokens are
- * not found where a byte of them is marked; mark may be NULL. */
+/* The first match at or after `from`; blanks are swallowed back to `floor` at most.  Special tokens
+ * are not found where a byte of them is marked; mark may be NULL. */
 bool lls_added_find(const lls_added_t *a, const lls_trie_t *trie, const lls_uniclass_t *classes,
                     const char *text, const uint8_t *mark, size_t len, size_t floor, size_t from,
                     lls_added_match_t *match);

@@ -75,7 +75,8 @@ static inline const lls_bpe_pair_t *find_pair(const lls_bpe_t *b, int32_t left, 
     return p->key != 0 ? p : NULL;
 }
 
-/* ---- Symbols ------------------------------------------------------------------------------------ */
+/* ---- Symbols ------------------------------------------------------------------------------------
+ */
 
 /* Hugging Face's order: an unknown character waits until a known one or the end comes, and the
  * bytes of fallen-back characters go before it. */
@@ -124,14 +125,16 @@ static void split_symbols(const lls_bpe_t *b, const char *text, size_t len, lls_
         if (b->byte_level)
             put_symbol(b, &unk, b->byte_id[(uint8_t)text[i]], text + i, 1, out);
         else
-            put_symbol(b, &unk, lls_vocab_find(b->vocab, text + i, step, false), text + i, step, out);
+            put_symbol(b, &unk, lls_vocab_find(b->vocab, text + i, step, false), text + i, step,
+                       out);
         i += step;
     }
     if (unk.pending)
         out->data[out->n++] = unk.id;
 }
 
-/* ---- Merging ------------------------------------------------------------------------------------ */
+/* ---- Merging ------------------------------------------------------------------------------------
+ */
 
 static size_t merge_small(const lls_bpe_t *b, int32_t *sym, size_t n)
 {
@@ -320,7 +323,8 @@ bool lls_bpe_encode(const lls_bpe_t *b, lls_bpe_work_t *w, const char *text, siz
     return true;
 }
 
-/* ---- Building ----------------------------------------------------------------------------------- */
+/* ---- Building -----------------------------------------------------------------------------------
+ */
 
 lls_bpe_work_t *lls_bpe_work_create(lls_mem_t *mem)
 {

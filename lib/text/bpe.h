@@ -3,8 +3,8 @@
  * bpe - byte-pair encoding: the lowest rank is merged first, of equal ones the leftmost.
  *
  * Three start alphabets share it: bytes (byte-level vocabularies), and characters with or without
- * byte fallback.  Pieces of up to 64 symbols are merged in an array, longer ones with a heap, so time
- * is O(n log n).  Built once, then read only; the work area belongs to one call.
+ * byte fallback.  Pieces of up to 64 symbols are merged in an array, longer ones with a heap, so
+ * time is O(n log n).  Built once, then read only; the work area belongs to one call.
  */
 #ifndef LLS_TEXT_BPE_H
 #define LLS_TEXT_BPE_H

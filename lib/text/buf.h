@@ -84,7 +84,8 @@ static inline bool lls_ids_put(lls_ids_t *a, int32_t id)
 
 static inline bool lls_spans_put(lls_spans_t *a, size_t begin, size_t end)
 {
-    if (a->n == a->cap && !lls_reserve(a->mem, (void **)&a->data, &a->cap, a->n + 1, sizeof *a->data))
+    if (a->n == a->cap &&
+        !lls_reserve(a->mem, (void **)&a->data, &a->cap, a->n + 1, sizeof *a->data))
         return false;
     a->data[a->n++] = (lls_span_t){ (uint32_t)begin, (uint32_t)end };
     return true;

@@ -19,10 +19,11 @@ static llm_status_t no_memory(llm_error_t *err)
     return lls_fail(err, LLM_ERR_NO_MEMORY, "no memory for a chat");
 }
 
-/* ---- Messages ------------------------------------------------------------------------------------- */
+/* ---- Messages -------------------------------------------------------------------------------- */
 
 /* Content given as parts of text becomes one string, the parts joined by newlines. */
-static llm_status_t join_parts(json_t *message, const json_t *parts, lls_mem_t *mem, llm_error_t *err)
+static llm_status_t join_parts(json_t *message, const json_t *parts, lls_mem_t *mem,
+                               llm_error_t *err)
 {
     lls_buf_t    text = { mem, NULL, 0, 0 };
     llm_status_t st = LLM_OK;
@@ -32,7 +33,8 @@ static llm_status_t join_parts(json_t *message, const json_t *parts, lls_mem_t *
         const json_t *part = json_array_get(parts, i), *s = json_object_get(part, "text");
         const json_t *type = json_object_get(part, "type");
 
-        if (!json_is_string(s) || (json_is_string(type) && strcmp(json_string_value(type), "text") != 0))
+        if (!json_is_string(s) ||
+            (json_is_string(type) && strcmp(json_string_value(type), "text") != 0))
             st = lls_fail_param(err, LLM_ERR_UNSUPPORTED, "messages",
                                 "a content part that is no text is not supported");
         else if ((i != 0 && !lls_buf_put(&text, "\n", 1)) ||
@@ -56,7 +58,8 @@ static llm_status_t check_messages(json_t *root, lls_mem_t *mem, llm_error_t *er
     if (!json_is_array(messages) || json_array_size(messages) == 0)
         return invalid(err, "messages", "messages must be an array with at least one message");
     for (size_t i = 0; st == LLM_OK && i < json_array_size(messages); i++) {
-        json_t *message = json_array_get(messages, i), *content = json_object_get(message, "content");
+        json_t *message = json_array_get(messages, i),
+               *content = json_object_get(message, "content");
 
         if (!json_is_object(message) || !json_is_string(json_object_get(message, "role")))
             return lls_fail_param(err, LLM_ERR_INVALID, "messages", "messages[%zu] has no role", i);
@@ -66,9 +69,10 @@ static llm_status_t check_messages(json_t *root, lls_mem_t *mem, llm_error_t *er
     return st;
 }
 
-/* ---- Variables ------------------------------------------------------------------------------------ */
+/* ---- Variables ------------------------------------------------------------------------------- */
 
-static llm_status_t flag_of(const json_t *root, const char *key, bool def, bool *out, llm_error_t *err)
+static llm_status_t flag_of(const json_t *root, const char *key, bool def, bool *out,
+                            llm_error_t *err)
 {
     const json_t *v = json_object_get(root, key);
 
@@ -116,13 +120,14 @@ static size_t special_consts(const lls_tokenizer_t *t, lls_jinja_const_t consts[
     return n;
 }
 
-/* ---- Rendering ------------------------------------------------------------------------------------ */
+/* ---- Rendering ------------------------------------------------------------------------------- */
 
 /* The last message is to be gone on with: the text ends with its content, as in transformers. */
 static llm_status_t cut_behind_last(const json_t *root, lls_jinja_text_t *text, llm_error_t *err)
 {
     const json_t *messages = json_object_get(root, "messages");
-    const json_t *content = json_object_get(json_array_get(messages, json_array_size(messages) - 1), "content");
+    const json_t *content =
+        json_object_get(json_array_get(messages, json_array_size(messages) - 1), "content");
     const char   *want = json_is_string(content) ? json_string_value(content) : "";
     size_t        n = json_is_string(content) ? json_string_length(content) : 0;
 
@@ -139,11 +144,12 @@ static llm_status_t cut_behind_last(const json_t *root, lls_jinja_text_t *text, 
         text->text[end] = '\0';
         return LLM_OK;
     }
-    return invalid(err, "continue_final_message", "the content of the final message is not in the text");
+    return invalid(err, "continue_final_message",
+                   "the content of the final message is not in the text");
 }
 
-static llm_status_t template_of(const lls_tokenizer_t *t, const json_t *root, const char **text, size_t *len,
-                                llm_error_t *err)
+static llm_status_t template_of(const lls_tokenizer_t *t, const json_t *root, const char **text,
+                                size_t *len, llm_error_t *err)
 {
     const json_t *own = json_object_get(root, "chat_template");
 
@@ -178,7 +184,8 @@ static llm_status_t render_root(const lls_tokenizer_t *t, lls_mem_t *mem, json_t
     if (st == LLM_OK)
         st = flag_of(root, "add_generation_prompt", !go_on, &generate, err);
     if (st == LLM_OK && generate && go_on)
-        st = invalid(err, "continue_final_message", "cannot be set together with add_generation_prompt");
+        st = invalid(err, "continue_final_message",
+                     "cannot be set together with add_generation_prompt");
     if (st == LLM_OK)
         st = make_vars(root, generate, &vars, err);
     if (st == LLM_OK)
@@ -209,8 +216,8 @@ static llm_status_t render(const lls_tokenizer_t *t, lls_mem_t *mem, const char 
     return st;
 }
 
-llm_status_t lls_chat_render(const lls_tokenizer_t *t, lls_mem_t *scratch, const char *chat, size_t len,
-                             char **text, size_t *n, llm_error_t *err)
+llm_status_t lls_chat_render(const lls_tokenizer_t *t, lls_mem_t *scratch, const char *chat,
+                             size_t len, char **text, size_t *n, llm_error_t *err)
 {
     lls_jinja_text_t out;
     llm_status_t     st = render(t, scratch, chat, len, &out, err);
@@ -225,8 +232,8 @@ llm_status_t lls_chat_render(const lls_tokenizer_t *t, lls_mem_t *scratch, const
     return LLM_OK;
 }
 
-llm_status_t lls_chat_encode(const lls_tokenizer_t *t, lls_mem_t *scratch, const char *chat, size_t len,
-                             int32_t **ids, size_t *n, llm_error_t *err)
+llm_status_t lls_chat_encode(const lls_tokenizer_t *t, lls_mem_t *scratch, const char *chat,
+                             size_t len, int32_t **ids, size_t *n, llm_error_t *err)
 {
     lls_jinja_text_t out;
     llm_status_t     st = render(t, scratch, chat, len, &out, err);
@@ -235,8 +242,8 @@ llm_status_t lls_chat_encode(const lls_tokenizer_t *t, lls_mem_t *scratch, const
     *n = 0;
     if (st != LLM_OK)
         return st;
-    st = lls_tokenizer_encode_marked(t, scratch, out.text, out.mark, out.len, LLM_ENCODE_NO_SPECIAL, ids, n,
-                                     err);
+    st = lls_tokenizer_encode_marked(t, scratch, out.text, out.mark, out.len, LLM_ENCODE_NO_SPECIAL,
+                                     ids, n, err);
     lls_jinja_text_free(scratch, &out);
     return st;
 }

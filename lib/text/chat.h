@@ -3,10 +3,10 @@
  * chat - an OpenAI chat request, as JSON, to the text or the tokens of a prompt.
  *
  * Keys read: messages, tools, documents, add_generation_prompt (true when absent),
- * continue_final_message, chat_template, chat_template_kwargs; others are ignored.  Every byte of the
- * rendered text knows whether it came from the template or from the request: special tokens spelled by
- * the request stay text in lls_chat_encode(), while merges cross the border as in the whole text.
- * Any thread.
+ * continue_final_message, chat_template, chat_template_kwargs; others are ignored.  Every byte of
+ * the rendered text knows whether it came from the template or from the request: special tokens
+ * spelled by the request stay text in lls_chat_encode(), while merges cross the border as in the
+ * whole text. Any thread.
  */
 #ifndef LLS_TEXT_CHAT_H
 #define LLS_TEXT_CHAT_H

@@ -37,7 +37,7 @@ bool lls_decoder_add_replace(lls_decoder_t *d, const char *from, size_t from_len
     return r->from != NULL && r->to != NULL;
 }
 
-/* ---- What an id gives ----------------------------------------------------------------------------- */
+/* ---- What an id gives ------------------------------------------------------------------------ */
 
 static bool replace_all(const lls_replace_t *r, lls_buf_t *text, lls_buf_t *spare)
 {
@@ -140,7 +140,7 @@ bool lls_decoder_seal(lls_decoder_t *d, const lls_vocab_t *vocab, const lls_adde
     return ok;
 }
 
-/* ---- Decoding ------------------------------------------------------------------------------------- */
+/* ---- Decoding -------------------------------------------------------------------------------- */
 
 size_t lls_ill_formed_len(const char *text, size_t len)
 {
@@ -242,7 +242,8 @@ static bool run_fallback(const lls_decoder_t *d, const int32_t *ids, size_t n, b
     return true;
 }
 
-static bool run_bytes(const lls_decoder_t *d, const int32_t *ids, size_t n, bool skip, lls_buf_t *out)
+static bool run_bytes(const lls_decoder_t *d, const int32_t *ids, size_t n, bool skip,
+                      lls_buf_t *out)
 {
     lls_buf_t raw = { out->mem, NULL, 0, 0 };
     bool      ok = true;

@@ -5,16 +5,15 @@
 #include "text/tokenizer_int.h"
 
 /*
- * Why this equals a DecodeStream, which decodes a window of ids again and again.  The window is what was
- * put out last (A) and what came since (B).
- *   BYTES: A ends with a whole character, so decode(A + B) = decode(A) + decode(B), and B's bytes are all
- * that must be kept.
- *   FALLBACK: the same holds but for byte tokens at the border.  If A ends in byte tokens and B begins
- * with some, they are one run, which was good until A's end.  If B's part is ill-formed, all of it becomes
- * U+FFFD, A's part too; what was put out is then no prefix any more (broken).  At the id after which text
- * would go out again, vLLM starts an empty stream with that id: B is lost, and a leading blank goes.
- * Where A is the one blank that the chain strips, the prefix is empty and nothing breaks; A's U+FFFD then
- * goes out with B's.
+ * Why this equals a DecodeStream, which decodes a window of ids again and again.  The window is
+ * what was put out last (A) and what came since (B). BYTES: A ends with a whole character, so
+ * decode(A + B) = decode(A) + decode(B), and B's bytes are all that must be kept. FALLBACK: the
+ * same holds but for byte tokens at the border.  If A ends in byte tokens and B begins with some,
+ * they are one run, which was good until A's end.  If B's part is ill-formed, all of it becomes
+ * U+FFFD, A's part too; what was put out is then no prefix any more (broken).  At the id after
+ * which text would go out again, vLLM starts an empty stream with that id: B is lost, and a leading
+ * blank goes. Where A is the one blank that the chain strips, the prefix is empty and nothing
+ * breaks; A's U+FFFD then goes out with B's.
  */
 
 static llm_status_t no_memory(llm_error_t *err)
@@ -40,7 +39,8 @@ llm_status_t lls_detok_reserve(lls_detok_t *d, size_t bytes, llm_error_t *err)
 }
 
 /* Whether the text that ends at p + len ends in U+FFFD once it is decoded: a cut-off or ill-formed
- * tail, or the character itself.  A lead byte always starts afresh, so the last few bytes decide. */
+ * tail, or the character itself.  A lead byte always starts afresh, so the last few bytes decide.
+ */
 static bool ends_replaced(const char *p, size_t len)
 {
     uint32_t cp;
@@ -199,14 +199,15 @@ llm_status_t lls_detok_push(lls_detok_t *d, int32_t id, llm_error_t *err)
     return LLM_OK;
 }
 
-/* Where to begin in the prompt, so that what follows does not depend on what came before: at some text
- * a few tokens from its end. */
+/* Where to begin in the prompt, so that what follows does not depend on what came before: at some
+ * text a few tokens from its end. */
 static size_t prompt_start(const lls_detok_t *d, const int32_t *prompt, size_t n)
 {
     for (size_t i = n; i > 0; i--) {
         const lls_dec_entry_t *e = lls_decoder_entry(decoder_of(d), prompt[i - 1]);
 
-        if (n - i >= 8 && e != NULL && e->len > 1 && (e->flags & (LLS_DEC_SPECIAL | LLS_DEC_BYTE)) == 0)
+        if (n - i >= 8 && e != NULL && e->len > 1 &&
+            (e->flags & (LLS_DEC_SPECIAL | LLS_DEC_BYTE)) == 0)
             return i - 1;
     }
     return 0;

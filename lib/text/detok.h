@@ -4,8 +4,8 @@
  *
  * The text after each push equals what vLLM's detokenizer (a DecodeStream of HF tokenizers, primed
  * with the prompt) has put out so far: text that ends in U+FFFD is held back until a token follows
- * that ends otherwise, and what is held back when a request ends is dropped.  One difference: where the
- * prompt ends inside a character, vLLM puts out the whole prompt again; here only its last,
+ * that ends otherwise, and what is held back when a request ends is dropped.  One difference: where
+ * the prompt ends inside a character, vLLM puts out the whole prompt again; here only its last,
  * unfinished piece belongs to the output.
  *
  * One buffer holds the text and behind it the bytes held back.  Growing it is the only allocation;
@@ -26,13 +26,14 @@ typedef struct lls_detok {
     uint32_t               n_run;           /* byte tokens at the end of what is held back */
     bool                   skip_special;
     bool                   at_start;        /* nothing was decoded yet: a leading space may go */
-    bool                   after_run;       /* what was put out last ends in byte tokens, and no text
-                                             * has come since */
+    bool                   after_run; /* what was put out last ends in byte tokens, and no text
+                                       * has come since */
     bool                   blank_run;       /* after_run, and that is only what the chain strips */
-    bool                   broken;          /* what was put out is no prefix any more: see detok.c */
+    bool                   broken; /* what was put out is no prefix any more: see detok.c */
 } lls_detok_t;
 
-/* prompt: its ids, of which only the last few are looked at.  Zeroed storage may be passed to deinit. */
+/* prompt: its ids, of which only the last few are looked at.  Zeroed storage may be passed to
+ * deinit. */
 llm_status_t lls_detok_init(lls_detok_t *d, const lls_tokenizer_t *t, lls_mem_t *mem,
                             const int32_t *prompt, size_t n_prompt, bool skip_special,
                             llm_error_t *err);

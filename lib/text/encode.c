@@ -45,8 +45,8 @@ static llm_status_t encode_stretch(encoder_t *e, lls_normed_t text, bool at_zero
     size_t             done = 0, from = 0;
     llm_status_t       st = lls_norm_run(e->t->norms, e->t->n_norms, &e->ctx, &e->norm, &text);
 
-    while (st == LLM_OK && lls_added_find(a, &a->normal, &e->t->classes, text.text, text.mark, text.len,
-                                          done, from, &m)) {
+    while (st == LLM_OK && lls_added_find(a, &a->normal, &e->t->classes, text.text, text.mark,
+                                          text.len, done, from, &m)) {
         if (m.begin > done)
             st = encode_model(e, text.text + done, m.begin - done, at_zero && done == 0);
         if (st == LLM_OK && !lls_ids_put(&e->ids, a->tokens[m.token].id))
@@ -66,7 +66,8 @@ static llm_status_t encode_text(encoder_t *e, const char *text, const uint8_t *m
     size_t             done = 0, from = 0;
     llm_status_t       st = LLM_OK;
 
-    while (st == LLM_OK && lls_added_find(a, &a->raw, &e->t->classes, text, mark, len, done, from, &m)) {
+    while (st == LLM_OK &&
+           lls_added_find(a, &a->raw, &e->t->classes, text, mark, len, done, from, &m)) {
         lls_normed_t part = { text + done, mark != NULL ? mark + done : NULL, m.begin - done };
 
         if (m.begin > done)
@@ -138,8 +139,8 @@ llm_status_t lls_tokenizer_encode_marked(const lls_tokenizer_t *t, lls_mem_t *sc
     if (valid != len)
         return lls_fail(err, LLM_ERR_INVALID, "the text is not UTF-8 at byte %zu", valid);
     if (len > MAX_TEXT)
-        return lls_fail(err, LLM_ERR_TOO_LONG, "a text of %zu bytes; at most %u are encoded at once",
-                        len, MAX_TEXT);
+        return lls_fail(err, LLM_ERR_TOO_LONG,
+                        "a text of %zu bytes; at most %u are encoded at once", len, MAX_TEXT);
     st = encoder_init(&e, t, scratch, err);
     if (st == LLM_OK && (flags & LLM_ENCODE_NO_SPECIAL) == 0)
         st = put_ids(&e, &t->prefix);

@@ -24,7 +24,7 @@ static const char *name_of(const lls_jrun_t *r, const lls_jnode_t *n)
     return r->j->text.data + n->off;
 }
 
-/* ---- Variables ------------------------------------------------------------------------------------ */
+/* ---- Variables ------------------------------------------------------------------------------- */
 
 static const lls_jval_t *find_var(const lls_jrun_t *r, const char *name, size_t len)
 {
@@ -89,7 +89,7 @@ static void assign(lls_jrun_t *r, uint32_t target, lls_jval_t v)
         lls_jraise(r, LLM_ERR_INVALID, "too many values to unpack");
 }
 
-/* ---- Items and attributes ------------------------------------------------------------------------- */
+/* ---- Items and attributes -------------------------------------------------------------------- */
 
 static lls_jval_t undefined_of(lls_jrun_t *r, lls_jval_t v)
 {
@@ -175,7 +175,8 @@ static int64_t bound(lls_jrun_t *r, uint32_t at, int64_t n, int64_t def, int64_t
     return v.u.i > n + low ? n + low : v.u.i;
 }
 
-static lls_jval_t slice_list(lls_jrun_t *r, const lls_jlist_t *list, int64_t start, int64_t stop, int64_t step)
+static lls_jval_t slice_list(lls_jrun_t *r, const lls_jlist_t *list, int64_t start, int64_t stop,
+                             int64_t step)
 {
     int64_t    n = step > 0 ? (stop - start + step - 1) / step : (start - stop - step - 1) / -step;
     lls_jval_t out = lls_jlist(r, n > 0 ? (size_t)n : 0);
@@ -197,7 +198,10 @@ static lls_jval_t join_chars(lls_jrun_t *r, lls_jval_t list)
 static lls_jval_t eval_slice(lls_jrun_t *r, const lls_jnode_t *n)
 {
     lls_jval_t v = eval(r, n->a), step_v = n->d != LLS_NONE ? eval(r, n->d) : lls_jint(1), list;
-    int64_t    step = step_v.type == JV_INT ? step_v.u.i : step_v.type == JV_NONE ? 1 : 0, len, start, stop;
+    int64_t    step = step_v.type == JV_INT    ? step_v.u.i
+                      : step_v.type == JV_NONE ? 1
+                                               : 0,
+            len, start, stop;
 
     if (r->st != LLM_OK)
         return lls_jundefined();
@@ -219,7 +223,7 @@ static lls_jval_t eval_slice(lls_jrun_t *r, const lls_jnode_t *n)
     return v.type == JV_STRING && r->st == LLM_OK ? join_chars(r, list) : list;
 }
 
-/* ---- Operators ------------------------------------------------------------------------------------ */
+/* ---- Operators ------------------------------------------------------------------------------- */
 
 static bool is_number(lls_jval_t v)
 {
@@ -269,7 +273,8 @@ static lls_jval_t int_math(lls_jrun_t *r, uint8_t op, int64_t a, int64_t b)
             break;
         }
     }
-    return over ? lls_jraise(r, LLM_ERR_UNSUPPORTED, "integers of more than 64 bits") : lls_jint(out);
+    return over ? lls_jraise(r, LLM_ERR_UNSUPPORTED, "integers of more than 64 bits")
+                : lls_jint(out);
 }
 
 static lls_jval_t float_math(lls_jrun_t *r, uint8_t op, double a, double b)
@@ -348,8 +353,9 @@ static lls_jval_t eval_binary(lls_jrun_t *r, const lls_jnode_t *n)
     if (n->op == JO_MUL && a.type == JV_STRING && b.type == JV_INT)
         return repeat(r, a, b.u.i);
     if (!is_number(a) || !is_number(b))
-        return lls_jraise(r, n->op == JO_MOD && a.type == JV_STRING ? LLM_ERR_UNSUPPORTED : LLM_ERR_INVALID,
-                          "the operator has no meaning for %s and %s", lls_jtype_name(a), lls_jtype_name(b));
+        return lls_jraise(
+            r, n->op == JO_MOD && a.type == JV_STRING ? LLM_ERR_UNSUPPORTED : LLM_ERR_INVALID,
+            "the operator has no meaning for %s and %s", lls_jtype_name(a), lls_jtype_name(b));
     if (a.type == JV_FLOAT || b.type == JV_FLOAT || n->op == JO_DIV)
         return float_math(r, n->op, double_of(a), double_of(b));
     return int_math(r, n->op, int_of(a), int_of(b));
@@ -392,7 +398,7 @@ static lls_jval_t eval_compare(lls_jrun_t *r, const lls_jnode_t *n)
     return lls_jbool(true);
 }
 
-/* ---- Calls ---------------------------------------------------------------------------------------- */
+/* ---- Calls ----------------------------------------------------------------------------------- */
 
 static void eval_args(lls_jrun_t *r, uint32_t first, lls_jargs_t *args)
 {
@@ -430,13 +436,15 @@ static lls_jval_t eval_call(lls_jrun_t *r, const lls_jnode_t *n)
         return lls_jmethod(r, self, name_of(r, callee), callee->len, &args);
     }
     if (callee->kind != JN_NAME || find_var(r, name_of(r, callee), callee->len) != NULL)
-        return lls_jraise(r, LLM_ERR_UNSUPPORTED, "a call of something that is no function by name");
+        return lls_jraise(r, LLM_ERR_UNSUPPORTED,
+                          "a call of something that is no function by name");
     eval_args(r, n->b, &args);
     r->line = n->line;
-    return r->st == LLM_OK ? lls_jcall_global(r, name_of(r, callee), callee->len, &args) : lls_jundefined();
+    return r->st == LLM_OK ? lls_jcall_global(r, name_of(r, callee), callee->len, &args)
+                           : lls_jundefined();
 }
 
-/* ---- Expressions ---------------------------------------------------------------------------------- */
+/* ---- Expressions ----------------------------------------------------------------------------- */
 
 static lls_jval_t eval_list(lls_jrun_t *r, const lls_jnode_t *n)
 {
@@ -456,7 +464,8 @@ static lls_jval_t eval_dict(lls_jrun_t *r, const lls_jnode_t *n)
 {
     lls_jval_t out = lls_jdict(r, 4);
 
-    for (uint32_t at = n->a; r->st == LLM_OK && at != LLS_NONE; at = node(r, node(r, at)->next)->next) {
+    for (uint32_t at = n->a; r->st == LLM_OK && at != LLS_NONE;
+         at = node(r, node(r, at)->next)->next) {
         lls_jval_t key = eval(r, at), value = eval(r, node(r, at)->next);
 
         if (r->st == LLM_OK && key.type != JV_STRING)
@@ -517,7 +526,8 @@ static lls_jval_t eval_test(lls_jrun_t *r, const lls_jnode_t *n)
 
     eval_args(r, n->b, &args);
     r->line = n->line;
-    return lls_jbool(r->st == LLM_OK && lls_jtest(r, name_of(r, n), n->len, v, &args) != (n->op != 0));
+    return lls_jbool(r->st == LLM_OK &&
+                     lls_jtest(r, name_of(r, n), n->len, v, &args) != (n->op != 0));
 }
 
 static lls_jval_t eval_logic(lls_jrun_t *r, const lls_jnode_t *n)
@@ -600,7 +610,7 @@ static lls_jval_t eval(lls_jrun_t *r, uint32_t at)
     return step(r, n) ? eval_kind(r, n) : lls_jundefined();
 }
 
-/* ---- Statements ----------------------------------------------------------------------------------- */
+/* ---- Statements ------------------------------------------------------------------------------ */
 
 static void put_str(lls_jrun_t *r, const lls_jstr_t *s)
 {
@@ -789,9 +799,10 @@ static void run_body(lls_jrun_t *r, uint32_t first)
     }
 }
 
-/* ---- The outside ---------------------------------------------------------------------------------- */
+/* ---- The outside ----------------------------------------------------------------------------- */
 
-static void set_globals(lls_jrun_t *r, const json_t *vars, const lls_jinja_const_t *consts, size_t n_consts)
+static void set_globals(lls_jrun_t *r, const json_t *vars, const lls_jinja_const_t *consts,
+                        size_t n_consts)
 {
     const char *key;
     size_t      len;
@@ -809,8 +820,8 @@ static void set_globals(lls_jrun_t *r, const json_t *vars, const lls_jinja_const
 }
 
 llm_status_t lls_jinja_render(const lls_jinja_t *j, lls_mem_t *mem, const json_t *vars,
-                              const lls_jinja_const_t *consts, size_t n_consts, lls_jinja_text_t *out,
-                              llm_error_t *err)
+                              const lls_jinja_const_t *consts, size_t n_consts,
+                              lls_jinja_text_t *out, llm_error_t *err)
 {
     lls_buf_t  text = { mem, NULL, 0, 0 }, mark = { mem, NULL, 0, 0 };
     lls_jrun_t r = { .j = j, .mem = mem, .err = err, .line = 1, .out = &text, .mark = &mark };

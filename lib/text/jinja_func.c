@@ -24,7 +24,8 @@ const lls_jval_t *lls_jarg(const lls_jargs_t *args, size_t pos, const char *name
     return NULL;
 }
 
-static const lls_jstr_t *str_arg(lls_jrun_t *r, const lls_jargs_t *args, size_t pos, const char *name)
+static const lls_jstr_t *str_arg(lls_jrun_t *r, const lls_jargs_t *args, size_t pos,
+                                 const char *name)
 {
     const lls_jval_t *v = lls_jarg(args, pos, name);
 
@@ -37,7 +38,8 @@ static const lls_jstr_t *str_arg(lls_jrun_t *r, const lls_jargs_t *args, size_t 
     return v->u.str;
 }
 
-static const lls_jstr_t *need_str(lls_jrun_t *r, const lls_jargs_t *args, size_t pos, const char *name)
+static const lls_jstr_t *need_str(lls_jrun_t *r, const lls_jargs_t *args, size_t pos,
+                                  const char *name)
 {
     const lls_jstr_t *s = str_arg(r, args, pos, name);
 
@@ -53,7 +55,7 @@ static bool bool_arg(const lls_jargs_t *args, size_t pos, const char *name)
     return v != NULL && lls_jtrue(*v);
 }
 
-/* ---- Strings -------------------------------------------------------------------------------------- */
+/* ---- Strings --------------------------------------------------------------------------------- */
 
 static bool is_blank(uint32_t cp)
 {
@@ -74,7 +76,8 @@ static bool stripped(const lls_jstr_t *set, uint32_t cp)
 }
 
 /* Python's strip family; set NULL = blanks. */
-static lls_jval_t strip(lls_jrun_t *r, const lls_jstr_t *s, const lls_jstr_t *set, bool left, bool right)
+static lls_jval_t strip(lls_jrun_t *r, const lls_jstr_t *s, const lls_jstr_t *set, bool left,
+                        bool right)
 {
     size_t   begin = 0, end = s->len, n;
     uint32_t cp;
@@ -114,13 +117,15 @@ static lls_jval_t change_case(lls_jrun_t *r, const lls_jstr_t *s, enum change ho
 
         if ((uint8_t)*c >= 0x80)
             return lls_jraise(r, LLM_ERR_UNSUPPORTED, "upper and lower case beyond ASCII");
-        *c = ascii_case(*c, how == UPPER || (how == TITLE && !word) || (how == CAPITALIZE && i == 0));
+        *c = ascii_case(*c,
+                        how == UPPER || (how == TITLE && !word) || (how == CAPITALIZE && i == 0));
         word = letter;
     }
     return out;
 }
 
-static lls_jval_t replace(lls_jrun_t *r, const lls_jstr_t *s, const lls_jstr_t *from, const lls_jstr_t *to)
+static lls_jval_t replace(lls_jrun_t *r, const lls_jstr_t *s, const lls_jstr_t *from,
+                          const lls_jstr_t *to)
 {
     const lls_jstr_t **parts;
     size_t             n = 0, count = 0, at = 0;
@@ -128,8 +133,8 @@ static lls_jval_t replace(lls_jrun_t *r, const lls_jstr_t *s, const lls_jstr_t *
 
     if (from->len == 0)
         return lls_jraise(r, LLM_ERR_UNSUPPORTED, "replace of an empty string");
-    for (const char *p = s->text; (p = memmem(p, s->len - (size_t)(p - s->text), from->text, from->len));
-         p += from->len)
+    for (const char *p = s->text;
+         (p = memmem(p, s->len - (size_t)(p - s->text), from->text, from->len)); p += from->len)
         count++;
     parts = lls_jalloc(r, (2 * count + 1) * sizeof *parts);
     while (parts != NULL && r->st == LLM_OK) {
@@ -187,7 +192,8 @@ static lls_jval_t split(lls_jrun_t *r, const lls_jstr_t *s, const lls_jstr_t *se
         uint32_t cp;
 
         if (sep == NULL) {
-            while (at < s->len && (len = lls_utf8_decode(s->text + at, s->len - at, &cp)) != 0 && is_blank(cp))
+            while (at < s->len && (len = lls_utf8_decode(s->text + at, s->len - at, &cp)) != 0 &&
+                   is_blank(cp))
                 at += len;
             if (at >= s->len)
                 break;
@@ -260,7 +266,7 @@ static lls_jval_t has_affix(lls_jrun_t *r, const lls_jstr_t *s, const lls_jargs_
     return lls_jbool(affix(s, v->u.str, end));
 }
 
-/* ---- Methods -------------------------------------------------------------------------------------- */
+/* ---- Methods --------------------------------------------------------------------------------- */
 
 enum method {
     M_STRIP, M_LSTRIP, M_RSTRIP, M_UPPER, M_LOWER, M_TITLE, M_CAPITALIZE, M_SPLIT, M_REPLACE,
@@ -270,10 +276,10 @@ enum method {
 };
 
 /* ORDER method */
-static const char *const methods[] = { "strip", "lstrip", "rstrip", "upper", "lower", "title",
-                                       "capitalize", "split", "replace", "startswith", "endswith",
-                                       "join", "find", "count", NULL, "items", "keys", "values", "get",
-                                       NULL, "append", "pop", "extend", "insert" };
+static const char *const methods[] = {
+    "strip",   "lstrip",     "rstrip",   "upper", "lower",  "title", "capitalize", "split",
+    "replace", "startswith", "endswith", "join",  "find",   "count", NULL,         "items",
+    "keys",    "values",     "get",      NULL,    "append", "pop",   "extend",     "insert"};
 
 static int find_method(lls_jval_t self, const char *name, size_t len)
 {
@@ -310,7 +316,8 @@ static lls_jval_t pairs_of(lls_jrun_t *r, const lls_jdict_t *d)
     return out;
 }
 
-static lls_jval_t dict_method(lls_jrun_t *r, const lls_jdict_t *d, int method, const lls_jargs_t *args)
+static lls_jval_t dict_method(lls_jrun_t *r, const lls_jdict_t *d, int method,
+                              const lls_jargs_t *args)
 {
     const lls_jval_t *v;
     lls_jval_t        out;
@@ -349,8 +356,8 @@ static lls_jval_t count_in(const lls_jstr_t *s, const lls_jstr_t *what)
 
     if (what->len == 0)
         return lls_jint((int64_t)lls_jchars(s->text, s->len) + 1);
-    for (const char *p = s->text; (p = memmem(p, s->len - (size_t)(p - s->text), what->text, what->len));
-         p += what->len)
+    for (const char *p = s->text;
+         (p = memmem(p, s->len - (size_t)(p - s->text), what->text, what->len)); p += what->len)
         n++;
     return lls_jint(n);
 }
@@ -363,7 +370,8 @@ static lls_jval_t split_method(lls_jrun_t *r, const lls_jstr_t *s, const lls_jar
     return split(r, s, sep, max != NULL && max->type == JV_INT ? max->u.i : -1);
 }
 
-static lls_jval_t string_method(lls_jrun_t *r, const lls_jval_t *self, int method, const lls_jargs_t *args)
+static lls_jval_t string_method(lls_jrun_t *r, const lls_jval_t *self, int method,
+                                const lls_jargs_t *args)
 {
     const lls_jstr_t *s = self->u.str, *a, *b;
 
@@ -401,13 +409,14 @@ static lls_jval_t string_method(lls_jrun_t *r, const lls_jval_t *self, int metho
     return b != NULL ? replace(r, s, a, b) : lls_jundefined();
 }
 
-lls_jval_t lls_jmethod(lls_jrun_t *r, lls_jval_t self, const char *name, size_t len, const lls_jargs_t *args)
+lls_jval_t lls_jmethod(lls_jrun_t *r, lls_jval_t self, const char *name, size_t len,
+                       const lls_jargs_t *args)
 {
     int method = find_method(self, name, len);
 
     if (method < 0)
-        return lls_jraise(r, LLM_ERR_UNSUPPORTED, "the method '%.*s' of %s", (int)(len > 40 ? 40 : len), name,
-                          lls_jtype_name(self));
+        return lls_jraise(r, LLM_ERR_UNSUPPORTED, "the method '%.*s' of %s",
+                          (int)(len > 40 ? 40 : len), name, lls_jtype_name(self));
     if (self.type == JV_LIST)
         return lls_jraise(r, LLM_ERR_INVALID, "'%s' would change a list, which the sandbox forbids",
                           methods[method]);
@@ -415,7 +424,7 @@ lls_jval_t lls_jmethod(lls_jrun_t *r, lls_jval_t self, const char *name, size_t 
                                 : string_method(r, &self, method, args);
 }
 
-/* ---- Filters -------------------------------------------------------------------------------------- */
+/* ---- Filters --------------------------------------------------------------------------------- */
 
 typedef lls_jval_t (*filter_fn)(lls_jrun_t *r, lls_jval_t v, const lls_jargs_t *args);
 
@@ -585,7 +594,8 @@ static lls_jval_t dotted(lls_jrun_t *r, lls_jval_t v, const lls_jstr_t *path)
 
 static lls_jval_t f_map(lls_jrun_t *r, lls_jval_t v, const lls_jargs_t *args)
 {
-    const lls_jstr_t *attr = str_arg(r, args, 9, "attribute"), *filter = str_arg(r, args, 0, "filter");
+    const lls_jstr_t *attr = str_arg(r, args, 9, "attribute"),
+                     *filter = str_arg(r, args, 0, "filter");
     lls_jval_t        list = lls_jiter(r, v), out;
     lls_jargs_t       none = { 0 };
 
@@ -599,7 +609,8 @@ static lls_jval_t f_map(lls_jrun_t *r, lls_jval_t v, const lls_jargs_t *args)
     return out;
 }
 
-static lls_jval_t select_by(lls_jrun_t *r, lls_jval_t v, const lls_jargs_t *args, bool attr, bool keep)
+static lls_jval_t select_by(lls_jrun_t *r, lls_jval_t v, const lls_jargs_t *args, bool attr,
+                            bool keep)
 {
     const lls_jstr_t *name = attr ? need_str(r, args, 0, "attribute") : NULL;
     const lls_jstr_t *test = str_arg(r, args, attr, "test");
@@ -611,7 +622,7 @@ static lls_jval_t select_by(lls_jrun_t *r, lls_jval_t v, const lls_jargs_t *args
         rest.pos[0] = args->pos[attr + 1];
     for (size_t i = 0; r->st == LLM_OK && i < list.u.list->n; i++) {
         lls_jval_t item = list.u.list->items[i], what = attr ? dotted(r, item, name) : item;
-        bool       is = test != NULL ? lls_jtest(r, test->text, test->len, what, &rest) : lls_jtrue(what);
+        bool is = test != NULL ? lls_jtest(r, test->text, test->len, what, &rest) : lls_jtrue(what);
 
         if (is == keep)
             push(r, &items, &n, &cap, item);
@@ -639,7 +650,8 @@ static lls_jval_t f_reject(lls_jrun_t *r, lls_jval_t v, const lls_jargs_t *args)
     return select_by(r, v, args, false, false);
 }
 
-lls_jval_t lls_jfilter(lls_jrun_t *r, const char *name, size_t len, lls_jval_t v, const lls_jargs_t *args)
+lls_jval_t lls_jfilter(lls_jrun_t *r, const char *name, size_t len, lls_jval_t v,
+                       const lls_jargs_t *args)
 {
     static const struct filter {
         const char *name;
@@ -660,14 +672,35 @@ lls_jval_t lls_jfilter(lls_jrun_t *r, const char *name, size_t len, lls_jval_t v
     for (size_t i = 0; i < LLS_ARRAY_LEN(filters); i++)
         if (lls_jis(name, len, filters[i].name))
             return filters[i].fn(r, v, args);
-    return lls_jraise(r, LLM_ERR_UNSUPPORTED, "the filter '%.*s'", (int)(len > 40 ? 40 : len), name);
+    return lls_jraise(r, LLM_ERR_UNSUPPORTED, "the filter '%.*s'", (int)(len > 40 ? 40 : len),
+                      name);
 }
 
-/* ---- Tests ---------------------------------------------------------------------------------------- */
+/* ---- Tests ----------------------------------------------------------------------------------- */
 
 enum test {
-    T_DEFINED, T_UNDEFINED, T_NONE, T_STRING, T_MAPPING, T_ITERABLE, T_SEQUENCE, T_NUMBER, T_INTEGER,
-    T_FLOAT, T_BOOLEAN, T_TRUE, T_FALSE, T_ODD, T_EVEN, T_EQ, T_NE, T_LT, T_GT, T_LE, T_GE, T_IN
+    T_DEFINED,
+    T_UNDEFINED,
+    T_NONE,
+    T_STRING,
+    T_MAPPING,
+    T_ITERABLE,
+    T_SEQUENCE,
+    T_NUMBER,
+    T_INTEGER,
+    T_FLOAT,
+    T_BOOLEAN,
+    T_TRUE,
+    T_FALSE,
+    T_ODD,
+    T_EVEN,
+    T_EQ,
+    T_NE,
+    T_LT,
+    T_GT,
+    T_LE,
+    T_GE,
+    T_IN
 };
 
 static const struct test_name {
@@ -755,13 +788,14 @@ bool lls_jtest(lls_jrun_t *r, const char *name, size_t len, lls_jval_t v, const 
             continue;
         if (test >= T_EQ)
             return test_with_argument(r, test, v, args);
-        return test == T_ODD || test == T_EVEN ? test_parity(r, v, test == T_ODD) : test_type(test, v);
+        return test == T_ODD || test == T_EVEN ? test_parity(r, v, test == T_ODD)
+                                               : test_type(test, v);
     }
     lls_jraise(r, LLM_ERR_UNSUPPORTED, "the test '%.*s'", (int)(len > 40 ? 40 : len), name);
     return false;
 }
 
-/* ---- Global functions ----------------------------------------------------------------------------- */
+/* ---- Global functions ------------------------------------------------------------------------ */
 
 static lls_jval_t g_raise(lls_jrun_t *r, const lls_jargs_t *args)
 {
@@ -778,7 +812,8 @@ static lls_jval_t g_namespace(lls_jrun_t *r, const lls_jargs_t *args)
     lls_jval_t out = lls_jdict(r, args->n_kw + 4);
 
     for (size_t i = 0; r->st == LLM_OK && i < args->n_kw; i++)
-        lls_jdict_put(r, out.u.dict, lls_jstring(r, args->kw_name[i], args->kw_len[i], false), args->kw[i]);
+        lls_jdict_put(r, out.u.dict, lls_jstring(r, args->kw_name[i], args->kw_len[i], false),
+                      args->kw[i]);
     if (args->n_pos != 0)
         return lls_jraise(r, LLM_ERR_UNSUPPORTED, "namespace of a dictionary");
     out.type = r->st == LLM_OK ? JV_NAMESPACE : JV_UNDEFINED;
@@ -793,7 +828,8 @@ static lls_jval_t g_range(lls_jrun_t *r, const lls_jargs_t *args)
     if (args->n_pos < 1 || args->n_pos > 3)
         return lls_jraise(r, LLM_ERR_INVALID, "range needs 1 to 3 arguments");
     for (size_t i = 0; i < args->n_pos; i++) {
-        if (args->pos[i].type != JV_INT || args->pos[i].u.i > INT32_MAX || args->pos[i].u.i < INT32_MIN)
+        if (args->pos[i].type != JV_INT || args->pos[i].u.i > INT32_MAX ||
+            args->pos[i].u.i < INT32_MIN)
             return lls_jraise(r, LLM_ERR_INVALID, "range needs small integers");
         v[args->n_pos == 1 ? 1 : i] = args->pos[i].u.i;
     }

@@ -13,7 +13,7 @@
 
 #define LLS_JINJA_DEPTH 200             /* of nested expressions and blocks */
 
-/* ---- Tokens --------------------------------------------------------------------------------------- */
+/* ---- Tokens ---------------------------------------------------------------------------------- */
 
 enum lls_jtok_kind {
     JT_TEXT, JT_BLOCK, JT_BLOCK_END, JT_OUTPUT, JT_OUTPUT_END, JT_NAME, JT_INT, JT_FLOAT, JT_STRING,
@@ -23,23 +23,24 @@ enum lls_jtok_kind {
 typedef struct lls_jtok {
     uint8_t  kind;                      /* enum lls_jtok_kind */
     uint32_t line;
-    uint32_t off, len;                  /* in the template's text; of a string, its unescaped bytes */
+    uint32_t off, len; /* in the template's text; of a string, its unescaped bytes */
     char     op[3];                     /* of JT_OP */
 } lls_jtok_t;
 
-/* ---- Nodes ---------------------------------------------------------------------------------------- */
+/* ---- Nodes ----------------------------------------------------------------------------------- */
 
 enum lls_jnode_kind {
     /* statements */
     JN_TEXT, JN_OUTPUT, JN_IF, JN_FOR, JN_SET, JN_SET_BLOCK, JN_BREAK, JN_CONTINUE,
     /* expressions */
-    JN_STRING, JN_INT, JN_FLOAT, JN_BOOL, JN_NONE, JN_NAME, JN_LIST, JN_DICT, JN_NOT, JN_NEG, JN_BINARY,
-    JN_AND, JN_OR, JN_COMPARE, JN_COND, JN_ATTR, JN_ITEM, JN_SLICE, JN_CALL, JN_FILTER, JN_TEST, JN_ARG
+    JN_STRING, JN_INT, JN_FLOAT, JN_BOOL, JN_NONE, JN_NAME, JN_LIST, JN_DICT, JN_NOT, JN_NEG,
+    JN_BINARY, JN_AND, JN_OR, JN_COMPARE, JN_COND, JN_ATTR, JN_ITEM, JN_SLICE, JN_CALL, JN_FILTER,
+    JN_TEST, JN_ARG
 };
 
 enum lls_jop {
-    JO_ADD, JO_SUB, JO_MUL, JO_DIV, JO_FLOORDIV, JO_MOD, JO_CONCAT, JO_EQ, JO_NE, JO_LT, JO_LE, JO_GT,
-    JO_GE, JO_IN, JO_NOT_IN
+    JO_ADD, JO_SUB, JO_MUL, JO_DIV, JO_FLOORDIV, JO_MOD, JO_CONCAT, JO_EQ, JO_NE, JO_LT, JO_LE,
+    JO_GT, JO_GE, JO_IN, JO_NOT_IN
 };
 
 /* What a, b and c are:
@@ -64,7 +65,7 @@ typedef struct lls_jnode {
 
 struct lls_jinja {
     lls_mem_t   *mem;
-    lls_buf_t    text;                  /* the template, with newlines made \n, then unescaped strings */
+    lls_buf_t    text; /* the template, with newlines made \n, then unescaped strings */
     size_t       source_len;
     lls_jtok_t  *toks;                  /* while compiling */
     size_t       n_toks, toks_cap;
@@ -75,14 +76,23 @@ struct lls_jinja {
 
 llm_status_t lls_jinja_lex(lls_jinja_t *j, llm_error_t *err);
 llm_status_t lls_jinja_parse(lls_jinja_t *j, llm_error_t *err);
-llm_status_t lls_jinja_fail(llm_error_t *err, llm_status_t status, uint32_t line, const char *fmt, ...)
-    LLS_PRINTF(4, 5);
+llm_status_t lls_jinja_fail(llm_error_t *err, llm_status_t status, uint32_t line, const char *fmt,
+                            ...) LLS_PRINTF(4, 5);
 
-/* ---- Values --------------------------------------------------------------------------------------- */
+/* ---- Values ---------------------------------------------------------------------------------- */
 
 enum lls_jtype {
-    JV_UNDEFINED, JV_NONE, JV_BOOL, JV_INT, JV_FLOAT, JV_STRING, JV_LIST, JV_DICT, JV_NAMESPACE, JV_LOOP,
-    JV_FUNCTION                         /* a global function or a method, by name */
+    JV_UNDEFINED,
+    JV_NONE,
+    JV_BOOL,
+    JV_INT,
+    JV_FLOAT,
+    JV_STRING,
+    JV_LIST,
+    JV_DICT,
+    JV_NAMESPACE,
+    JV_LOOP,
+    JV_FUNCTION /* a global function or a method, by name */
 };
 
 typedef struct lls_jstr {
@@ -185,8 +195,9 @@ lls_jval_t  lls_jtojson(lls_jrun_t *r, lls_jval_t v, int indent, bool ascii);
 size_t      lls_jchars(const char *text, size_t len);       /* code points */
 
 const lls_jval_t *lls_jarg(const lls_jargs_t *args, size_t pos, const char *name);
-lls_jval_t lls_jfilter(lls_jrun_t *r, const char *name, size_t len, lls_jval_t v, const lls_jargs_t *args);
-bool       lls_jtest(lls_jrun_t *r, const char *name, size_t len, lls_jval_t v, const lls_jargs_t *args);
+lls_jval_t        lls_jfilter(lls_jrun_t *r, const char *name, size_t len, lls_jval_t v,
+                              const lls_jargs_t *args);
+bool lls_jtest(lls_jrun_t *r, const char *name, size_t len, lls_jval_t v, const lls_jargs_t *args);
 lls_jval_t lls_jmethod(lls_jrun_t *r, lls_jval_t self, const char *name, size_t len,
                        const lls_jargs_t *args);
 bool       lls_jhas_method(lls_jval_t self, const char *name, size_t len);

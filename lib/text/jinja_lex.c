@@ -18,7 +18,8 @@ typedef struct lexer {
     bool         line_start;        /* what came last ended with a newline */
 } lexer_t;
 
-llm_status_t lls_jinja_fail(llm_error_t *err, llm_status_t status, uint32_t line, const char *fmt, ...)
+llm_status_t lls_jinja_fail(llm_error_t *err, llm_status_t status, uint32_t line, const char *fmt,
+                            ...)
 {
     char    text[320];
     va_list ap;
@@ -73,7 +74,8 @@ static size_t blank_at(const char *p, size_t len)
     size_t   n = len != 0 ? lls_utf8_decode(p, len, &cp) : 0;
 
     /* Python's \s has four separators more than Unicode's white space. */
-    return n != 0 && ((cp >= 0x1c && cp <= 0x1f) || (lls_uniclass_search(cp) & LLS_UC_SPACE)) ? n : 0;
+    return n != 0 && ((cp >= 0x1c && cp <= 0x1f) || (lls_uniclass_search(cp) & LLS_UC_SPACE)) ? n
+                                                                                              : 0;
 }
 
 static void skip_blanks(lexer_t *x)
@@ -112,7 +114,8 @@ static bool put_text(lexer_t *x, size_t begin, size_t end, uint32_t line, char s
         if ((from > 0 || x->line_start) && strip_right(p + from, len - from) == 0)
             len = from;
     }
-    return len == 0 || put_token(x, (lls_jtok_t){ JT_TEXT, line, (uint32_t)begin, (uint32_t)len, "" });
+    return len == 0 ||
+           put_token(x, (lls_jtok_t){JT_TEXT, line, (uint32_t)begin, (uint32_t)len, ""});
 }
 
 /* Behind %} or #}: trim_blocks.  x->at is at the sign or the end mark. */
@@ -146,7 +149,7 @@ static llm_status_t skip_comment(lexer_t *x)
     return LLM_OK;
 }
 
-/* ---- Inside a tag --------------------------------------------------------------------------------- */
+/* ---- Inside a tag ---------------------------------------------------------------------------- */
 
 static bool is_name_start(char c)
 {
@@ -164,8 +167,10 @@ static llm_status_t lex_name(lexer_t *x)
 
     while (x->at < end_of(x) && (is_name_start(src(x)[x->at]) || is_digit(src(x)[x->at])))
         x->at++;
-    return put_token(x, (lls_jtok_t){ JT_NAME, x->line, (uint32_t)begin, (uint32_t)(x->at - begin), "" })
-               ? LLM_OK : no_memory(x);
+    return put_token(x,
+                     (lls_jtok_t){JT_NAME, x->line, (uint32_t)begin, (uint32_t)(x->at - begin), ""})
+               ? LLM_OK
+               : no_memory(x);
 }
 
 static llm_status_t lex_number(lexer_t *x)
@@ -181,8 +186,9 @@ static llm_status_t lex_number(lexer_t *x)
         while (x->at < n && is_digit(src(x)[x->at]))
             x->at++;
     }
-    return put_token(x, (lls_jtok_t){ kind, x->line, (uint32_t)begin, (uint32_t)(x->at - begin), "" })
-               ? LLM_OK : no_memory(x);
+    return put_token(x, (lls_jtok_t){kind, x->line, (uint32_t)begin, (uint32_t)(x->at - begin), ""})
+               ? LLM_OK
+               : no_memory(x);
 }
 
 static int hex_digits(const char *p, size_t n, uint32_t *cp)
@@ -242,14 +248,16 @@ static llm_status_t lex_string(lexer_t *x)
     if (x->at >= end_of(x) || src(x)[x->at] != quote)
         return lls_jinja_fail(x->err, LLM_ERR_FORMAT, line, "the string does not end");
     skip(x, 1);
-    return put_token(x, (lls_jtok_t){ JT_STRING, line, (uint32_t)off, (uint32_t)(b->len - off), "" })
-               ? LLM_OK : no_memory(x);
+    return put_token(x, (lls_jtok_t){JT_STRING, line, (uint32_t)off, (uint32_t)(b->len - off), ""})
+               ? LLM_OK
+               : no_memory(x);
 }
 
 static llm_status_t lex_operator(lexer_t *x, int *nesting)
 {
-    static const char *const ops[] = { "==", "!=", "<=", ">=", "//", "**", "+", "-", "*", "/", "%", "~", "<",
-                                       ">",  "=",  "(",  ")",  "[",  "]",  "{", "}", ",", ".", ":", "|" };
+    static const char *const ops[] = {"==", "!=", "<=", ">=", "//", "**", "+", "-", "*",
+                                      "/",  "%",  "~",  "<",  ">",  "=",  "(", ")", "[",
+                                      "]",  "{",  "}",  ",",  ".",  ":",  "|"};
     lls_jtok_t t = { .kind = JT_OP, .line = x->line, .off = (uint32_t)x->at };
 
     for (size_t i = 0; i < LLS_ARRAY_LEN(ops); i++) {
@@ -264,7 +272,8 @@ static llm_status_t lex_operator(lexer_t *x, int *nesting)
         x->at += t.len;
         return put_token(x, t) ? LLM_OK : no_memory(x);
     }
-    return lls_jinja_fail(x->err, LLM_ERR_FORMAT, x->line, "unexpected character '%.1s'", src(x) + x->at);
+    return lls_jinja_fail(x->err, LLM_ERR_FORMAT, x->line, "unexpected character '%.1s'",
+                          src(x) + x->at);
 }
 
 static bool at_end(const lexer_t *x, bool is_output)
@@ -319,7 +328,8 @@ static llm_status_t lex_part(lexer_t *x)
     uint32_t line = x->line;
     char     kind, sign;
 
-    while (x->at < end_of(x) && !looking_at(x, "{{") && !looking_at(x, "{%") && !looking_at(x, "{#"))
+    while (x->at < end_of(x) && !looking_at(x, "{{") && !looking_at(x, "{%") &&
+           !looking_at(x, "{#"))
         skip(x, 1);
     if (x->at >= end_of(x))
         return put_text(x, begin, x->at, line, '+', true) ? LLM_OK : no_memory(x);

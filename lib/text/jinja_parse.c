@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Tokens to nodes, by recursive descent with Jinja2's precedence: cond, or, and, not, compare, + -, ~,
+ * Tokens to nodes, by recursive descent with Jinja2's precedence: cond, or, and, not, compare, + -,
+ * ~,
  * * / // %, unary, postfix, filters and tests.
  */
 #include "text/jinja_int.h"
@@ -20,7 +21,7 @@ static uint32_t parse_expr(parser_t *p);
 static uint32_t parse_unary(parser_t *p, bool with_filter);
 static uint32_t parse_body(parser_t *p, const char *const *ends, size_t n_ends);
 
-/* ---- Helpers -------------------------------------------------------------------------------------- */
+/* ---- Helpers --------------------------------------------------------------------------------- */
 
 static const lls_jtok_t *tok(const parser_t *p)
 {
@@ -145,7 +146,7 @@ static uint32_t leave(parser_t *p, uint32_t node)
     return p->st == LLM_OK ? node : LLS_NONE;
 }
 
-/* ---- Primary expressions -------------------------------------------------------------------------- */
+/* ---- Primary expressions --------------------------------------------------------------------- */
 
 static uint32_t named(parser_t *p, lls_jnode_t n)
 {
@@ -251,8 +252,8 @@ static uint32_t parse_word(parser_t *p)
         uint8_t     kind;
         int64_t     value;
     } words[] = {
-        { "true", JN_BOOL, 1 }, { "True", JN_BOOL, 1 }, { "false", JN_BOOL, 0 }, { "False", JN_BOOL, 0 },
-        { "none", JN_NONE, 0 }, { "None", JN_NONE, 0 },
+        {"true", JN_BOOL, 1},  {"True", JN_BOOL, 1}, {"false", JN_BOOL, 0},
+        {"False", JN_BOOL, 0}, {"none", JN_NONE, 0}, {"None", JN_NONE, 0},
     };
 
     for (size_t i = 0; i < LLS_ARRAY_LEN(words); i++) {
@@ -287,7 +288,7 @@ static uint32_t parse_primary(parser_t *p)
     }
 }
 
-/* ---- Postfix -------------------------------------------------------------------------------------- */
+/* ---- Postfix --------------------------------------------------------------------------------- */
 
 /* ( value, name = value, ... ) */
 static uint32_t parse_args(parser_t *p)
@@ -438,7 +439,7 @@ static uint32_t parse_filters(parser_t *p, uint32_t node)
     return node;
 }
 
-/* ---- Operators ------------------------------------------------------------------------------------ */
+/* ---- Operators ------------------------------------------------------------------------------- */
 
 static uint32_t parse_unary(parser_t *p, bool with_filter)
 {
@@ -494,7 +495,8 @@ static uint32_t operand_unary(parser_t *p)
 
 static uint32_t parse_product(parser_t *p)
 {
-    static const op_name_t ops[] = { { "*", JO_MUL }, { "/", JO_DIV }, { "//", JO_FLOORDIV }, { "%", JO_MOD } };
+    static const op_name_t ops[] = {
+        {"*", JO_MUL}, {"/", JO_DIV}, {"//", JO_FLOORDIV}, {"%", JO_MOD}};
 
     return parse_left(p, ops, LLS_ARRAY_LEN(ops), operand_unary);
 }
@@ -515,8 +517,8 @@ static uint32_t parse_sum(parser_t *p)
 
 static bool take_comparison(parser_t *p, uint8_t *op)
 {
-    static const op_name_t ops[] = { { "==", JO_EQ }, { "!=", JO_NE }, { "<=", JO_LE }, { ">=", JO_GE },
-                                     { "<", JO_LT },  { ">", JO_GT } };
+    static const op_name_t ops[] = {{"==", JO_EQ}, {"!=", JO_NE}, {"<=", JO_LE},
+                                    {">=", JO_GE}, {"<", JO_LT},  {">", JO_GT}};
 
     for (size_t i = 0; i < LLS_ARRAY_LEN(ops); i++) {
         *op = ops[i].code;
@@ -566,7 +568,8 @@ static uint32_t parse_not(parser_t *p)
     return leave(p, node);
 }
 
-static uint32_t parse_logic(parser_t *p, const char *word, uint8_t kind, uint32_t (*operand)(parser_t *p))
+static uint32_t parse_logic(parser_t *p, const char *word, uint8_t kind,
+                            uint32_t (*operand)(parser_t *p))
 {
     uint32_t left = operand(p);
 
@@ -625,7 +628,7 @@ static uint32_t parse_tuple(parser_t *p)
     return new_node(p, n);
 }
 
-/* ---- Statements ----------------------------------------------------------------------------------- */
+/* ---- Statements ------------------------------------------------------------------------------ */
 
 /* A name, a list of names, or namespace.name. */
 static uint32_t parse_target(parser_t *p, bool with_attr)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Values of a render, and what Python does with them: truth, equality, order, str() and json.dumps().
+ * Values of a render, and what Python does with them: truth, equality, order, str() and
+ * json.dumps().
  */
 #include "text/jinja_int.h"
 
@@ -70,7 +71,7 @@ void lls_jarena_free(lls_jrun_t *r)
     }
 }
 
-/* ---- Making values -------------------------------------------------------------------------------- */
+/* ---- Making values --------------------------------------------------------------------------- */
 
 lls_jval_t lls_jbool(bool b)
 {
@@ -97,7 +98,8 @@ lls_jval_t lls_jundefined(void)
     return (lls_jval_t){ .type = JV_UNDEFINED };
 }
 
-static lls_jval_t new_string(lls_jrun_t *r, const char *text, const uint8_t *mark, size_t len, bool user)
+static lls_jval_t new_string(lls_jrun_t *r, const char *text, const uint8_t *mark, size_t len,
+                             bool user)
 {
     lls_jstr_t *s = lls_jalloc(r, sizeof *s);
 
@@ -165,7 +167,8 @@ lls_jval_t lls_jlist(lls_jrun_t *r, size_t n)
 lls_jval_t lls_jdict(lls_jrun_t *r, size_t cap)
 {
     lls_jdict_t *d = lls_jalloc(r, sizeof *d);
-    lls_jval_t  *keys = lls_jalloc(r, cap * sizeof *keys), *values = lls_jalloc(r, cap * sizeof *values);
+    lls_jval_t  *keys = lls_jalloc(r, cap * sizeof *keys),
+               *values = lls_jalloc(r, cap * sizeof *values);
 
     if (d == NULL || keys == NULL || values == NULL)
         return lls_jundefined();
@@ -259,7 +262,7 @@ lls_jval_t lls_jfrom_json(lls_jrun_t *r, const json_t *v, int depth)
     }
 }
 
-/* ---- Truth, equality, order ----------------------------------------------------------------------- */
+/* ---- Truth, equality, order ------------------------------------------------------------------ */
 
 bool lls_jtrue(lls_jval_t v)
 {
@@ -332,7 +335,8 @@ bool lls_jequal(lls_jval_t a, lls_jval_t b, int depth)
         return false;
     switch (a.type) {
     case JV_STRING:
-        return a.u.str->len == b.u.str->len && memcmp(a.u.str->text, b.u.str->text, a.u.str->len) == 0;
+        return a.u.str->len == b.u.str->len &&
+               memcmp(a.u.str->text, b.u.str->text, a.u.str->len) == 0;
     case JV_LIST:
         return equal_lists(a.u.list, b.u.list, depth);
     case JV_DICT:
@@ -366,7 +370,8 @@ int lls_jcompare(lls_jrun_t *r, lls_jval_t a, lls_jval_t b)
     if (a.type == JV_STRING && b.type == JV_STRING) {
         size_t n = a.u.str->len < b.u.str->len ? a.u.str->len : b.u.str->len;
         int    c = n != 0 ? memcmp(a.u.str->text, b.u.str->text, n) : 0;
-        return c != 0 ? (c > 0) - (c < 0) : (a.u.str->len > b.u.str->len) - (a.u.str->len < b.u.str->len);
+        return c != 0 ? (c > 0) - (c < 0)
+                      : (a.u.str->len > b.u.str->len) - (a.u.str->len < b.u.str->len);
     }
     lls_jraise(r, LLM_ERR_INVALID, "%s and %s have no order", lls_jtype_name(a), lls_jtype_name(b));
     return 0;
@@ -377,7 +382,8 @@ bool lls_jcontains(lls_jrun_t *r, lls_jval_t in, lls_jval_t what)
     switch (in.type) {
     case JV_STRING:
         if (what.type != JV_STRING) {
-            lls_jraise(r, LLM_ERR_INVALID, "'in <string>' needs a string, not %s", lls_jtype_name(what));
+            lls_jraise(r, LLM_ERR_INVALID, "'in <string>' needs a string, not %s",
+                       lls_jtype_name(what));
             return false;
         }
         return what.u.str->len == 0 || memmem(in.u.str->text, in.u.str->len, what.u.str->text,
@@ -388,7 +394,8 @@ bool lls_jcontains(lls_jrun_t *r, lls_jval_t in, lls_jval_t what)
                 return true;
         return false;
     case JV_DICT:
-        return what.type == JV_STRING && lls_jdict_get(in.u.dict, what.u.str->text, what.u.str->len) != NULL;
+        return what.type == JV_STRING &&
+               lls_jdict_get(in.u.dict, what.u.str->text, what.u.str->len) != NULL;
     case JV_UNDEFINED:
         return false;
     default:
@@ -397,7 +404,7 @@ bool lls_jcontains(lls_jrun_t *r, lls_jval_t in, lls_jval_t what)
     }
 }
 
-/* ---- Text ----------------------------------------------------------------------------------------- */
+/* ---- Text ------------------------------------------------------------------------------------ */
 
 size_t lls_jchars(const char *text, size_t len)
 {
@@ -442,7 +449,7 @@ static void put_float(writer_t *w, double f)
     while (strtod(text, NULL) != f && digits++ < 17);
     exp10 = f == 0 ? 0 : atoi(strchr(text, 'e') + 1);
     if (exp10 < -4 || exp10 >= 16) {
-        puts_(w, text);                 /* C writes at least two digits of the exponent, as Python does */
+        puts_(w, text); /* C writes at least two digits of the exponent, as Python does */
         return;
     }
     snprintf(text, sizeof text, "%.*f", digits - 1 - exp10 > 1 ? digits - 1 - exp10 : 1, f);
@@ -601,7 +608,8 @@ static void put_value(writer_t *w, lls_jval_t v, int depth)
     }
 }
 
-/* What was written, moved into the arena; data of a request is in it, so all of it counts as such. */
+/* What was written, moved into the arena; data of a request is in it, so all of it counts as such.
+ */
 static lls_jval_t take_written(writer_t *w, bool user)
 {
     lls_jrun_t *r = w->r;
@@ -636,7 +644,7 @@ lls_jval_t lls_jtojson(lls_jrun_t *r, lls_jval_t v, int indent, bool ascii)
     return take_written(&w, true);
 }
 
-/* ---- Elements ------------------------------------------------------------------------------------- */
+/* ---- Elements -------------------------------------------------------------------------------- */
 
 static lls_jval_t chars_of(lls_jrun_t *r, const lls_jstr_t *s)
 {

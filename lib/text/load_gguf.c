@@ -65,12 +65,15 @@ static llm_status_t load_tokens(gguf_load_t *l)
 
     if (tokens == NULL || tokens->type != LLS_GGUF_ARRAY || tokens->elem_type != LLS_GGUF_STRING ||
         tokens->n == 0 || tokens->n > INT32_MAX / 4)
-        return lls_fail(l->err, LLM_ERR_FORMAT, "%s: tokenizer.ggml.tokens is no list of strings", l->path);
-    if (!lls_vocab_init(&l->t->vocab, l->t->mem, (uint32_t)tokens->n, tokens->bytes, l->t->byte_level))
+        return lls_fail(l->err, LLM_ERR_FORMAT, "%s: tokenizer.ggml.tokens is no list of strings",
+                        l->path);
+    if (!lls_vocab_init(&l->t->vocab, l->t->mem, (uint32_t)tokens->n, tokens->bytes,
+                        l->t->byte_level))
         return no_memory(l);
     for (; lls_gguf_next_str(tokens, &at, &s); id++) {
         if (lls_utf8_valid(s.text, s.len) != s.len)
-            return lls_fail(l->err, LLM_ERR_FORMAT, "%s: tokenizer.ggml.tokens[%u] is not UTF-8", l->path, id);
+            return lls_fail(l->err, LLM_ERR_FORMAT, "%s: tokenizer.ggml.tokens[%u] is not UTF-8",
+                            l->path, id);
         if (id >= tokens->n || !lls_vocab_add(&l->t->vocab, id, s.text, s.len))
             return no_memory(l);
     }
@@ -97,7 +100,7 @@ static llm_status_t load_added(gguf_load_t *l)
     return st;
 }
 
-/* ---- Byte-level BPE ------------------------------------------------------------------------------- */
+/* ---- Byte-level BPE -------------------------------------------------------------------------- */
 
 static llm_status_t add_merge(gguf_load_t *l, lls_gguf_str_t s, uint32_t rank, lls_buf_t *both)
 {
@@ -107,8 +110,8 @@ static llm_status_t add_merge(gguf_load_t *l, lls_gguf_str_t s, uint32_t rank, l
     int32_t            left, right, merged;
 
     if (space == NULL)
-        return lls_fail(l->err, LLM_ERR_FORMAT, "%s: tokenizer.ggml.merges[%u]: must be two parts", l->path,
-                        rank);
+        return lls_fail(l->err, LLM_ERR_FORMAT, "%s: tokenizer.ggml.merges[%u]: must be two parts",
+                        l->path, rank);
     both->len = 0;
     if (!lls_buf_put(both, s.text, a) || !lls_buf_put(both, space + 1, s.len - a - 1))
         return no_memory(l);
@@ -132,7 +135,8 @@ static llm_status_t load_merges(gguf_load_t *l)
 
     if (merges == NULL || merges->type != LLS_GGUF_ARRAY || merges->elem_type != LLS_GGUF_STRING ||
         merges->n > UINT32_MAX / 4)
-        return lls_fail(l->err, LLM_ERR_FORMAT, "%s: tokenizer.ggml.merges is no list of strings", l->path);
+        return lls_fail(l->err, LLM_ERR_FORMAT, "%s: tokenizer.ggml.merges is no list of strings",
+                        l->path);
     if (!lls_bpe_init(&l->t->bpe, l->t->mem, &l->t->vocab, (uint32_t)merges->n))
         return no_memory(l);
     for (uint32_t rank = 0; st == LLM_OK && lls_gguf_next_str(merges, &at, &s); rank++)
@@ -147,14 +151,15 @@ static llm_status_t find_pre(gguf_load_t *l, uint8_t *split)
 
     lls_gguf_get_str(l->g, "tokenizer.ggml.pre", &pre);
     for (size_t i = 0; i < LLS_ARRAY_LEN(pre_names); i++) {
-        if (strlen(pre_names[i].name) != pre.len || memcmp(pre_names[i].name, pre.text, pre.len) != 0)
+        if (strlen(pre_names[i].name) != pre.len ||
+            memcmp(pre_names[i].name, pre.text, pre.len) != 0)
             continue;
         *split = pre_names[i].split;
         return LLM_OK;
     }
     return lls_fail(l->err, LLM_ERR_UNSUPPORTED,
-                    "%s: tokenizer.ggml.pre \"%.*s\" is not supported; use a tokenizer.json", l->path,
-                    (int)(pre.len > 40 ? 40 : pre.len), pre.text);
+                    "%s: tokenizer.ggml.pre \"%.*s\" is not supported; use a tokenizer.json",
+                    l->path, (int)(pre.len > 40 ? 40 : pre.len), pre.text);
 }
 
 static llm_status_t add_pre(gguf_load_t *l, uint8_t split)
@@ -182,7 +187,8 @@ static llm_status_t add_pre(gguf_load_t *l, uint8_t split)
     if (st == LLM_OK && split == PRE_FALCON)
         st = lls_tokenizer_add_class(t, LLS_UC_NUMERIC, LLS_SPLIT_CONTIGUOUS, l->err);
     if (st == LLM_OK && split == PRE_FALCON)
-        st = lls_tokenizer_add_split(t, l->path, "[0-9][0-9][0-9]", LLS_SPLIT_ISOLATED, false, l->err);
+        st = lls_tokenizer_add_split(t, l->path, "[0-9][0-9][0-9]", LLS_SPLIT_ISOLATED, false,
+                                     l->err);
     return st;
 }
 
@@ -202,7 +208,7 @@ static llm_status_t load_gpt2(gguf_load_t *l)
     return st;
 }
 
-/* ---- SentencePiece BPE ---------------------------------------------------------------------------- */
+/* ---- SentencePiece BPE ----------------------------------------------------------------------- */
 
 static int by_score(const void *ctx, uint32_t a, uint32_t b)
 {
@@ -311,7 +317,7 @@ static llm_status_t load_llama(gguf_load_t *l)
     return st;
 }
 
-/* ---- Ids and template ----------------------------------------------------------------------------- */
+/* ---- Ids and template ------------------------------------------------------------------------ */
 
 static llm_status_t special_id(gguf_load_t *l, const char *key, int32_t *out)
 {
@@ -323,8 +329,8 @@ static llm_status_t special_id(gguf_load_t *l, const char *key, int32_t *out)
     if (!lls_gguf_get_u64(l->g, full, &v))
         return LLM_OK;
     if (v >= l->t->vocab.n)
-        return lls_fail(l->err, LLM_ERR_FORMAT, "%s: %s %llu is not below the %u tokens", l->path, full,
-                        (unsigned long long)v, l->t->vocab.n);
+        return lls_fail(l->err, LLM_ERR_FORMAT, "%s: %s %llu is not below the %u tokens", l->path,
+                        full, (unsigned long long)v, l->t->vocab.n);
     *out = (int32_t)v;
     return LLM_OK;
 }
@@ -372,8 +378,9 @@ static llm_status_t load_kind(gguf_load_t *l)
     gpt2 = kind.len == 4 && memcmp(kind.text, "gpt2", 4) == 0;
     llama = kind.len == 5 && memcmp(kind.text, "llama", 5) == 0;
     if (!gpt2 && !llama)
-        return lls_fail(l->err, LLM_ERR_UNSUPPORTED, "%s: tokenizer.ggml.model \"%.*s\" is not supported",
-                        l->path, (int)(kind.len > 40 ? 40 : kind.len), kind.text);
+        return lls_fail(l->err, LLM_ERR_UNSUPPORTED,
+                        "%s: tokenizer.ggml.model \"%.*s\" is not supported", l->path,
+                        (int)(kind.len > 40 ? 40 : kind.len), kind.text);
     l->types = lls_gguf_find(l->g, "tokenizer.ggml.token_type");
     st = gpt2 ? load_gpt2(l) : load_llama(l);
     if (st == LLM_OK)

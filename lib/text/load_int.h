@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * load_int - helpers of the loaders: where we are in a JSON file, and typed reading with errors that
- * name file, JSON path and reason.
+ * load_int - helpers of the loaders: where we are in a JSON file, and typed reading with errors
+ * that name file, JSON path and reason.
  */
 #ifndef LLS_TEXT_LOAD_INT_H
 #define LLS_TEXT_LOAD_INT_H
@@ -28,7 +28,8 @@ size_t lls_load_enter(lls_load_t *l, const char *key, size_t index);
 void   lls_load_leave(lls_load_t *l, size_t len);
 
 /* An absent or null key gives the default. */
-llm_status_t lls_load_bool(const lls_load_t *l, const json_t *o, const char *key, bool def, bool *out);
+llm_status_t lls_load_bool(const lls_load_t *l, const json_t *o, const char *key, bool def,
+                           bool *out);
 /* *text is NULL when absent or null; it lives as long as o. */
 llm_status_t lls_load_str(const lls_load_t *l, const json_t *o, const char *key, const char **text,
                           size_t *len);

@@ -13,7 +13,7 @@
 #define MAX_CONFIG (16u << 20)
 #define FREE_IDS 65536u             /* ids of a vocabulary may leave so many gaps */
 
-/* ---- Model ---------------------------------------------------------------------------------------- */
+/* ---- Model ----------------------------------------------------------------------------------- */
 
 static llm_status_t vocab_size(const lls_load_t *l, const json_t *vocab, uint32_t *n, size_t *bytes)
 {
@@ -26,8 +26,9 @@ static llm_status_t vocab_size(const lls_load_t *l, const json_t *vocab, uint32_
         json_int_t id = json_is_integer(v) ? json_integer_value(v) : -1;
 
         if (id < 0 || id >= limit)
-            return lls_fail(l->err, LLM_ERR_FORMAT, "%s: model.vocab: the id of \"%.40s\" is not in [0, %lld)",
-                            l->path, key, (long long)limit);
+            return lls_fail(l->err, LLM_ERR_FORMAT,
+                            "%s: model.vocab: the id of \"%.40s\" is not in [0, %lld)", l->path,
+                            key, (long long)limit);
         max = id > max ? id : max;
         *bytes += strlen(key);
     }
@@ -54,8 +55,9 @@ static llm_status_t load_vocab(lls_load_t *l, const json_t *vocab)
         uint32_t id = (uint32_t)json_integer_value(v);
 
         if (l->t->vocab.entries[id].used)
-            return lls_fail(l->err, LLM_ERR_FORMAT, "%s: model.vocab: id %u is given twice, to \"%.40s\"",
-                            l->path, id, key);
+            return lls_fail(l->err, LLM_ERR_FORMAT,
+                            "%s: model.vocab: id %u is given twice, to \"%.40s\"", l->path, id,
+                            key);
         if (!lls_vocab_add(&l->t->vocab, id, key, len))
             return lls_load_no_memory(l);
     }
@@ -87,7 +89,8 @@ static llm_status_t add_merge(lls_load_t *l, size_t i, uint32_t rank, const char
 }
 
 /* "a b" or ["a", "b"] */
-static llm_status_t load_merge(lls_load_t *l, const json_t *m, size_t i, uint32_t rank, lls_buf_t *both)
+static llm_status_t load_merge(lls_load_t *l, const json_t *m, size_t i, uint32_t rank,
+                               lls_buf_t *both)
 {
     const json_t *a = json_array_get(m, 0), *b = json_array_get(m, 1);
     const char   *text, *space;
@@ -149,7 +152,8 @@ static llm_status_t no_affix(const lls_load_t *l, const json_t *o, const char *k
     size_t       len;
     llm_status_t st = lls_load_str(l, o, key, &text, &len);
 
-    return st == LLM_OK && len != 0 ? lls_load_fail(l, LLM_ERR_UNSUPPORTED, key, "is not supported") : st;
+    return st == LLM_OK && len != 0 ? lls_load_fail(l, LLM_ERR_UNSUPPORTED, key, "is not supported")
+                                    : st;
 }
 
 static llm_status_t load_flags(lls_load_t *l, const json_t *o)
@@ -186,7 +190,8 @@ llm_status_t lls_load_model(lls_load_t *l, const json_t *o)
         type = json_object_get(o, "merges") != NULL ? "BPE"
                : json_is_array(json_object_get(o, "vocab")) ? "Unigram" : "WordPiece or WordLevel";
     if (strcmp(type, "BPE") != 0)
-        return lls_fail(l->err, LLM_ERR_UNSUPPORTED, "%s: model.type: %.60s is not supported", l->path, type);
+        return lls_fail(l->err, LLM_ERR_UNSUPPORTED, "%s: model.type: %.60s is not supported",
+                        l->path, type);
     st = load_vocab(l, json_object_get(o, "vocab"));
     if (st == LLM_OK)
         st = load_merges(l, json_object_get(o, "merges"));
@@ -195,7 +200,7 @@ llm_status_t lls_load_model(lls_load_t *l, const json_t *o)
     return st == LLM_OK ? load_flags(l, o) : st;
 }
 
-/* ---- Added tokens --------------------------------------------------------------------------------- */
+/* ---- Added tokens ---------------------------------------------------------------------------- */
 
 static llm_status_t load_added_token(lls_load_t *l, const json_t *o)
 {
@@ -262,7 +267,7 @@ llm_status_t lls_tokenizer_load_json(lls_tokenizer_t *t, const char *path, llm_e
         st = lls_fail(err, LLM_ERR_FORMAT, "%s: must be a JSON object", path);
     if (st == LLM_OK)
         st = load_part(&l, root, "normalizer", lls_load_normalizer);
-    if (st == LLM_OK)                   /* before the model, which must know whether it is byte-level */
+    if (st == LLM_OK) /* before the model, which must know whether it is byte-level */
         st = load_part(&l, root, "pre_tokenizer", lls_load_pre_tokenizer);
     if (st == LLM_OK)
         st = load_part(&l, root, "model", lls_load_model);
@@ -276,11 +281,11 @@ llm_status_t lls_tokenizer_load_json(lls_tokenizer_t *t, const char *path, llm_e
     return st;
 }
 
-/* ---- The files beside it -------------------------------------------------------------------------- */
+/* ---- The files beside it --------------------------------------------------------------------- */
 
 /* *out is NULL where the file is not there. */
-static llm_status_t load_beside(const lls_tokenizer_t *t, const char *dir, const char *name, json_t **out,
-                                llm_error_t *err)
+static llm_status_t load_beside(const lls_tokenizer_t *t, const char *dir, const char *name,
+                                json_t **out, llm_error_t *err)
 {
     char        *path = lls_path_join(t->mem, dir, name);
     llm_status_t st = LLM_OK;
@@ -308,7 +313,8 @@ static int by_number(const void *ctx, uint32_t a, uint32_t b)
     return (x > y) - (x < y);
 }
 
-static llm_status_t merge_sorted(lls_load_t *l, const json_t *map, const char **keys, uint32_t *order)
+static llm_status_t merge_sorted(lls_load_t *l, const json_t *map, const char **keys,
+                                 uint32_t *order)
 {
     uint32_t     n = 0;
     llm_status_t st = LLM_OK;
@@ -367,7 +373,8 @@ static int32_t named_token(const lls_tokenizer_t *t, const json_t *config, const
 
     if (json_is_object(v))
         v = json_object_get(v, "content");
-    return json_is_string(v) ? lls_tokenizer_find(t, json_string_value(v), json_string_length(v)) : -1;
+    return json_is_string(v) ? lls_tokenizer_find(t, json_string_value(v), json_string_length(v))
+                             : -1;
 }
 
 static bool add_eos_value(lls_tokenizer_t *t, const json_t *v)
@@ -415,12 +422,14 @@ static llm_status_t take_config(lls_tokenizer_t *t, const json_t *config, llm_er
 {
     t->bos = named_token(t, config, "bos_token");
     t->eos = named_token(t, config, "eos_token");
-    if (!lls_tokenizer_add_eos(t, t->eos) || !take_template(t, json_object_get(config, "chat_template")))
+    if (!lls_tokenizer_add_eos(t, t->eos) ||
+        !take_template(t, json_object_get(config, "chat_template")))
         return lls_fail(err, LLM_ERR_NO_MEMORY, "no memory for the chat template");
     return LLM_OK;
 }
 
-static llm_status_t take_eos_of(lls_tokenizer_t *t, const char *dir, const char *name, llm_error_t *err)
+static llm_status_t take_eos_of(lls_tokenizer_t *t, const char *dir, const char *name,
+                                llm_error_t *err)
 {
     json_t      *config;
     llm_status_t st = load_beside(t, dir, name, &config, err);

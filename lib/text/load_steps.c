@@ -15,7 +15,7 @@ typedef struct load_kind {
     load_fn     load;
 } load_kind_t;
 
-/* ---- Reading -------------------------------------------------------------------------------------- */
+/* ---- Reading --------------------------------------------------------------------------------- */
 
 llm_status_t lls_load_fail(const lls_load_t *l, llm_status_t status, const char *key,
                            const char *reason)
@@ -45,7 +45,8 @@ void lls_load_leave(lls_load_t *l, size_t len)
     l->where[len] = '\0';
 }
 
-llm_status_t lls_load_bool(const lls_load_t *l, const json_t *o, const char *key, bool def, bool *out)
+llm_status_t lls_load_bool(const lls_load_t *l, const json_t *o, const char *key, bool def,
+                           bool *out)
 {
     const json_t *v = json_object_get(o, key);
 
@@ -103,8 +104,8 @@ static llm_status_t dispatch(lls_load_t *l, const json_t *o, const load_kind_t *
         l->depth--;
         return st;
     }
-    return lls_fail(l->err, LLM_ERR_UNSUPPORTED, "%s: %s.type: %.60s is not supported", l->path, l->where,
-                    type);
+    return lls_fail(l->err, LLM_ERR_UNSUPPORTED, "%s: %s.type: %.60s is not supported", l->path,
+                    l->where, type);
 }
 
 static llm_status_t sequence(lls_load_t *l, const json_t *o, const char *key,
@@ -136,13 +137,14 @@ static llm_status_t load_pattern(lls_load_t *l, const json_t *o, bool plain, lls
         return lls_pattern_literal(out, l->t->mem, json_string_value(literal),
                                    json_string_length(literal), l->err);
     if (!json_is_string(regex))
-        return lls_load_fail(l, LLM_ERR_FORMAT, "pattern", "must be {\"String\": ..} or {\"Regex\": ..}");
+        return lls_load_fail(l, LLM_ERR_FORMAT, "pattern",
+                             "must be {\"String\": ..} or {\"Regex\": ..}");
     snprintf(where, sizeof where, "%.120s: %.100s.pattern", l->path, l->where);
-    return lls_pattern_regex(out, l->t->mem, where, json_string_value(regex), json_string_length(regex),
-                             plain, l->err);
+    return lls_pattern_regex(out, l->t->mem, where, json_string_value(regex),
+                             json_string_length(regex), plain, l->err);
 }
 
-/* ---- Normalizers ---------------------------------------------------------------------------------- */
+/* ---- Normalizers ----------------------------------------------------------------------------- */
 
 static llm_status_t norm_nfc(lls_load_t *l, const json_t *o)
 {
@@ -205,9 +207,10 @@ llm_status_t lls_load_normalizer(lls_load_t *l, const json_t *o)
     return json_is_null(o) || o == NULL ? LLM_OK : dispatch(l, o, kinds, LLS_ARRAY_LEN(kinds));
 }
 
-/* ---- Pre-tokenizers ------------------------------------------------------------------------------- */
+/* ---- Pre-tokenizers -------------------------------------------------------------------------- */
 
-static llm_status_t load_behavior(const lls_load_t *l, const json_t *o, const char *def, uint8_t *out)
+static llm_status_t load_behavior(const lls_load_t *l, const json_t *o, const char *def,
+                                  uint8_t *out)
 {
     /* ORDER split behavior */
     static const char *const names[] = { "Removed", "Isolated", "MergedWithPrevious",
@@ -333,7 +336,7 @@ llm_status_t lls_load_pre_tokenizer(lls_load_t *l, const json_t *o)
     return json_is_null(o) || o == NULL ? LLM_OK : dispatch(l, o, kinds, LLS_ARRAY_LEN(kinds));
 }
 
-/* ---- Post-processors ------------------------------------------------------------------------------ */
+/* ---- Post-processors ------------------------------------------------------------------------- */
 
 static bool prepend_ids(lls_ids_t *to, const lls_ids_t *more)
 {
@@ -371,7 +374,8 @@ static llm_status_t template_ids(const lls_load_t *l, const json_t *tokens, cons
 static llm_status_t template_items(const lls_load_t *l, const json_t *o, lls_ids_t *before,
                                    lls_ids_t *after)
 {
-    const json_t *single = json_object_get(o, "single"), *tokens = json_object_get(o, "special_tokens");
+    const json_t *single = json_object_get(o, "single"),
+                 *tokens = json_object_get(o, "special_tokens");
     bool          seen = false;
 
     if (!json_is_array(single))
@@ -391,7 +395,8 @@ static llm_status_t template_items(const lls_load_t *l, const json_t *o, lls_ids
         if (st != LLM_OK)
             return st;
     }
-    return seen ? LLM_OK : lls_load_fail(l, LLM_ERR_UNSUPPORTED, "single", "must hold one Sequence");
+    return seen ? LLM_OK
+                : lls_load_fail(l, LLM_ERR_UNSUPPORTED, "single", "must hold one Sequence");
 }
 
 static llm_status_t post_template(lls_load_t *l, const json_t *o)
@@ -430,7 +435,7 @@ llm_status_t lls_load_post_processor(lls_load_t *l, const json_t *o)
     return json_is_null(o) || o == NULL ? LLM_OK : dispatch(l, o, kinds, LLS_ARRAY_LEN(kinds));
 }
 
-/* ---- Decoders ------------------------------------------------------------------------------------- */
+/* ---- Decoders -------------------------------------------------------------------------------- */
 
 /* Steps of a SentencePiece chain come in this order; each is known by how far the chain has got. */
 enum { CHAIN_REPLACE, CHAIN_FALLBACK, CHAIN_FUSE, CHAIN_STRIP, CHAIN_END };
@@ -506,8 +511,8 @@ static llm_status_t decoder_step(lls_load_t *l, const json_t *o, int *at)
         *at = CHAIN_END;
         return st == LLM_OK ? dec_strip(l, o) : st;
     }
-    return lls_fail(l->err, LLM_ERR_UNSUPPORTED, "%s: %s.type: %.60s is not supported here", l->path,
-                    l->where, type);
+    return lls_fail(l->err, LLM_ERR_UNSUPPORTED, "%s: %s.type: %.60s is not supported here",
+                    l->path, l->where, type);
 }
 
 llm_status_t lls_load_decoder(lls_load_t *l, const json_t *o)

@@ -89,13 +89,15 @@ static size_t decompose(const char *text, size_t len, uint32_t *out, size_t room
             out[n++] = cp;
             continue;
         }
-        n += (size_t)utf8proc_decompose_char((utf8proc_int32_t)cp, (utf8proc_int32_t *)out + n,
-                                             (utf8proc_ssize_t)(room - n), UTF8PROC_DECOMPOSE, NULL);
+        n +=
+            (size_t)utf8proc_decompose_char((utf8proc_int32_t)cp, (utf8proc_int32_t *)out + n,
+                                            (utf8proc_ssize_t)(room - n), UTF8PROC_DECOMPOSE, NULL);
     }
     return n;
 }
 
-/* Marks of one run by class, those of a class in their order: a counting sort, as runs may be long. */
+/* Marks of one run by class, those of a class in their order: a counting sort, as runs may be long.
+ */
 static void order_run(uint32_t *c, size_t n, uint32_t *spare)
 {
     uint32_t at[256] = { 0 }, sum = 0;

@@ -19,8 +19,8 @@ void lls_norm_work_deinit(lls_norm_work_t *w)
     w->chars = NULL;
 }
 
-static bool emit(lls_buf_t *text, lls_buf_t *mark, const lls_normed_t *from, const char *p, size_t n,
-                 uint8_t flag)
+static bool emit(lls_buf_t *text, lls_buf_t *mark, const lls_normed_t *from, const char *p,
+                 size_t n, uint8_t flag)
 {
     if (!lls_buf_put(text, p, n))
         return false;
@@ -33,7 +33,8 @@ static bool emit(lls_buf_t *text, lls_buf_t *mark, const lls_normed_t *from, con
     return true;
 }
 
-static bool copy(lls_buf_t *text, lls_buf_t *mark, const lls_normed_t *from, size_t begin, size_t end)
+static bool copy(lls_buf_t *text, lls_buf_t *mark, const lls_normed_t *from, size_t begin,
+                 size_t end)
 {
     if (!lls_buf_put(text, from->text + begin, end - begin))
         return false;
@@ -105,7 +106,7 @@ llm_status_t lls_norm_run(const lls_norm_t *steps, size_t n_steps, const lls_pat
             return lls_fail(ctx->err, LLM_ERR_NO_MEMORY, "no memory to normalize a text");
         if (text->len > UINT32_MAX / 2)
             return lls_fail(ctx->err, LLM_ERR_TOO_LONG, "a text of %zu bytes", text->len);
-        *t = (lls_normed_t){ text->data, t->mark != NULL ? (uint8_t *)mark->data : NULL, text->len };
+        *t = (lls_normed_t){text->data, t->mark != NULL ? (uint8_t *)mark->data : NULL, text->len};
         to ^= 1;
     }
     return LLM_OK;

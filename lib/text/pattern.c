@@ -3,7 +3,7 @@
 
 #include "base/utf8.h"
 
-/* ---- Scanners ------------------------------------------------------------------------------------ */
+/* ---- Scanners -------------------------------------------------------------------------------- */
 
 typedef struct scan {
     const lls_uniclass_t *classes;
@@ -36,7 +36,8 @@ static inline uint8_t class_at(const scan_t *s, size_t i, size_t *n)
                                (p[3] & 63u));
 }
 
-/* The end of the run from i of characters whose class has a bit of `any` or, if `none`, has no bit. */
+/* The end of the run from i of characters whose class has a bit of `any` or, if `none`, has no bit.
+ */
 static inline size_t run_of(const scan_t *s, size_t i, uint8_t any, bool none)
 {
     size_t n;
@@ -61,7 +62,8 @@ static size_t contraction(const scan_t *s)
         return 2;
     if (s->len < 3)
         return 0;
-    if ((p[1] == 'r' && p[2] == 'e') || (p[1] == 'v' && p[2] == 'e') || (p[1] == 'l' && p[2] == 'l'))
+    if ((p[1] == 'r' && p[2] == 'e') || (p[1] == 'v' && p[2] == 'e') ||
+        (p[1] == 'l' && p[2] == 'l'))
         return 3;
     return 0;
 }
@@ -170,10 +172,14 @@ bool lls_pattern_is_total(const lls_pattern_t *p)
     return p->kind == LLS_PAT_GPT2 || p->kind == LLS_PAT_CL100K;
 }
 
-/* ---- Patterns ------------------------------------------------------------------------------------ */
+/* ---- Patterns -------------------------------------------------------------------------------- */
 
-#define TAIL3 "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
-#define TAIL1 "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+#define TAIL3                                                                                      \
+    "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| "                                                 \
+    "?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+#define TAIL1                                                                                      \
+    "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| "                                                      \
+    "?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 #define CONTRACTIONS "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 
 static const struct known {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pattern - what a tokenizer step looks for: a literal, a class of characters, one of the common split
- * regexes by a scanner of ours, or any other regex by Oniguruma.
+ * pattern - what a tokenizer step looks for: a literal, a class of characters, one of the common
+ * split regexes by a scanner of ours, or any other regex by Oniguruma.
  *
- * The scanners know these regexes by their exact text and give what HF's engine gives for every code
- * point; their matches cover the whole text.
+ * The scanners know these regexes by their exact text and give what HF's engine gives for every
+ * code point; their matches cover the whole text.
  */
 #ifndef LLS_TEXT_PATTERN_H
 #define LLS_TEXT_PATTERN_H

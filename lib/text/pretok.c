@@ -30,7 +30,7 @@ static llm_status_t no_memory(const lls_pattern_ctx_t *ctx)
     return lls_fail(ctx->err, LLM_ERR_NO_MEMORY, "no memory to cut a text into pieces");
 }
 
-/* ---- Segments: matches and gaps of one piece ------------------------------------------------------ */
+/* ---- Segments: matches and gaps of one piece ------------------------------------------------- */
 
 static bool put_segment(lls_pieces_t *p, size_t begin, size_t end, bool hit)
 {
@@ -58,7 +58,7 @@ static int find_segments(const lls_pretok_t *s, const lls_pattern_ctx_t *ctx, ll
         if (!put_segment(p, begin, end, !s->invert))
             return 0;
         done = from = end;
-        if (begin == end) {                             /* an empty match: go on behind a character */
+        if (begin == end) { /* an empty match: go on behind a character */
             from++;
             while (from < len && ((uint8_t)text[from] & 0xc0) == 0x80)
                 from++;
@@ -79,7 +79,8 @@ static int find_mapped_class(const lls_pretok_t *s, const lls_pattern_ctx_t *ctx
 
         if ((ctx->classes->plane0[cp] & s->pattern.param) == 0)
             continue;
-        if ((done < i && !put_segment(p, done, i, s->invert)) || !put_segment(p, i, i + 1, !s->invert))
+        if ((done < i && !put_segment(p, done, i, s->invert)) ||
+            !put_segment(p, i, i + 1, !s->invert))
             return 0;
         done = i + 1;
     }
@@ -112,7 +113,7 @@ static int find_mapped(const lls_pretok_t *s, const lls_pattern_ctx_t *ctx, lls_
     return rc;
 }
 
-/* ---- Split ---------------------------------------------------------------------------------------- */
+/* ---- Split ----------------------------------------------------------------------------------- */
 
 static bool put_piece(lls_pieces_t *p, size_t begin, size_t end)
 {
@@ -217,7 +218,7 @@ static llm_status_t split(const lls_pretok_t *s, const lls_pattern_ctx_t *ctx, l
     return LLM_OK;
 }
 
-/* ---- Steps that write a new text ------------------------------------------------------------------ */
+/* ---- Steps that write a new text ------------------------------------------------------------- */
 
 static lls_buf_t *other_text(lls_pieces_t *p)
 {

@@ -33,7 +33,8 @@ typedef struct lls_pretok {
     lls_pattern_t pattern;      /* METASPACE: the replacement */
 } lls_pretok_t;
 
-/* The pieces of one text and room for the next step; all arrays grow and are kept for the next text. */
+/* The pieces of one text and room for the next step; all arrays grow and are kept for the next
+ * text. */
 typedef struct lls_pieces {
     lls_mem_t   *mem;
     const char  *text;          /* what the spans point into */

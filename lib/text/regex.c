@@ -51,7 +51,8 @@ llm_status_t lls_regex_compile(lls_mem_t *mem, const char *where, const char *pa
     if (re == NULL)
         return lls_fail(err, LLM_ERR_NO_MEMORY, "%s: no memory for the regex", where);
     re->mem = mem;
-    rc = onig_new(&re->onig, p, p + len, ONIG_OPTION_NONE, ONIG_ENCODING_UTF8, ONIG_SYNTAX_RUBY, &info);
+    rc = onig_new(&re->onig, p, p + len, ONIG_OPTION_NONE, ONIG_ENCODING_UTF8, ONIG_SYNTAX_RUBY,
+                  &info);
     if (rc != ONIG_NORMAL) {
         re->onig = NULL;
         lls_regex_free(re);

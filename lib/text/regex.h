@@ -2,10 +2,11 @@
 /*
  * regex - Oniguruma, with the syntax and options that Hugging Face's tokenizers give it.
  *
- * Used only for patterns that pattern.h has no scanner for.  Oniguruma takes its memory from malloc:
- * a compiled pattern keeps some kilobytes until it is freed, and its one-time initialisation (guarded
- * by a once flag, the only static of the library) keeps nothing that grows.  A compiled pattern may be
- * searched by any thread; a match area belongs to one call.  A search gives up after 10,000,000 steps.
+ * Used only for patterns that pattern.h has no scanner for.  Oniguruma takes its memory from
+ * malloc: a compiled pattern keeps some kilobytes until it is freed, and its one-time
+ * initialisation (guarded by a once flag, the only static of the library) keeps nothing that grows.
+ * A compiled pattern may be searched by any thread; a match area belongs to one call.  A search
+ * gives up after 10,000,000 steps.
  */
 #ifndef LLS_TEXT_REGEX_H
 #define LLS_TEXT_REGEX_H

@@ -14,7 +14,8 @@ static size_t count_chars(const char *text, size_t len)
     return n;
 }
 
-static llm_status_t copy_strings(lls_stop_t *s, const char *const *strings, size_t n, llm_error_t *err)
+static llm_status_t copy_strings(lls_stop_t *s, const char *const *strings, size_t n,
+                                 llm_error_t *err)
 {
     size_t longest = 0;
 
@@ -66,8 +67,8 @@ void lls_stop_deinit(lls_stop_t *s)
     memset(s, 0, sizeof *s);
 }
 
-bool lls_stop_find(const lls_stop_t *s, const char *text, size_t seen, size_t len, uint32_t n_tokens,
-                   size_t *keep, size_t *which)
+bool lls_stop_find(const lls_stop_t *s, const char *text, size_t seen, size_t len,
+                   uint32_t n_tokens, size_t *keep, size_t *which)
 {
     size_t first_end = SIZE_MAX;
 

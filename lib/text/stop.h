@@ -31,9 +31,9 @@ llm_status_t lls_stop_init(lls_stop_t *s, lls_mem_t *mem, const char *const *str
                            bool include, uint32_t min_tokens, llm_error_t *err);
 void         lls_stop_deinit(lls_stop_t *s);
 
-/* text[0, len) is all output, of which [0, seen) was there before this step's tokens; n_tokens is the
- * number of output tokens, this step's included.  True: the request ends with text[0, *keep), and
- * *which is the index of the string.  With several tokens a step call it after each. */
+/* text[0, len) is all output, of which [0, seen) was there before this step's tokens; n_tokens is
+ * the number of output tokens, this step's included.  True: the request ends with text[0, *keep),
+ * and *which is the index of the string.  With several tokens a step call it after each. */
 bool   lls_stop_find(const lls_stop_t *s, const char *text, size_t seen, size_t len,
                      uint32_t n_tokens, size_t *keep, size_t *which);
 /* Bytes of text[0, len) that may be shown while the request runs on. */

@@ -4,9 +4,10 @@
 #include "base/gguf.h"
 #include "base/io.h"
 
-#define GPT2_REGEX "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
+#define GPT2_REGEX                                                                                 \
+    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
 
-/* ---- Building ------------------------------------------------------------------------------------- */
+/* ---- Building -------------------------------------------------------------------------------- */
 
 lls_tokenizer_t *lls_tokenizer_alloc(lls_mem_t *mem)
 {
@@ -106,7 +107,8 @@ llm_status_t lls_tokenizer_add_bytelevel(lls_tokenizer_t *t, const char *where, 
         s->kind = LLS_PRETOK_PREFIX_SPACE;
     }
     if (split) {
-        llm_status_t st = lls_tokenizer_add_split(t, where, GPT2_REGEX, LLS_SPLIT_ISOLATED, false, err);
+        llm_status_t st =
+            lls_tokenizer_add_split(t, where, GPT2_REGEX, LLS_SPLIT_ISOLATED, false, err);
         if (st != LLM_OK)
             return st;
     }
@@ -230,7 +232,7 @@ llm_status_t lls_tokenizer_open(lls_mem_t *mem, const char *path, lls_tokenizer_
     return st;
 }
 
-/* ---- Asking --------------------------------------------------------------------------------------- */
+/* ---- Asking ---------------------------------------------------------------------------------- */
 
 const char *lls_tokenizer_token(const lls_tokenizer_t *t, int32_t id, size_t *len)
 {

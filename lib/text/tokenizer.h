@@ -2,10 +2,11 @@
 /*
  * tokenizer - text to token ids and back, as Hugging Face's tokenizers 0.23.3 does it.
  *
- * A tokenizer is data: arrays of small tagged steps (added tokens, normalizers, pre-tokenizers, model,
- * post-processors, decoders) filled from tokenizer.json or from GGUF metadata.  It never changes
- * after open, so any thread may use it; what a call needs for itself comes from the `scratch` it is
- * given.  One known difference: an added token decodes to its content and not to its normalized form.
+ * A tokenizer is data: arrays of small tagged steps (added tokens, normalizers, pre-tokenizers,
+ * model, post-processors, decoders) filled from tokenizer.json or from GGUF metadata.  It never
+ * changes after open, so any thread may use it; what a call needs for itself comes from the
+ * `scratch` it is given.  One known difference: an added token decodes to its content and not to
+ * its normalized form.
  */
 #ifndef LLS_TEXT_TOKENIZER_H
 #define LLS_TEXT_TOKENIZER_H
@@ -25,13 +26,13 @@ llm_status_t lls_tokenizer_open(lls_mem_t *mem, const char *path, lls_tokenizer_
                                 llm_error_t *err);
 void         lls_tokenizer_close(lls_tokenizer_t *t);
 
-/* *ids is from scratch and the caller's to free; it is NULL on failure, and may be a block of no ids.
- * Text that is not UTF-8 is LLM_ERR_INVALID with the offset of the first bad byte. */
+/* *ids is from scratch and the caller's to free; it is NULL on failure, and may be a block of no
+ * ids. Text that is not UTF-8 is LLM_ERR_INVALID with the offset of the first bad byte. */
 llm_status_t lls_tokenizer_encode(const lls_tokenizer_t *t, lls_mem_t *scratch, const char *text,
                                   size_t len, uint32_t flags, int32_t **ids, size_t *n,
                                   llm_error_t *err);
-/* As above; where mark[i] is set, byte i came from a user and is part of no special token.  mark may
- * be NULL. */
+/* As above; where mark[i] is set, byte i came from a user and is part of no special token.  mark
+ * may be NULL. */
 llm_status_t lls_tokenizer_encode_marked(const lls_tokenizer_t *t, lls_mem_t *scratch,
                                          const char *text, const uint8_t *mark, size_t len,
                                          uint32_t flags, int32_t **ids, size_t *n,

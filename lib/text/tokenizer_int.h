@@ -2,8 +2,9 @@
 /*
  * tokenizer_int - the inside of a tokenizer, shared by its loaders, encoder and decoder.
  *
- * A loader fills vocab, merges, steps, post ids, decoder and added tokens, then lls_tokenizer_seal()
- * builds what is derived: the BPE tables, the tries and the decoded bytes of each id.
+ * A loader fills vocab, merges, steps, post ids, decoder and added tokens, then
+ * lls_tokenizer_seal() builds what is derived: the BPE tables, the tries and the decoded bytes of
+ * each id.
  */
 #ifndef LLS_TEXT_TOKENIZER_INT_H
 #define LLS_TEXT_TOKENIZER_INT_H
@@ -54,8 +55,8 @@ llm_status_t lls_tokenizer_add_class(lls_tokenizer_t *t, uint32_t class_bits, ui
 /* Loaders. */
 llm_status_t lls_tokenizer_load_json(lls_tokenizer_t *t, const char *path, llm_error_t *err);
 llm_status_t lls_tokenizer_load_gguf(lls_tokenizer_t *t, const char *path, llm_error_t *err);
-/* tokenizer_config.json, generation_config.json and chat templates beside tokenizer.json; before seal
- * for the first function, after it for the second. */
+/* tokenizer_config.json, generation_config.json and chat templates beside tokenizer.json; before
+ * seal for the first function, after it for the second. */
 llm_status_t lls_tokenizer_load_added(lls_tokenizer_t *t, const char *dir, llm_error_t *err);
 llm_status_t lls_tokenizer_load_config(lls_tokenizer_t *t, const char *dir, llm_error_t *err);
 

@@ -7,7 +7,8 @@ void lls_uniclass_init(lls_uniclass_t *u)
 {
     for (uint32_t i = 0; i < lls_uniclass_n_runs; i++) {
         uint32_t from = lls_uniclass_runs[i] >> 8;
-        uint32_t to = i + 1 < lls_uniclass_n_runs ? lls_uniclass_runs[i + 1] >> 8 : LLS_UNICLASS_PLANE;
+        uint32_t to =
+            i + 1 < lls_uniclass_n_runs ? lls_uniclass_runs[i + 1] >> 8 : LLS_UNICLASS_PLANE;
 
         if (from >= LLS_UNICLASS_PLANE)
             break;

@@ -3,8 +3,8 @@
  * uniclass - what kind of character a code point is, as HF tokenizers 0.23.3 sees it: \p{L}, \p{N},
  * \p{M} and \s of its regex engine, numbers, punctuation and \w of its other steps.
  *
- * The table in the file is a list of runs; each tokenizer expands the first plane into bytes, so that
- * nothing is static but constants.
+ * The table in the file is a list of runs; each tokenizer expands the first plane into bytes, so
+ * that nothing is static but constants.
  */
 #ifndef LLS_TEXT_UNICLASS_H
 #define LLS_TEXT_UNICLASS_H

@@ -92,7 +92,8 @@ static bool same(const lls_vocab_t *v, uint32_t id, const char *bytes, size_t le
 {
     const lls_vocab_entry_t *e = &v->entries[id];
 
-    return e->len == len && e->literal == literal && memcmp(v->bytes.data + e->off, bytes, len) == 0;
+    return e->len == len && e->literal == literal &&
+           memcmp(v->bytes.data + e->off, bytes, len) == 0;
 }
 
 static void index_token(lls_vocab_t *v, uint32_t id)

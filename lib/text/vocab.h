@@ -2,9 +2,9 @@
 /*
  * vocab - the tokens of a model: id to bytes and bytes to id.
  *
- * In a byte-level vocabulary a token that is spelled in GPT-2's alphabet is kept as the bytes it stands
- * for; other spellings (added tokens with spaces, say) are kept literally and never meet the former.
- * Filled once, then read only.
+ * In a byte-level vocabulary a token that is spelled in GPT-2's alphabet is kept as the bytes it
+ * stands for; other spellings (added tokens with spaces, say) are kept literally and never meet the
+ * former. Filled once, then read only.
  */
 #ifndef LLS_TEXT_VOCAB_H
 #define LLS_TEXT_VOCAB_H
@@ -28,10 +28,12 @@ typedef struct lls_vocab {
     bool               byte_level;
 } lls_vocab_t;
 
-/* Room for ids below n and no more tokens than that; bytes is a guess at the sum of their lengths. */
+/* Room for ids below n and no more tokens than that; bytes is a guess at the sum of their lengths.
+ */
 bool lls_vocab_init(lls_vocab_t *v, lls_mem_t *mem, uint32_t n, size_t bytes, bool byte_level);
 void lls_vocab_deinit(lls_vocab_t *v);
-/* The spelling of the file.  A second token of the same spelling wins lookups.  False: no memory. */
+/* The spelling of the file.  A second token of the same spelling wins lookups.  False: no memory.
+ */
 bool lls_vocab_add(lls_vocab_t *v, uint32_t id, const char *text, size_t len);
 /* By bytes as kept; -1 if there is none. */
 int32_t lls_vocab_find(const lls_vocab_t *v, const char *bytes, size_t len, bool literal);

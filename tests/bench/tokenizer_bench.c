@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tokenizer_bench TOKENIZER TEXT_FILE: time to open, MB/s of encode and decode in pieces of 4 KB and
- * whole, and the worst cases: 1 MB of one character; all in CPU time.
+ * tokenizer_bench TOKENIZER TEXT_FILE: time to open, MB/s of encode and decode in pieces of 4 KB
+ * and whole, and the worst cases: 1 MB of one character; all in CPU time.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,8 +84,8 @@ static void pieces(const lls_tokenizer_t *t, const char *text, size_t len)
             decode_s = d;
         }
     }
-    printf("4 KB pieces: encode %.1f MB/s, %.2f M tokens/s; decode %.1f MB/s\n", (double)len / best / 1e6,
-           (double)n_tokens / best / 1e6, (double)len / decode_s / 1e6);
+    printf("4 KB pieces: encode %.1f MB/s, %.2f M tokens/s; decode %.1f MB/s\n",
+           (double)len / best / 1e6, (double)n_tokens / best / 1e6, (double)len / decode_s / 1e6);
 }
 
 static void worst(const lls_tokenizer_t *t, const char *what, const char *unit)

@@ -57,6 +57,6 @@ print("/* Written by tests/golden/text/make_uniclass.py; do not edit. */")
 print('#include "text/uniclass.h"\n')
 print(f"const uint32_t lls_uniclass_n_runs = {len(runs)};")
 print("const uint32_t lls_uniclass_runs[] = {")
-for i in range(0, len(runs), 9):
-    print("    " + " ".join(f"0x{r:x}," for r in runs[i:i + 9]))
+for i in range(0, len(runs), 8):
+    print("    " + " ".join(f"0x{r:x}," for r in runs[i:i + 8]))
 print("};")

@@ -4,7 +4,7 @@
 #include "base/utf8.h"
 #include "text/detok.h"
 
-/* ---- The window algorithm of HF's DecodeStream, with vLLM's restart, written down literally -------- */
+/* ---- The window algorithm of HF's DecodeStream, with vLLM's restart, written down literally -- */
 
 typedef struct window {
     const lls_tokenizer_t *t;
@@ -21,8 +21,9 @@ static char *decode(const window_t *w, const int32_t *ids, size_t n, size_t *len
     char       *text;
     llm_error_t err;
 
-    assert_int_equal(lls_tokenizer_decode(w->t, plain_mem(), ids, n, w->skip ? 0 : LLM_DECODE_KEEP_SPECIAL, &text, len,
-                                          &err), LLM_OK);
+    assert_int_equal(lls_tokenizer_decode(w->t, plain_mem(), ids, n,
+                                          w->skip ? 0 : LLM_DECODE_KEEP_SPECIAL, &text, len, &err),
+                     LLM_OK);
     return text;
 }
 
@@ -77,7 +78,7 @@ static void window_push(window_t *w, int32_t id)
     assert_true(step(w, id));
 }
 
-/* ---- Equality ------------------------------------------------------------------------------------- */
+/* ---- Equality -------------------------------------------------------------------------------- */
 
 static int32_t pick(const lls_tokenizer_t *t, uint64_t *rng, bool bytes_first)
 {
@@ -87,7 +88,8 @@ static int32_t pick(const lls_tokenizer_t *t, uint64_t *rng, bool bytes_first)
     if (bytes_first && k < 3)
         return (int32_t)(3 + next_random(rng) % 256);           /* a byte token */
     if (bytes_first && k == 3) {
-        static const char *const odd[] = { "\xe2\x96\x81", "<0xC3>", "<0xA9>", "<0x20>", "<0xEF>", "<0xBF>", "<0xBD>" };
+        static const char *const odd[] = {"\xe2\x96\x81", "<0xC3>", "<0xA9>", "<0x20>",
+                                          "<0xEF>",       "<0xBF>", "<0xBD>"};
         const char *s = odd[next_random(rng) % 7];
         return lls_tokenizer_find(t, s, strlen(s));
     }
@@ -124,8 +126,8 @@ static void check_stream(const lls_tokenizer_t *t, uint64_t *rng, bool bytes_fir
         window_push(&w, id);
         assert_int_equal(lls_detok_push(&d, id, &err), LLM_OK);
         if (d.len != w.out_len || (d.len != 0 && memcmp(d.text, w.out, d.len) != 0))
-            fail_msg("after token %d, id %d: \"%.*s\", expected \"%.*s\"", i, id, (int)d.len, d.text, (int)w.out_len,
-                     w.out);
+            fail_msg("after token %d, id %d: \"%.*s\", expected \"%.*s\"", i, id, (int)d.len,
+                     d.text, (int)w.out_len, w.out);
         assert_int_equal(lls_utf8_valid(d.text, d.len), d.len);
     }
     lls_free(plain_mem(), w.prefix);
@@ -150,7 +152,8 @@ static void random_streams_equal_the_window(void **state)
 
 static void real_text_comes_back(void **state)
 {
-    static const char text[] = "h\xc3\xa9llo \xe6\x97\xa5\xe6\x9c\xac \xf0\x9f\x91\xa8\xe2\x80\x8d\xf0\x9f\x91\xa9 end";
+    static const char text[] =
+        "h\xc3\xa9llo \xe6\x97\xa5\xe6\x9c\xac \xf0\x9f\x91\xa8\xe2\x80\x8d\xf0\x9f\x91\xa9 end";
     lls_tokenizer_t  *t = open_small("llama3");
     lls_detok_t       d, copy;
     int32_t          *ids;
@@ -158,7 +161,8 @@ static void real_text_comes_back(void **state)
     llm_error_t       err;
 
     (void)state;
-    assert_int_equal(lls_tokenizer_encode(t, plain_mem(), text, sizeof text - 1, 0, &ids, &n, &err), LLM_OK);
+    assert_int_equal(lls_tokenizer_encode(t, plain_mem(), text, sizeof text - 1, 0, &ids, &n, &err),
+                     LLM_OK);
     assert_int_equal(lls_detok_init(&d, t, plain_mem(), ids, 1, true, &err), LLM_OK);
     for (size_t i = 1; i < n; i++)
         assert_int_equal(lls_detok_push(&d, ids[i], &err), LLM_OK);

@@ -4,7 +4,7 @@
 
 #include <sys/stat.h>
 
-/* ---- A GGUF without tensors ----------------------------------------------------------------------- */
+/* ---- A GGUF without tensors ------------------------------------------------------------------ */
 
 typedef struct maker {
     char     bytes[16384];
@@ -91,17 +91,27 @@ static void check(const lls_tokenizer_t *t, const char *text, const int32_t *wan
     size_t      n;
     llm_error_t err;
 
-    assert_int_equal(lls_tokenizer_encode(t, plain_mem(), text, strlen(text), 0, &ids, &n, &err), LLM_OK);
+    assert_int_equal(lls_tokenizer_encode(t, plain_mem(), text, strlen(text), 0, &ids, &n, &err),
+                     LLM_OK);
     assert_int_equal(n, n_want);
     assert_memory_equal(ids, want, n * sizeof *ids);
     lls_free(plain_mem(), ids);
 }
 
-/* ---- Kind gpt2 ------------------------------------------------------------------------------------ */
+/* ---- Kind gpt2 ------------------------------------------------------------------------------- */
 
 static void make_gpt2(maker_t *m, const char *pre, const char *last_merge)
 {
-    static const char *const tokens[] = { "a", "b", "1", "\xc4\xa0", "ab", "\xc4\xa0" "ab", "11", "<|end|>", "<think>" };
+    static const char *const tokens[] = {"a",
+                                         "b",
+                                         "1",
+                                         "\xc4\xa0",
+                                         "ab",
+                                         "\xc4\xa0"
+                                         "ab",
+                                         "11",
+                                         "<|end|>",
+                                         "<think>"};
     static const int32_t     types[] = { 1, 1, 1, 1, 1, 1, 1, 3, 4 };
 
     begin(m, "gpt2");
@@ -122,7 +132,8 @@ static void make_gpt2(maker_t *m, const char *pre, const char *last_merge)
 
 static void byte_level_splits_go_by_name(void **state)
 {
-    static const char *const together[] = { "gpt-2", "llama-bpe", "default", NULL }, *const apart[] = { "smollm", "qwen2" };
+    static const char *const        together[] = {"gpt-2", "llama-bpe", "default", NULL},
+                             *const apart[] = {"smollm", "qwen2"};
     static const int32_t     want_together[] = { 5, 6, 7, 8 }, want_apart[] = { 5, 2, 2, 7, 8 };
     maker_t                  m;
     lls_tokenizer_t         *t;
@@ -170,15 +181,26 @@ static void what_is_unknown_is_named(void **state)
     assert_int_equal(plain_mem()->held, 0);
 }
 
-/* ---- Kind llama ----------------------------------------------------------------------------------- */
+/* ---- Kind llama ------------------------------------------------------------------------------ */
 
 static void sentencepiece_merges_by_score(void **state)
 {
-    static const char *const tokens[] = { "<unk>", "<s>", "</s>", "\xe2\x96\x81", "a", "b", "c", "ab", "bc", "\xe2\x96\x81" "ab",
-                                          "<0xC3>", "<0xA9>" };
+    static const char *const tokens[] = {"<unk>",
+                                         "<s>",
+                                         "</s>",
+                                         "\xe2\x96\x81",
+                                         "a",
+                                         "b",
+                                         "c",
+                                         "ab",
+                                         "bc",
+                                         "\xe2\x96\x81"
+                                         "ab",
+                                         "<0xC3>",
+                                         "<0xA9>"};
     static const float       scores[] = { 0, 0, 0, -1, -2, -3, -4, -6, -5, -7, 0, 0 };
     static const int32_t     types[] = { 2, 3, 3, 1, 1, 1, 1, 1, 1, 1, 6, 6 };
-    static const int32_t     abc[] = { 1, 3, 4, 8 }, ab[] = { 1, 9, 9 }, eacute[] = { 1, 3, 10, 11, 2, 4, 0 };
+    static const int32_t abc[] = {1, 3, 4, 8}, ab[] = {1, 9, 9}, eacute[] = {1, 3, 10, 11, 2, 4, 0};
     maker_t                  m;
     lls_tokenizer_t         *t;
     char                    *text;
@@ -208,7 +230,7 @@ static void sentencepiece_merges_by_score(void **state)
     lls_tokenizer_close(t);
 }
 
-/* ---- Directories ---------------------------------------------------------------------------------- */
+/* ---- Directories ----------------------------------------------------------------------------- */
 
 static void write_file(const char *dir, const char *name, const char *text, size_t len)
 {
@@ -232,10 +254,12 @@ static void remove_file(const char *dir, const char *name)
 
 static void a_directory_gives_ids_and_template(void **state)
 {
-    static const char config[] = "{\"bos_token\":\"<|im_start|>\",\"eos_token\":{\"content\":\"<|im_end|>\"},\"chat_template\":["
-                                 "{\"name\":\"rag\",\"template\":\"no\"},{\"name\":\"default\",\"template\":\"yes\"}],"
-                                 "\"added_tokens_decoder\":{\"1409\":{\"content\":\"<new2>\",\"special\":true},"
-                                 "\"1408\":{\"content\":\"<new1>\",\"special\":true}}}";
+    static const char config[] =
+        "{\"bos_token\":\"<|im_start|>\",\"eos_token\":{\"content\":\"<|im_end|>\"},\"chat_"
+        "template\":["
+        "{\"name\":\"rag\",\"template\":\"no\"},{\"name\":\"default\",\"template\":\"yes\"}],"
+        "\"added_tokens_decoder\":{\"1409\":{\"content\":\"<new2>\",\"special\":true},"
+        "\"1408\":{\"content\":\"<new1>\",\"special\":true}}}";
     static const char generation[] = "{\"eos_token_id\":[5,6,5]}";
     char              dir[] = "/tmp/lls_dir_XXXXXX";
     size_t            len, n;

@@ -8,11 +8,16 @@
     "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits                          \
     "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 
+#define POSSESSIVE \
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}+|\\p{N}{1,3}| " \
+    "?[^\\s\\p{L}\\p{N}]++[\\r\\n]*" \
+    "|\\s*[\\r\\n]|\\s+(?!\\S)|\\s+"
+
 static const char *const known[] = {
     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
-    TAIL("\\p{N}{1,3}"), TAIL("\\p{N}"),
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*"
-    "|\\s*[\\r\\n]|\\s+(?!\\S)|\\s+",
+    TAIL("\\p{N}{1,3}"),
+    TAIL("\\p{N}"),
+    POSSESSIVE,
 };
 
 static lls_uniclass_t classes;
@@ -28,15 +33,16 @@ static lls_pattern_t pattern_of(const char *regex, bool plain)
 }
 
 /* Both cut text in the same places. */
-static void check_same(const lls_pattern_t *own, const lls_pattern_t *onig, const lls_pattern_ctx_t *ctx,
-                       const char *text, size_t len)
+static void check_same(const lls_pattern_t *own, const lls_pattern_t *onig,
+                       const lls_pattern_ctx_t *ctx, const char *text, size_t len)
 {
     for (size_t at = 0; at < len;) {
         size_t begin, end, n = lls_pattern_scan(own, &classes, text + at, len - at);
 
         assert_int_equal(lls_pattern_find(onig, ctx, text, len, at, &begin, &end), 1);
         if (begin != at || end != at + n)
-            fail_msg("at byte %zu of \"%.*s\": scanner %zu, onig %zu to %zu", at, (int)len, text, n, begin, end);
+            fail_msg("at byte %zu of \"%.*s\": scanner %zu, onig %zu to %zu", at, (int)len, text, n,
+                     begin, end);
         at = end;
     }
 }
@@ -57,10 +63,11 @@ static bool same_class(const lls_pattern_t onig[3], const lls_pattern_ctx_t *ctx
 
 static void scanners_equal_onig_on_every_code_point(void **state)
 {
-    static const char *const around[][2] = { { "a", "b" }, { " ", "'s" }, { "1", "2" }, { "!", "\n" },
-                                             { " \n ", " " }, { "'", "e" }, { "\t", "" } };
-    lls_pattern_t     own[4], onig[4], classes_of[3] = { pattern_of("\\p{L}", true), pattern_of("\\p{N}", true),
-                                                         pattern_of("\\s", true) };
+    static const char *const around[][2] = {{"a", "b"},    {" ", "'s"}, {"1", "2"}, {"!", "\n"},
+                                            {" \n ", " "}, {"'", "e"},  {"\t", ""}};
+    lls_pattern_t            own[4], onig[4],
+        classes_of[3] = {pattern_of("\\p{L}", true), pattern_of("\\p{N}", true),
+                         pattern_of("\\s", true)};
     lls_pattern_ctx_t ctx = { &classes, lls_regex_match_create(plain_mem()), NULL };
     size_t            n_newer = 0;
 
@@ -77,7 +84,8 @@ static void scanners_equal_onig_on_every_code_point(void **state)
 
         if (cp >= 0xd800 && cp < 0xe000)
             continue;
-        if (cp >= 0x3400 && cp % 16 != 0 && lls_uniclass(&classes, cp) == lls_uniclass(&classes, cp - 1) &&
+        if (cp >= 0x3400 && cp % 16 != 0 &&
+            lls_uniclass(&classes, cp) == lls_uniclass(&classes, cp - 1) &&
             lls_uniclass(&classes, cp + 1) == lls_uniclass(&classes, cp))
             continue;                                   /* the middle of a long run */
         if (!same_class(classes_of, &ctx, cp)) {
@@ -103,9 +111,34 @@ static void scanners_equal_onig_on_every_code_point(void **state)
 
 static void scanners_equal_onig_on_random_texts(void **state)
 {
-    static const char *const bits[] = { "a", "B", "\xc3\xa9", "\xe6\x97\xa5", "1", "22", "\xd9\xa3", " ", "  ", "\n",
-                                        "\r", "\t", "\xc2\xa0", "'s", "'S", "'\xc5\xbf", "'re", "'rE", "'", "!", "-", "\xcc\x81",
-                                        "\xf0\x9f\x99\x82", "\xe3\x80\x80", "\xe2\x80\x8d", "ll", "'l", "d" };
+    static const char *const bits[] = {"a",
+                                       "B",
+                                       "\xc3\xa9",
+                                       "\xe6\x97\xa5",
+                                       "1",
+                                       "22",
+                                       "\xd9\xa3",
+                                       " ",
+                                       "  ",
+                                       "\n",
+                                       "\r",
+                                       "\t",
+                                       "\xc2\xa0",
+                                       "'s",
+                                       "'S",
+                                       "'\xc5\xbf",
+                                       "'re",
+                                       "'rE",
+                                       "'",
+                                       "!",
+                                       "-",
+                                       "\xcc\x81",
+                                       "\xf0\x9f\x99\x82",
+                                       "\xe3\x80\x80",
+                                       "\xe2\x80\x8d",
+                                       "ll",
+                                       "'l",
+                                       "d"};
     lls_pattern_ctx_t ctx = { &classes, lls_regex_match_create(plain_mem()), NULL };
     uint64_t          rng = 1;
 
@@ -118,7 +151,8 @@ static void scanners_equal_onig_on_random_texts(void **state)
             size_t n = 0;
 
             for (uint64_t k = next_random(&rng) % 16 + 1; k > 0; k--)
-                n += (size_t)sprintf(text + n, "%s", bits[next_random(&rng) % (sizeof bits / sizeof *bits)]);
+                n += (size_t)sprintf(text + n, "%s",
+                                     bits[next_random(&rng) % (sizeof bits / sizeof *bits)]);
             check_same(&own, &onig, &ctx, text, n);
         }
         lls_pattern_deinit(&own, plain_mem());
@@ -137,7 +171,8 @@ static void a_regex_that_explodes_is_an_error(void **state)
 
     (void)state;
     memset(text, 'x', sizeof text);
-    assert_int_equal(lls_pattern_find(&p, &ctx, text, sizeof text, 0, &begin, &end), LLM_ERR_INVALID);
+    assert_int_equal(lls_pattern_find(&p, &ctx, text, sizeof text, 0, &begin, &end),
+                     LLM_ERR_INVALID);
     assert_non_null(strstr(err.message, "steps"));
     lls_pattern_deinit(&p, plain_mem());
     lls_regex_match_destroy(ctx.match);

@@ -91,7 +91,10 @@ static inline const char *demo_model(char path[512])
 {
     const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
 
-    snprintf(path, 512, "%s%s/llmserve/SmolLM2-135M-Instruct.Q4_1.gguf", cache != NULL ? cache : home ? home : "",
+    snprintf(path, 512, "%s%s/llmserve/SmolLM2-135M-Instruct.Q4_1.gguf",
+             cache != NULL ? cache
+             : home        ? home
+                           : "",
              cache != NULL ? "" : "/.cache");
     return access(path, R_OK) == 0 ? path : NULL;
 }
@@ -101,7 +104,8 @@ static inline const char *shared_tokenizer(const char *name, char path[512])
 {
     const char *shared = getenv("LLM_SHARED");
 
-    snprintf(path, 512, "%s/tokenizers/%s.tokenizer.json", shared != NULL ? shared : LLM_SHARED_DEFAULT, name);
+    snprintf(path, 512, "%s/tokenizers/%s.tokenizer.json",
+             shared != NULL ? shared : LLM_SHARED_DEFAULT, name);
     return access(path, R_OK) == 0 ? path : NULL;
 }
 

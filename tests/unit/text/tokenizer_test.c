@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "text_test.h"
 
-/* ---- Against Hugging Face's ids ------------------------------------------------------------------- */
+/* ---- Against Hugging Face's ids -------------------------------------------------------------- */
 
 static void check_ids(const lls_tokenizer_t *t, const char *name)
 {
@@ -26,8 +26,8 @@ static void check_ids(const lls_tokenizer_t *t, const char *name)
             break;
         }
         want = read_varint(&p);
-        if (lls_tokenizer_encode(t, plain_mem(), json_string_value(text), json_string_length(text), 0, &ids, &n,
-                                 &err) != LLM_OK)
+        if (lls_tokenizer_encode(t, plain_mem(), json_string_value(text), json_string_length(text),
+                                 0, &ids, &n, &err) != LLM_OK)
             fail_msg("%s, text %zu: %s", name, i, err.message);
         if (n != want)
             fail_msg("%s, text %zu: %zu ids, %u expected", name, i, n, want);
@@ -46,7 +46,8 @@ static void check_ids(const lls_tokenizer_t *t, const char *name)
 
 static void small_tokenizers_equal_hf(void **state)
 {
-    static const char *const names[] = { "llama3", "qwen2", "regex", "added", "unk_fuse", "unk_each" };
+    static const char *const names[] = {"llama3", "qwen2",    "regex",
+                                        "added",  "unk_fuse", "unk_each"};
 
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -97,19 +98,23 @@ static void the_demonstration_model_equals_hf(void **state)
     lls_tokenizer_close(t);
 }
 
-/* ---- Rules ---------------------------------------------------------------------------------------- */
+/* ---- Rules ----------------------------------------------------------------------------------- */
 
-static size_t count_ids(const lls_tokenizer_t *t, const char *text, const uint8_t *mark, uint32_t flags, int32_t id)
+static size_t count_ids(const lls_tokenizer_t *t, const char *text, const uint8_t *mark,
+                        uint32_t flags, int32_t id)
 {
     int32_t    *ids;
     size_t      n, k = 0;
     llm_error_t err;
 
     if (mark != NULL)
-        assert_int_equal(lls_tokenizer_encode_marked(t, plain_mem(), text, mark, strlen(text), flags, &ids, &n, &err),
+        assert_int_equal(lls_tokenizer_encode_marked(t, plain_mem(), text, mark, strlen(text),
+                                                     flags, &ids, &n, &err),
                          LLM_OK);
     else
-        assert_int_equal(lls_tokenizer_encode(t, plain_mem(), text, strlen(text), flags, &ids, &n, &err), LLM_OK);
+        assert_int_equal(
+            lls_tokenizer_encode(t, plain_mem(), text, strlen(text), flags, &ids, &n, &err),
+            LLM_OK);
     for (size_t i = 0; i < n; i++)
         k += ids[i] == id;
     lls_free(plain_mem(), ids);
@@ -119,13 +124,14 @@ static size_t count_ids(const lls_tokenizer_t *t, const char *text, const uint8_
 static void marked_specials_stay_text(void **state)
 {
     lls_tokenizer_t *t = open_small("qwen2");
-    int32_t          start = lls_tokenizer_find(t, "<|im_start|>", 12), think = lls_tokenizer_find(t, "<think>", 7);
+    int32_t          start = lls_tokenizer_find(t, "<|im_start|>", 12),
+            think = lls_tokenizer_find(t, "<think>", 7);
     uint8_t          mark[32] = { 0 };
 
     (void)state;
     assert_int_equal(count_ids(t, "<|im_start|>a<|im_start|>", NULL, 0, start), 2);
     assert_int_equal(count_ids(t, "<|im_start|>a<|im_start|>", NULL, LLS_ENCODE_PLAIN, start), 0);
-    assert_int_equal(count_ids(t, "<think>", NULL, LLS_ENCODE_PLAIN, think), 1);    /* not special */
+    assert_int_equal(count_ids(t, "<think>", NULL, LLS_ENCODE_PLAIN, think), 1); /* not special */
     mark[13] = 1;                                       /* one byte of a user's is enough */
     assert_int_equal(count_ids(t, "<|im_start|>a<|im_start|>", mark, 0, start), 1);
     mark[13] = 0;
@@ -153,7 +159,8 @@ static void bad_utf8_names_the_byte(void **state)
     llm_error_t      err;
 
     (void)state;
-    assert_int_equal(lls_tokenizer_encode(t, plain_mem(), "ab\xff", 3, 0, &ids, &n, &err), LLM_ERR_INVALID);
+    assert_int_equal(lls_tokenizer_encode(t, plain_mem(), "ab\xff", 3, 0, &ids, &n, &err),
+                     LLM_ERR_INVALID);
     assert_non_null(strstr(err.message, "byte 2"));
     assert_null(ids);
     lls_tokenizer_close(t);
@@ -172,7 +179,9 @@ static void decode_drops_specials_and_unknown_ids(void **state)
     assert_string_equal(text, "é");
     lls_free(plain_mem(), text);
     /* One bad byte spoils the run: a U+FFFD for each. */
-    assert_int_equal(lls_tokenizer_decode(t, plain_mem(), ids, 7, LLM_DECODE_KEEP_SPECIAL, &text, &len, &err), LLM_OK);
+    assert_int_equal(
+        lls_tokenizer_decode(t, plain_mem(), ids, 7, LLM_DECODE_KEEP_SPECIAL, &text, &len, &err),
+        LLM_OK);
     assert_string_equal(text, "<s>\ufffd\ufffd\ufffd</s>");
     lls_free(plain_mem(), text);
     lls_tokenizer_close(t);
@@ -180,7 +189,8 @@ static void decode_drops_specials_and_unknown_ids(void **state)
 
 static void long_runs_are_fast(void **state)    /* the array merge alone would take minutes */
 {
-    static const char *const units[] = { "a", " ", "\xe4\xb8\x80", "\xcc\x81", "\xcc\x81\xcc\xa3", "<", "1" };
+    static const char *const units[] = {"a", " ", "\xe4\xb8\x80", "\xcc\x81", "\xcc\x81\xcc\xa3",
+                                        "<", "1"};
     char            *text = malloc(1 << 18);
     lls_tokenizer_t *t = open_small("qwen2"), *s = open_small("added");
 
@@ -194,7 +204,8 @@ static void long_runs_are_fast(void **state)    /* the array merge alone would t
             int32_t    *ids;
             llm_error_t err;
 
-            assert_int_equal(lls_tokenizer_encode(which ? t : s, plain_mem(), text, n * unit, 0, &ids, &got, &err),
+            assert_int_equal(lls_tokenizer_encode(which ? t : s, plain_mem(), text, n * unit, 0,
+                                                  &ids, &got, &err),
                              LLM_OK);
             lls_free(plain_mem(), ids);
         }
@@ -204,7 +215,7 @@ static void long_runs_are_fast(void **state)    /* the array merge alone would t
     free(text);
 }
 
-/* ---- Files that are wrong ------------------------------------------------------------------------- */
+/* ---- Files that are wrong -------------------------------------------------------------------- */
 
 static llm_status_t open_text(const char *json, lls_tokenizer_t **t, llm_error_t *err)
 {
@@ -227,21 +238,26 @@ static void wrong_files_say_where(void **state)
         llm_status_t st;
         const char  *says;
     } wrong[] = {
-        { "", LLM_ERR_FORMAT, "line" },
-        { "[]", LLM_ERR_FORMAT, "object" },
-        { "{}", LLM_ERR_FORMAT, "model" },
-        { "{\"model\":{\"type\":\"Unigram\"}}", LLM_ERR_UNSUPPORTED, "Unigram" },
-        { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":99999999},\"merges\":[]}}", LLM_ERR_FORMAT, "\"a\"" },
-        { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":0},\"merges\":[]}}", LLM_ERR_FORMAT, "twice" },
-        { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a\"]}}", LLM_ERR_FORMAT, "merges[0]" },
-        { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a a\"]}}", LLM_ERR_FORMAT, "result" },
-        { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],\"unk_token\":\"u\"}}", LLM_ERR_FORMAT,
-          "unk_token" },
-        { "{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Nope\"}]}}", LLM_ERR_UNSUPPORTED,
-          "pre_tokenizer.pretokenizers[0].type: Nope" },
-        { "{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(\"},\"behavior\":\"Isolated\"}}",
-          LLM_ERR_FORMAT, "regex" },
-        { "{\"normalizer\":{\"type\":\"NFKC\"}}", LLM_ERR_UNSUPPORTED, "NFKC" },
+        {"", LLM_ERR_FORMAT, "line"},
+        {"[]", LLM_ERR_FORMAT, "object"},
+        {"{}", LLM_ERR_FORMAT, "model"},
+        {"{\"model\":{\"type\":\"Unigram\"}}", LLM_ERR_UNSUPPORTED, "Unigram"},
+        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":99999999},\"merges\":[]}}", LLM_ERR_FORMAT,
+         "\"a\""},
+        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":0},\"merges\":[]}}", LLM_ERR_FORMAT,
+         "twice"},
+        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a\"]}}", LLM_ERR_FORMAT,
+         "merges[0]"},
+        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a a\"]}}", LLM_ERR_FORMAT,
+         "result"},
+        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],\"unk_token\":\"u\"}}",
+         LLM_ERR_FORMAT, "unk_token"},
+        {"{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Nope\"}]}}",
+         LLM_ERR_UNSUPPORTED, "pre_tokenizer.pretokenizers[0].type: Nope"},
+        {"{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(\"},\"behavior\":"
+         "\"Isolated\"}}",
+         LLM_ERR_FORMAT, "regex"},
+        {"{\"normalizer\":{\"type\":\"NFKC\"}}", LLM_ERR_UNSUPPORTED, "NFKC"},
     };
 
     (void)state;
@@ -272,7 +288,8 @@ static void mutated_files_do_no_harm(void **state)
 
         memcpy(bad, good, len + 1);
         for (uint64_t k = next_random(&rng) % 4 + 1; k > 0; k--) {
-            size_t at = next_random(&rng) % len, from = next_random(&rng) % len, span = next_random(&rng) % 12;
+            size_t at = next_random(&rng) % len, from = next_random(&rng) % len,
+                   span = next_random(&rng) % 12;
 
             if (next_random(&rng) % 2 != 0)
                 bad[at] = (char)(next_random(&rng) % 96 + 32);
@@ -281,10 +298,12 @@ static void mutated_files_do_no_harm(void **state)
         }
         if (open_text(bad, &t, &err) != LLM_OK)
             continue;
-        if (lls_tokenizer_encode(t, plain_mem(), "ab\xc3\xa9 Z\xe2\x82\xac", 8, 0, &ids, &n, &err) == LLM_OK) {
+        if (lls_tokenizer_encode(t, plain_mem(), "ab\xc3\xa9 Z\xe2\x82\xac", 8, 0, &ids, &n,
+                                 &err) == LLM_OK) {
             char  *text;
             size_t k;
-            assert_int_equal(lls_tokenizer_decode(t, plain_mem(), ids, n, 0, &text, &k, &err), LLM_OK);
+            assert_int_equal(lls_tokenizer_decode(t, plain_mem(), ids, n, 0, &text, &k, &err),
+                             LLM_OK);
             lls_free(plain_mem(), text);
         }
         lls_free(plain_mem(), ids);
@@ -295,7 +314,7 @@ static void mutated_files_do_no_harm(void **state)
     assert_int_equal(plain_mem()->held, 0);
 }
 
-/* ---- Memory --------------------------------------------------------------------------------------- */
+/* ---- Memory ---------------------------------------------------------------------------------- */
 
 static llm_status_t use(lls_mem_t *mem, const char *path, llm_error_t *err)
 {
@@ -318,7 +337,7 @@ static llm_status_t use(lls_mem_t *mem, const char *path, llm_error_t *err)
 
 static void failed_allocations_lose_nothing(void **state)
 {
-    static const char *const names[] = { "unk_fuse.json", "added.json", "qwen2.json", "regex.json" };
+    static const char *const names[] = {"unk_fuse.json", "added.json", "qwen2.json", "regex.json"};
 
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
