@@ -195,6 +195,25 @@ lls_jval_t  lls_jtojson(lls_jrun_t *r, lls_jval_t v, int indent, bool ascii);
 size_t      lls_jchars(const char *text, size_t len);       /* code points */
 
 const lls_jval_t *lls_jarg(const lls_jargs_t *args, size_t pos, const char *name);
+/* A string argument: NULL if absent or none; need raises then. */
+const lls_jstr_t *lls_jstr_arg(lls_jrun_t *r, const lls_jargs_t *args, size_t pos,
+                               const char *name);
+const lls_jstr_t *lls_jneed_str(lls_jrun_t *r, const lls_jargs_t *args, size_t pos,
+                                const char *name);
+
+enum lls_jcase { LLS_JUPPER, LLS_JLOWER, LLS_JTITLE, LLS_JCAPITALIZE };
+
+/* set NULL = blanks */
+lls_jval_t lls_jstrip(lls_jrun_t *r, const lls_jstr_t *s, const lls_jstr_t *set, bool left,
+                      bool right);
+lls_jval_t lls_jcase(lls_jrun_t *r, const lls_jstr_t *s, enum lls_jcase how);
+/* sep may be NULL */
+lls_jval_t lls_jjoin(lls_jrun_t *r, lls_jval_t v, const lls_jstr_t *sep);
+lls_jval_t lls_jpairs(lls_jrun_t *r, const lls_jdict_t *d);
+/* A list that grows in the arena. */
+bool       lls_jpush(lls_jrun_t *r, lls_jval_t **items, size_t *n, size_t *cap, lls_jval_t v);
+lls_jval_t lls_jlist_of(lls_jrun_t *r, lls_jval_t *items, size_t n);
+
 lls_jval_t        lls_jfilter(lls_jrun_t *r, const char *name, size_t len, lls_jval_t v,
                               const lls_jargs_t *args);
 bool lls_jtest(lls_jrun_t *r, const char *name, size_t len, lls_jval_t v, const lls_jargs_t *args);
