@@ -70,7 +70,7 @@ int main(int argc, char **argv)
     llm_engine_t       *engine;
     llm_status_t        st = LLM_OK;
     llm_error_t         err;
-    json_t             *messages = json_array();
+    json_t             *messages;
     char               *line = NULL;
     size_t              cap = 0;
 
@@ -80,6 +80,7 @@ int main(int argc, char **argv)
     cfg.max_num_seqs = 1;
     if (llm_engine_create(&cfg, &engine, &err) != LLM_OK)
         return fprintf(stderr, "%s\n", err.message), 1;
+    messages = json_array();
     if (argc > 2)
         append(messages, "system", argv[2], strlen(argv[2]));
     for (ssize_t n; st == LLM_OK && printf("> ") && fflush(stdout) == 0 &&
