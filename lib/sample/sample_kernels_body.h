@@ -210,15 +210,19 @@ static uint32_t gather(const float *x, uint32_t n, const float *peaks, float low
 {
     uint32_t n_out = 0;
 
-    for (uint32_t first = 0; first < n; first += LLS_SAMPLE_BLOCK, peaks += W) {
-        uint32_t end = lls_min_u32(n, first + LLS_SAMPLE_BLOCK);
+    for (uint32_t i = 0; i < n; i += W) {
+        uint32_t end = lls_min_u32(n, i + W);
 
-        if (!any(load(peaks) >= low))
+        if (i % LLS_SAMPLE_BLOCK == 0 && !any(load(peaks + i / LLS_SAMPLE_BLOCK * W) >= low)) {
+            i += LLS_SAMPLE_BLOCK - W;
             continue;
-        for (uint32_t i = first; i < end; i++) {
-            float v = x[i];
+        }
+        if (end == i + W && !any(load(x + i) >= low))
+            continue;
+        for (uint32_t j = i; j < end; j++) {
+            float v = x[j];
             out_x[n_out] = v;
-            out_id[n_out] = i;
+            out_id[n_out] = j;
             n_out += (v >= low) & ((v - s->max) * s->inv_t >= s->y_min) & (v > -INFINITY);
         }
     }
