@@ -469,6 +469,17 @@ const lls_tokenizer_t       *lls_engine_tokenizer(const lls_engine_t *e) { retur
 const llm_sampling_params_t *lls_engine_defaults(const lls_engine_t *e) { return &e->defaults; }
 bool lls_engine_is_here(const lls_engine_t *e) { return e->pid == getpid(); }
 
+static llm_status_t make_host(lls_engine_t *e, llm_error_t *err)
+{
+    llm_status_t st = make_scheduler(e, err);
+
+    if (st == LLM_OK)
+        st = make_tables(e, err);
+    if (st == LLM_OK)
+        st = collect_eos(e, err);
+    return st == LLM_OK ? lay_generation_config_over(e, err) : st;
+}
+
 /* ---- Create and destroy -------------------------------------------------------------------------- */
 
 static llm_status_t build(lls_engine_t *e, const llm_engine_config_t *config, bool plan_only,
@@ -485,15 +496,17 @@ static llm_status_t build(lls_engine_t *e, const llm_engine_config_t *config, bo
         (st = choose_kv_dtype(e, err)) != LLM_OK)
         return st;
     make_groups(e);
-    if ((st = make_plan(e, err)) != LLM_OK ||
-        (!plan_only && (st = refuse_if_it_does_not_fit(e, err)) != LLM_OK) ||
-        (st = make_scheduler(e, err)) != LLM_OK || (st = make_tables(e, err)) != LLM_OK ||
-        (st = collect_eos(e, err)) != LLM_OK || (st = lay_generation_config_over(e, err)) != LLM_OK)
+    if ((st = make_plan(e, err)) != LLM_OK)
+        return st;
+    st = refuse_if_it_does_not_fit(e, err);
+    e->plan.fits = st == LLM_OK;
+    if (st != LLM_OK)
+        return plan_only ? LLM_OK : st;     /* of what does not fit, host_bytes stays 0 */
+    if ((st = make_host(e, err)) != LLM_OK)
         return st;
     if (plan_only)
         lls_model_close_files(e->model);
     st = plan_only ? make_runner(e, NULL, err) : load_device(e, &l, err);
-    e->plan.fits = refuse_if_it_does_not_fit(e, NULL) == LLM_OK;
     e->plan.host_bytes = atomic_load(&e->mem.held) - (plan_only ? 0 : device_bytes(e));
     return st;
 }
