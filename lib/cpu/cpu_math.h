@@ -4,7 +4,8 @@
  *
  * Straight-line code in plain C, so that loops over them are vectorised, with the same bits in every
  * instruction set: the build forbids contraction.  Rounding to an integer adds and takes away 1.5 *
- * 2^23; the low bits of that sum are the integer.
+ * 2^23; the low bits of that sum are the integer.  Choices are made on bits: comparisons of
+ * floats may trap on NaNs, and float arithmetic behind a branch too, which compilers do not vectorise.
  */
 #ifndef LLS_CPU_MATH_H
 #define LLS_CPU_MATH_H
@@ -30,6 +31,17 @@ static inline float lls_float_of(uint32_t u)
     return v.f;
 }
 
+/* a if first <= the bits of x <= last, else b.  By a mask: both are computed, nothing branches. */
+static inline float lls_choose(float x, uint32_t first, uint32_t last, float a, float b)
+{
+    uint32_t mask = 0u - (uint32_t)(lls_bits_of(x) - first <= last - first);
+
+    return lls_float_of((lls_bits_of(a) & mask) | (lls_bits_of(b) & ~mask));
+}
+
+#define LLS_INF_BITS 0x7f800000u
+#define LLS_SIGN_BIT 0x80000000u
+
 /* 2^n for the integer n hidden in the sum t = n + LLS_ROUND_MAGIC; n in [-126, 127]. */
 static inline float lls_pow2_of_sum(float t)
 {
@@ -49,7 +61,7 @@ static inline float lls_exp2_cut(float x)
     p = p * r + 6.931471806e-01f;
     p = p * r + 1.0f;
     p = p * lls_pow2_of_sum(t);
-    return x < -64.0f ? 0.0f : p;
+    return lls_choose(x, 0xc2800001u, LLS_SIGN_BIT | LLS_INF_BITS, 0.0f, p);     /* x < -64 */
 }
 
 /* e^x: relative error 2e-7; 0 below -87, infinite from 88 on, NaN for NaN. */
@@ -64,8 +76,8 @@ static inline float lls_exp(float x)
     q = q * r + 1.666657658e-01f;
     q = q * r + 5.000000000e-01f;
     q = (q * r * r + r + 1.0f) * lls_pow2_of_sum(t);
-    q = x < -87.0f ? 0.0f : q;
-    return x >= 88.0f ? INFINITY : q;
+    q = lls_choose(x, 0xc2ae0001u, LLS_SIGN_BIT | LLS_INF_BITS, 0.0f, q);        /* x < -87 */
+    return lls_choose(x, 0x42b00000u, LLS_INF_BITS, INFINITY, q);               /* x >= 88 */
 }
 
 /* Relative error 4e-7. */
@@ -79,7 +91,7 @@ static inline float lls_tanh(float x)
     near = near * z - 3.333332843e-01f;
     near = near * z * x + x;
     far = copysignf(1.0f - 2.0f / (lls_exp(2.0f * a) + 1.0f), x);
-    return a < 0.6f ? near : far;
+    return lls_choose(a, 0, 0x3f199999u, near, far);                            /* a < 0.6 */
 }
 
 #endif

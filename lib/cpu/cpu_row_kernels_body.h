@@ -3,10 +3,14 @@
  * cpu_row_kernels_body - the kernels of cpu_row_kernels.h; included once by the file of each
  * instruction set, which defines LLS_ROW_KERNELS, the name of the table.
  */
+#include <string.h>
+
 #include "cpu/cpu_math.h"
 #include "cpu/cpu_row_kernels.h"
 
 #define LANES 16u
+typedef float lanes_t __attribute__((vector_size(LANES * sizeof(float))));
+
 #if defined(__clang__)
 #  define NO_OVERLAP _Pragma("clang loop vectorize(assume_safety)")
 #else
@@ -15,38 +19,56 @@
 
 /* ---- Norms ---------------------------------------------------------------------------------- */
 
-static float sum_of_lanes(float *s)
+/* Sums of the lanes: of halves, of halves of these, and so on. */
+static float sum_of_lanes(const lanes_t *lanes)
 {
+    float s[LANES];
+
+    memcpy(s, lanes, sizeof s);
     for (uint32_t half = LANES / 2; half > 0; half /= 2)
         for (uint32_t i = 0; i < half; i++)
             s[i] += s[i + half];
     return s[0];
 }
 
+/* The last n < LANES values; zeros add nothing. */
+static void load_rest(lanes_t *to, const float *x, uint32_t n, float zero)
+{
+    float rest[LANES];
+
+    for (uint32_t i = 0; i < LANES; i++)
+        rest[i] = i < n ? x[i] : zero;
+    memcpy(to, rest, sizeof rest);
+}
+
 static float sum_of(const float *x, uint32_t n)
 {
-    float    s[LANES] = { 0 };
+    lanes_t  s = { 0 }, v;
     uint32_t i = 0;
 
-    for (; i + LANES <= n; i += LANES)
-        for (uint32_t j = 0; j < LANES; j++)
-            s[j] += x[i + j];
-    for (uint32_t j = 0; i + j < n; j++)
-        s[j] += x[i + j];
-    return sum_of_lanes(s);
+    for (; i + LANES <= n; i += LANES) {
+        memcpy(&v, x + i, sizeof v);
+        s += v;
+    }
+    load_rest(&v, x + i, n - i, 0.0f);
+    s += v;
+    return sum_of_lanes(&s);
 }
 
 static float sum_of_squares(const float *x, uint32_t n, float mean)
 {
-    float    s[LANES] = { 0 };
+    lanes_t  s = { 0 }, v;
     uint32_t i = 0;
 
-    for (; i + LANES <= n; i += LANES)
-        for (uint32_t j = 0; j < LANES; j++)
-            s[j] += (x[i + j] - mean) * (x[i + j] - mean);
-    for (uint32_t j = 0; i + j < n; j++)
-        s[j] += (x[i + j] - mean) * (x[i + j] - mean);
-    return sum_of_lanes(s);
+    for (; i + LANES <= n; i += LANES) {
+        memcpy(&v, x + i, sizeof v);
+        v -= mean;
+        s += v * v;
+    }
+    load_rest(&v, x + i, n - i, mean);
+    v -= mean;
+    s += v * v;
+    return sum_of_lanes(&s);
 }
 
 static void norm_row(float *y, const float *x, const lls_norm_t *norm)
@@ -97,7 +119,11 @@ static void scale_row(float *x, float factor, float softcap, uint32_t n)
         x[i] = softcap * lls_tanh(x[i] * factor / softcap);
 }
 
-static inline float relu(float x) { return x < 0.0f ? 0.0f : x; }
+static inline float relu(float x)
+{
+    return lls_choose(x, LLS_SIGN_BIT, LLS_SIGN_BIT | LLS_INF_BITS, 0.0f, x);
+}
+
 static inline float silu(float x) { return x / (1.0f + lls_exp(-x)); }
 /* 0.5 (1 + tanh u) = 1 / (1 + e^-2u), without the cancellation far left */
 static inline float gelu_tanh(float x)
@@ -163,23 +189,33 @@ static void act_mul_row(float *y, const float *gate, const float *up, uint32_t k
     }
 }
 
+static void rotate_halves(float *restrict x, float *restrict y, const float *restrict cos,
+                          const float *restrict sin, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        float a = x[i], b = y[i];
+        x[i] = a * cos[i] - b * sin[i];
+        y[i] = b * cos[i] + a * sin[i];
+    }
+}
+
+static void rotate_neighbours(float *restrict x, const float *restrict cos,
+                              const float *restrict sin, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        float a = x[2 * i], b = x[2 * i + 1];
+        x[2 * i] = a * cos[i] - b * sin[i];
+        x[2 * i + 1] = b * cos[i] + a * sin[i];
+    }
+}
+
 static void rotate_row(float *x, const float *cos, const float *sin, uint32_t n_pairs,
                        bool interleaved)
 {
-    if (interleaved) {
-        for (uint32_t i = 0; i < n_pairs; i++) {
-            float a = x[2 * i], b = x[2 * i + 1];
-            x[2 * i] = a * cos[i] - b * sin[i];
-            x[2 * i + 1] = b * cos[i] + a * sin[i];
-        }
-        return;
-    }
-    NO_OVERLAP
-    for (uint32_t i = 0; i < n_pairs; i++) {
-        float a = x[i], b = x[i + n_pairs];
-        x[i] = a * cos[i] - b * sin[i];
-        x[i + n_pairs] = b * cos[i] + a * sin[i];
-    }
+    if (interleaved)
+        rotate_neighbours(x, cos, sin, n_pairs);
+    else
+        rotate_halves(x, x + n_pairs, cos, sin, n_pairs);
 }
 
 const lls_row_kernels_t LLS_ROW_KERNELS = {
