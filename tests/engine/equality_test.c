@@ -81,7 +81,7 @@ static uint64_t crowd(scene_t *s, llm_engine_t *e, const char *how, uint32_t n)
     static int32_t               tokens[N_CROWD][MAX_PROMPT];
     static llm_sampling_params_t sp[N_CROWD];
     static llm_request_t         r[N_CROWD];
-    const llm_request_t         *list[N_CROWD];
+    const llm_request_t         *list[N_CROWD] = { NULL };
     llm_batch_t                 *batch;
     llm_error_t                  err;
     llm_stats_t                  stats = LLM_INIT(llm_stats_t);
