@@ -9,7 +9,7 @@
 #include "cpu/cpu_row_kernels.h"
 
 #define LANES 16u
-typedef float lanes_t __attribute__((vector_size(LANES * sizeof(float))));
+typedef float half_t __attribute__((vector_size(LANES / 2 * sizeof(float))));
 
 #if defined(__clang__)
 #  define NO_OVERLAP _Pragma("clang loop vectorize(assume_safety)")
@@ -19,56 +19,72 @@ typedef float lanes_t __attribute__((vector_size(LANES * sizeof(float))));
 
 /* ---- Norms ---------------------------------------------------------------------------------- */
 
-/* Sums of the lanes: of halves, of halves of these, and so on. */
-static float sum_of_lanes(const lanes_t *lanes)
-{
-    float s[LANES];
+/* Vectors go by address: by value they would have another ABI in each instruction set. */
+typedef struct lanes {
+    half_t low, high;
+} lanes_t;
 
-    memcpy(s, lanes, sizeof s);
-    for (uint32_t half = LANES / 2; half > 0; half /= 2)
-        for (uint32_t i = 0; i < half; i++)
-            s[i] += s[i + half];
-    return s[0];
+static inline void load_lanes(lanes_t *v, const float *x, float minus)
+{
+    memcpy(&v->low, x, sizeof v->low);
+    memcpy(&v->high, x + LANES / 2, sizeof v->high);
+    v->low -= minus;
+    v->high -= minus;
 }
 
-/* The last n < LANES values; zeros add nothing. */
-static void load_rest(lanes_t *to, const float *x, uint32_t n, float zero)
+/* The last n < LANES values, then copies of `zero`, which add nothing. */
+static inline void load_rest(lanes_t *v, const float *x, uint32_t n, float zero)
 {
     float rest[LANES];
 
     for (uint32_t i = 0; i < LANES; i++)
         rest[i] = i < n ? x[i] : zero;
-    memcpy(to, rest, sizeof rest);
+    load_lanes(v, rest, zero);
+}
+
+/* Halves together, then halves of these, and so on. */
+static float sum_of_lanes(const lanes_t *v)
+{
+    half_t sum = v->low + v->high;
+    float  s[LANES / 2];
+
+    memcpy(s, &sum, sizeof s);
+    for (uint32_t half = LANES / 4; half > 0; half /= 2)
+        for (uint32_t i = 0; i < half; i++)
+            s[i] += s[i + half];
+    return s[0];
 }
 
 static float sum_of(const float *x, uint32_t n)
 {
-    lanes_t  s = { 0 }, v;
+    lanes_t  sum = { { 0 }, { 0 } }, v;
     uint32_t i = 0;
 
     for (; i + LANES <= n; i += LANES) {
-        memcpy(&v, x + i, sizeof v);
-        s += v;
+        load_lanes(&v, x + i, 0.0f);
+        sum.low += v.low;
+        sum.high += v.high;
     }
     load_rest(&v, x + i, n - i, 0.0f);
-    s += v;
-    return sum_of_lanes(&s);
+    sum.low += v.low;
+    sum.high += v.high;
+    return sum_of_lanes(&sum);
 }
 
 static float sum_of_squares(const float *x, uint32_t n, float mean)
 {
-    lanes_t  s = { 0 }, v;
+    lanes_t  sum = { { 0 }, { 0 } }, v;
     uint32_t i = 0;
 
     for (; i + LANES <= n; i += LANES) {
-        memcpy(&v, x + i, sizeof v);
-        v -= mean;
-        s += v * v;
+        load_lanes(&v, x + i, mean);
+        sum.low += v.low * v.low;
+        sum.high += v.high * v.high;
     }
     load_rest(&v, x + i, n - i, mean);
-    v -= mean;
-    s += v * v;
-    return sum_of_lanes(&s);
+    sum.low += v.low * v.low;
+    sum.high += v.high * v.high;
+    return sum_of_lanes(&sum);
 }
 
 static void norm_row(float *y, const float *x, const lls_norm_t *norm)
