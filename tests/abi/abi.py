@@ -6,7 +6,8 @@
     abi.py baseline            every struct of an earlier header is a prefix of today's
     abi.py symbols LIBRARY.so  exported symbols against tests/abi/symbols and the header
     abi.py self-test           changes of several kinds to a copy of the header must be found
-    abi.py update LIBRARY.so   writes layout and symbols anew; read the difference before a commit
+    abi.py update LIBRARY.so   writes layout, symbols and this version's copy of the header anew;
+                               read the difference before a commit
 
 The numbers come from a probe that the compiler builds from the header.  CC names the compiler.
 """
@@ -147,6 +148,12 @@ def update(library):
     for name, lines in (("layout", layout(HEADER)), ("symbols", symbols(library))):
         with open(os.path.join(HERE, name), "w", encoding="utf-8") as f:
             f.write("\n".join(lines) + "\n")
+    with open(HEADER, encoding="utf-8") as f:
+        text = f.read()
+    version = ".".join(re.search(rf"LLM_VERSION_{part}\s+(\d+)", text).group(1)
+                       for part in ("MAJOR", "MINOR", "PATCH"))
+    with open(os.path.join(HERE, f"llm-{version}.h"), "w", encoding="utf-8") as f:
+        f.write(text)
 
 
 def main(args):

@@ -262,7 +262,7 @@ typedef struct llm_plan {
     uint64_t    kv_bytes_per_token; /* rounded up where layers differ */
     uint64_t    device_total_bytes; /* host memory when the device is "cpu" */
     uint64_t    device_free_bytes;
-    uint64_t    host_bytes;         /* all else held when idle: tokenizer, queues, buffers */
+    uint64_t    host_bytes;         /* all else held when idle: tokenizer, queues; 0 = does not fit */
     const char *limit;              /* static; the option that decides kv_cache_bytes */
     uint32_t    kv_blocks;
     uint32_t    block_size;         /* tokens in a KV block */
