@@ -107,8 +107,7 @@ static void make_gpt2(maker_t *m, const char *pre, const char *last_merge)
                                          "1",
                                          "\xc4\xa0",
                                          "ab",
-                                         "\xc4\xa0"
-                                         "ab",
+                                         "\xc4\xa0\x61\x62",
                                          "11",
                                          "<|end|>",
                                          "<think>"};
@@ -194,8 +193,7 @@ static void sentencepiece_merges_by_score(void **state)
                                          "c",
                                          "ab",
                                          "bc",
-                                         "\xe2\x96\x81"
-                                         "ab",
+                                         "\xe2\x96\x81\x61\x62",
                                          "<0xC3>",
                                          "<0xA9>"};
     static const float       scores[] = { 0, 0, 0, -1, -2, -3, -4, -6, -5, -7, 0, 0 };
