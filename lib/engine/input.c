@@ -55,11 +55,17 @@ static llm_status_t copy_tokens(intake_t *t, int32_t **ids, size_t *n)
     if (*ids == NULL)
         return lls_fail(t->err, LLM_ERR_NO_MEMORY, "%zu prompt tokens", *n);
     memcpy(*ids, t->in->tokens, *n * sizeof **ids);
-    for (size_t i = 0; i < *n; i++)
-        if ((*ids)[i] < 0 || (uint32_t)(*ids)[i] >= t->e->plan.vocab_size)
-            return lls_fail_param(t->err, LLM_ERR_INVALID, "tokens",
-                                  "token %zu is %" PRId32 ", the vocabulary has 0 to %u", i, (*ids)[i],
-                                  t->e->plan.vocab_size - 1);
+    return LLM_OK;
+}
+
+/* A tokenizer may know ids that the model does not. */
+static llm_status_t check_ids(const intake_t *t, const int32_t *ids, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (ids[i] < 0 || (uint32_t)ids[i] >= t->e->plan.vocab_size)
+            return lls_fail_param(t->err, LLM_ERR_INVALID, t->in->tokens != NULL ? "tokens" : "text",
+                                  "token %zu of the prompt is %" PRId32 ", the model knows 0 to %u", i,
+                                  ids[i], t->e->plan.vocab_size - 1);
     return LLM_OK;
 }
 
@@ -114,6 +120,8 @@ static llm_status_t take_prompt(intake_t *t)
 
     if (st == LLM_OK)
         st = tokenise(t, &req->prompt_ids, &n);
+    if (st == LLM_OK)
+        st = check_ids(t, req->prompt_ids, n);
     if (st == LLM_OK)
         truncate_prompt(t, req->prompt_ids, &n);
     if (st == LLM_OK)

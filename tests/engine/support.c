@@ -46,6 +46,8 @@ llm_status_t try_engine(const char *model, const char *dtype, options_t options,
     llm_engine_config_t cfg = LLM_INIT(llm_engine_config_t);
     llm_option_t        opts[32];
 
+    if (getenv("TEST_CPU_ISA") != NULL)     /* valgrind knows avx2 at most */
+        opts[cfg.n_options++] = (llm_option_t){ "cpu-isa", getenv("TEST_CPU_ISA") };
     for (; options != NULL && options[0] != NULL; options += 2)
         opts[cfg.n_options++] = (llm_option_t){ options[0], options[1] };
     cfg.model = model;
