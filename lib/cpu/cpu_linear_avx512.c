@@ -196,7 +196,9 @@ INLINE void scale_step(const form_t f, const uint32_t rows, const float *s, cons
 {
     __m512 d[2] = { load_scales(scales), load_scales(scales + 32) }, min[2] = { d[0], d[1] };
 
+    _mm_prefetch((const char *)scales + AHEAD, _MM_HINT_T0);
     if (f.min) {
+        _mm_prefetch((const char *)scales + AHEAD + 64, _MM_HINT_T0);
         min[0] = load_scales(scales + 64);
         min[1] = load_scales(scales + 96);
     }
@@ -248,6 +250,8 @@ INLINE void widen(const form_t f, const uint8_t *w, uint32_t n, uint8_t *dst)
             _mm512_store_si512(dst + i, _mm512_and_si512(b, low));
             _mm512_store_si512(dst + 512 + i, _mm512_and_si512(_mm512_srli_epi16(b, 4), low));
         }
+        _mm_prefetch((const char *)w + 512 + AHEAD, _MM_HINT_T0);
+        _mm_prefetch((const char *)w + 576 + AHEAD, _MM_HINT_T0);
         memcpy(dst + 1024, w + 512, f.min ? 128 : 64);
     }
 }

@@ -9,9 +9,19 @@
 
 #include "cpu/cpu_linear.h"
 
-/* Kernels take their shape as constants: they must be inlined, and their short loops unrolled. */
+/* Kernels take their shape as constants: they must be inlined, and their short loops unrolled.  Where a
+ * sanitizer checks every load that takes minutes to compile, so there the shape is a variable. */
 #define INLINE static inline __attribute__((always_inline))
-#if defined(__clang__)
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SMALL_KERNELS 1
+#endif
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SMALL_KERNELS 1
+#endif
+#if defined(SMALL_KERNELS)
+#define UNROLL
+#elif defined(__clang__)
 #define UNROLL _Pragma("unroll")
 #else
 #define UNROLL _Pragma("GCC unroll 14")
@@ -52,13 +62,19 @@ INLINE void lls_fill_f32_x86(const float *x, uint32_t n, uint32_t mr, uint32_t m
 }
 
 /* A kernel for each number of rows, which it gets as a constant. */
+#if defined(SMALL_KERNELS)
+#define SWITCH(LIST, kernel, kind) kernel(kind, mr, acts, w, n, first, tile);
+#else
 #define CASE(rows, kernel, kind) \
     case rows: kernel(kind, rows, acts, w, n, first, tile); break;
+#define SWITCH(LIST, kernel, kind) \
+    switch (mr) { LIST(CASE, kernel, kind) default: lls_assert(!"rows"); }
+#endif
 #define KERNEL(name, kernel, kind, LIST)                                                          \
     static void name(const uint8_t *acts, const uint8_t *w, uint32_t n, uint32_t mr, bool first,  \
                      float *tile)                                                                 \
     {                                                                                             \
-        switch (mr) { LIST(CASE, kernel, kind) default: lls_assert(!"rows"); }                    \
+        SWITCH(LIST, kernel, kind)                                                                \
     }
 #define ROWS_4(X, kernel, kind) X(1, kernel, kind) X(2, kernel, kind) X(3, kernel, kind) X(4, kernel, kind)
 #define ROWS_6(X, kernel, kind) ROWS_4(X, kernel, kind) X(5, kernel, kind) X(6, kernel, kind)

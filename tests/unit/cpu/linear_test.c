@@ -273,42 +273,58 @@ static void check_row_among(fixture_t *f, const lls_linear_t *p, const lls_tenso
     free(y.data);
 }
 
-/* K is never split and every row is summed in one order. */
+/* Every row alone, with one thread: out[n][p->out]. */
+static void run_rows_alone(fixture_t *f, const lls_linear_t *p, const lls_tensor_t *x, float *out)
+{
+    for (uint32_t r = 0; r < x->shape[0]; r++) {
+        lls_tensor_t one = *x, y = { .data = out + (size_t)r * p->out, .n_dims = 2,
+                                     .shape = { 1, p->out, 1, 1 }, .stride = { p->out } };
+
+        one.shape[0] = 1;
+        one.data = lls_row_f32(x, r);
+        run_linear(f, &y, &one, p);
+    }
+}
+
+static void check_bits(uint32_t isa, uint32_t scheme, uint32_t out, const lls_tensor_t *x,
+                       const uint32_t *counts, uint32_t n_counts)
+{
+    source_t s = source_of(scheme, out, x->shape[1], scheme);
+    uint32_t dtype = scheme == LLS_W_F32 ? LLS_F32 : scheme == LLS_W_F16 ? LLS_F16 : LLS_BF16;
+    float   *alone = malloc(sizeof *alone * x->shape[0] * out);
+
+    for (uint32_t n = 1; n <= 3; n++) {
+        fixture_t    f = fixture_of(isa, n);
+        packed_t     w = packed_one(f.cpu, &s, dtype);
+        lls_linear_t p = { .w = w.w, .in = x->shape[1], .out = out };
+
+        if (n == 1)
+            run_rows_alone(&f, &p, x, alone);
+        for (uint32_t i = 0; i < n_counts; i++)
+            if (n == 2 || i % 5 == n)
+                check_row_among(&f, &p, x, counts[i], alone);
+        free(w.block);
+        close_fixture(&f);
+    }
+    free(alone);
+    free_source(&s);
+}
+
+/* K is never split and every row is summed in one order: all sizes of blocks, two blocks along k,
+ * several chunks of rows. */
 static void bits_do_not_depend_on_rows_or_threads(void **state)
 {
-    enum { MOST = 100, OUT = 70, IN = 2208 };
-    static const uint32_t counts[] = { 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 21, 26, 43, MOST };
-    lls_tensor_t x = random_rows(MOST, IN, 9);
-    float       *alone = malloc(sizeof *alone * MOST * OUT);
+    static const uint32_t few[] = { 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 26, 31 };
+    static const uint32_t many[] = { 65, 257, 300 };
+    lls_tensor_t deep = random_rows(31, 2112, 9), tall = random_rows(300, 64, 10);
 
     for (uint32_t isa = 0; isa < LLS_N_ISAS; isa++)
         for (uint32_t scheme = 0; lls_cpu_has_isa(isa) && scheme < LLS_N_SCHEMES; scheme++) {
-            source_t s = source_of(scheme, OUT, IN, scheme);
-            uint32_t dtype = scheme == LLS_W_F32 ? LLS_F32 : scheme == LLS_W_F16 ? LLS_F16 : LLS_BF16;
-
-            for (uint32_t n = 1; n <= 3; n++) {
-                fixture_t    f = fixture_of(isa, n);
-                packed_t     w = packed_one(f.cpu, &s, dtype);
-                lls_linear_t p = { .w = w.w, .in = IN, .out = OUT };
-
-                for (uint32_t r = 0; n == 1 && r < MOST; r++) {
-                    lls_tensor_t one = x, y = { .data = alone + (size_t)r * OUT, .n_dims = 2,
-                                                .shape = { 1, OUT, 1, 1 }, .stride = { OUT } };
-
-                    one.shape[0] = 1;
-                    one.data = lls_row_f32(&x, r);
-                    run_linear(&f, &y, &one, &p);
-                }
-                for (uint32_t i = 0; i < LLS_ARRAY_LEN(counts); i++)
-                    if (n == 2 || i % 5 == n)
-                        check_row_among(&f, &p, &x, counts[i], alone);
-                free(w.block);
-                close_fixture(&f);
-            }
-            free_source(&s);
+            check_bits(isa, scheme, 37, &deep, few, LLS_ARRAY_LEN(few));
+            check_bits(isa, scheme, 66, &tall, many, LLS_ARRAY_LEN(many));
         }
-    free(alone);
-    free(x.data);
+    free(deep.data);
+    free(tall.data);
 }
 
 /* The same int8 whatever the instruction set: results differ by the rounding of a few sums. */
