@@ -320,7 +320,7 @@ static llm_status_t prepare(intake_t *t, lls_completion_t *c, const int32_t *sto
     lls_sample_extra_t extra = {
         .seed = lls_sample_seed(&t->p, e->options.seed, t->number, c->index),
         .callback = t->p.logits_fn != NULL ? 0 : LLS_NONE, .eos = e->eos_ids,
-        .n_eos = t->p.flags & LLM_SAMPLE_IGNORE_EOS ? 0 : e->n_eos_ids,
+        .n_eos = e->n_eos_ids,      /* banned below min_tokens, also where they do not end it (vLLM) */
         .bad_tokens = t->bad_tokens, .bad_lens = t->bad_lens, .n_bad = t->n_bad };
     lls_sample_view_t  view;
     llm_status_t       st = lls_sample_extra_check(&t->p, &extra, t->err);
