@@ -132,6 +132,7 @@ static const lls_weight_t *take(binder_t *b, uint32_t slot, const char *suffix, 
 {
     char                name[NAME_BYTES];
     const lls_weight_t *t;
+    uint32_t            at;
 
     if (b->status != LLM_OK)
         return NULL;
@@ -141,7 +142,9 @@ static const lls_weight_t *take(binder_t *b, uint32_t slot, const char *suffix, 
                              name, b->m->traits.model_type);
         return NULL;
     }
-    b->used[t - lls_weights_at(b->m->weights, 0)] = 1;
+    at = (uint32_t)(t - lls_weights_at(b->m->weights, 0));
+    lls_assert(at < lls_weights_n(b->m->weights));      /* the table is one array */
+    b->used[at] = 1;
     return t;
 }
 

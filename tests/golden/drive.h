@@ -36,8 +36,9 @@ static inline void *drive_memory(size_t bytes)
 }
 
 /* One row of n tokens at positions [at, at + n), logits of the last n_logits. */
-static inline void drive_forward(drive_t *d, lls_exec_t *x, const int32_t *ids, uint32_t at,
-                                 uint32_t n, uint32_t n_logits, lls_tensor_t *logits)
+static inline void drive_forward_hidden(drive_t *d, lls_exec_t *x, const int32_t *ids, uint32_t at,
+                                        uint32_t n, uint32_t n_logits, lls_tensor_t *logits,
+                                        lls_tensor_t *hidden)
 {
     const lls_traits_t *t = lls_model_traits(d->model);
     uint32_t            row_start[2] = { 0, n }, context = at + n, row = 0;
@@ -65,10 +66,16 @@ static inline void drive_forward(drive_t *d, lls_exec_t *x, const int32_t *ids, 
         for (uint32_t i = 0; i < lls_kv_first_needed(&kind, at) / DRIVE_BLOCK && !x->planning; i++)
             d->tables[g][i] = 0;
     }
-    lls_model_forward(x, d->model, &b, logits, NULL);
+    lls_model_forward(x, d->model, &b, logits, hidden);
     free(positions);
     free(zeros);
     free(chosen);
+}
+
+static inline void drive_forward(drive_t *d, lls_exec_t *x, const int32_t *ids, uint32_t at,
+                                 uint32_t n, uint32_t n_logits, lls_tensor_t *logits)
+{
+    drive_forward_hidden(d, x, ids, at, n, n_logits, logits, NULL);
 }
 
 static inline void drive_plan(drive_t *d, lls_exec_t *x, uint32_t max_logits)
@@ -159,6 +166,8 @@ static inline void drive_run(drive_t *d, const int32_t *ids, uint32_t at, uint32
         drive_forward(d, &x, ids + done, at + done, m, want, &logits);
         assert_int_equal(x.status, LLM_OK);
         assert_true(x.peak <= plan.peak && x.scratch_peak <= plan.scratch_peak);
+        if (m == d->max_chunk && want == lls_min_u32(n_logits, m))
+            assert_int_equal(x.peak, plan.peak);        /* the plan is exact */
         for (uint32_t i = 0; i < want; i++, out += d->n_vocab)
             memcpy(out, (float *)logits.data + i * logits.stride[0], d->n_vocab * sizeof *out);
     }

@@ -249,10 +249,41 @@ static void models_as_gguf(void **state)
     check_family("phi3", "{}");
 }
 
+/* The hidden states that forward() hands out make the same logits once more. */
+static void hidden_states_and_cancelling(void **state)
+{
+    static const int32_t ids[] = { 5, 6, 7, 8 };
+    lls_model_options_t  o = { .path = GOLDEN "gemma2", .dtype = "float32", .max_model_len = 4 };
+    _Atomic uint32_t     cancel = 0;
+    drive_t              d;
+    lls_exec_t           plan, x;
+    lls_tensor_t         logits, hidden, again;
+    size_t               cap;
+
+    (void)state;
+    drive_open(&d, &o, 4, "auto", 1);
+    drive_plan(&d, &plan, 4);
+    cap = lls_align_up(plan.peak, 64) + (1 << 16);
+    d.arena = drive_memory(cap + plan.scratch_peak);
+    x = (lls_exec_t){ .ops = d.ops, .backend = d.cpu, .arena = d.arena, .cap = cap,
+                      .scratch_cap = plan.scratch_peak, .invariant = true, .cancel = &cancel };
+    drive_forward_hidden(&d, &x, ids, 0, 4, 4, &logits, &hidden);
+    lls_model_head(&x, d.model, &hidden, &again);
+    assert_int_equal(x.status, LLM_OK);
+    assert_memory_equal(logits.data, again.data, 4 * d.n_vocab * sizeof(float));
+    x.used = 0;
+    atomic_store(&cancel, 1);
+    drive_forward(&d, &x, ids, 0, 4, 4, &logits);
+    assert_int_equal(x.status, LLM_ERR_CANCELLED);
+    free(d.arena);
+    drive_close(&d);
+}
+
 int main(int argc, char **argv)
 {
 #define FAMILY_ROW(name) cmocka_unit_test(name),
-    const struct CMUnitTest tests[] = { FAMILIES(FAMILY_ROW) cmocka_unit_test(models_as_gguf) };
+    const struct CMUnitTest tests[] = { FAMILIES(FAMILY_ROW) cmocka_unit_test(models_as_gguf),
+        cmocka_unit_test(hidden_states_and_cancelling) };
 
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (argc > 1)

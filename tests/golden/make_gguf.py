@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Golden models once more as GGUF, with the names and keys of the gguf package and what converters do to
-the weights: reordered q and k of Llama, norms of Gemma with their 1, experts stacked.
+"""Golden models once more as GGUF, with the names and keys of the gguf package and what converters
+do to the weights: reordered q and k of Llama, norms of Gemma with their 1, experts stacked.
 
     make_gguf.py                    needs torch, safetensors, gguf; writes gguf/NAME.gguf
 """
@@ -13,8 +13,9 @@ import numpy as np
 from safetensors.torch import load_file
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-ARCH = {"llama": gguf.MODEL_ARCH.LLAMA, "mixtral": gguf.MODEL_ARCH.LLAMA, "gpt2": gguf.MODEL_ARCH.GPT2,
-        "qwen2": gguf.MODEL_ARCH.QWEN2, "qwen3": gguf.MODEL_ARCH.QWEN3,
+ARCH = {"llama": gguf.MODEL_ARCH.LLAMA, "mixtral": gguf.MODEL_ARCH.LLAMA,
+        "gpt2": gguf.MODEL_ARCH.GPT2, "qwen2": gguf.MODEL_ARCH.QWEN2,
+        "qwen3": gguf.MODEL_ARCH.QWEN3,
         "gemma2": gguf.MODEL_ARCH.GEMMA2, "phi3": gguf.MODEL_ARCH.PHI3}
 
 
@@ -52,11 +53,13 @@ def keys(w, c, name):
         scale = c["max_position_embeddings"] / original
         w.add_rope_scaling_attn_factors(float(np.sqrt(1 + np.log(scale) / np.log(original))))
         for kind in ("long", "short"):
-            w.add_tensor(f"rope_factors_{kind}.weight", np.array(rope[kind + "_factor"], dtype=np.float32))
+            factors = np.array(rope[kind + "_factor"], dtype=np.float32)
+            w.add_tensor(f"rope_factors_{kind}.weight", factors)
 
 
 def permute(t, heads):
-    return t.reshape(heads, 2, t.shape[0] // heads // 2, *t.shape[1:]).swapaxes(1, 2).reshape(t.shape)
+    halves = t.reshape(heads, 2, t.shape[0] // heads // 2, *t.shape[1:])
+    return halves.swapaxes(1, 2).reshape(t.shape)
 
 
 def tensors(state, c, name):
@@ -64,14 +67,15 @@ def tensors(state, c, name):
         for i in range(c["num_hidden_layers"]):
             base = f"model.layers.{i}.block_sparse_moe.experts."
             for part in ("w1", "w2", "w3"):
-                stack = [state.pop(f"{base}{e}.{part}.weight") for e in range(c["num_local_experts"])]
-                state[f"model.layers.{i}.block_sparse_moe.experts.{part}.weight"] = np.stack(stack)
+                stack = [state.pop(f"{base}{e}.{part}.weight")
+                         for e in range(c["num_local_experts"])]
+                state[f"{base}{part}.weight"] = np.stack(stack)
     for key, t in state.items():
         if name in ("llama", "mixtral") and ".q_proj." in key:
             t = permute(t, c["num_attention_heads"])
         if name in ("llama", "mixtral") and ".k_proj." in key:
             t = permute(t, c["num_key_value_heads"])
-        if name == "gpt2" and ".weight" in key and any(s in key for s in ("c_attn", "c_proj", "c_fc")):
+        if name == "gpt2" and key.split(".")[-2] in ("c_attn", "c_proj", "c_fc") and t.ndim == 2:
             t = t.T
         if name == "gemma2" and key.endswith("norm.weight"):
             t = t + 1

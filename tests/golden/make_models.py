@@ -4,10 +4,10 @@
 
     make_models.py [FAMILY ...]     needs torch, transformers, safetensors; writes beside this file
 
-A folder has config.json and model.safetensors (bfloat16) as a checkpoint has them, expected.json (cases:
-overrides of the config, prompts, greedy continuation, KL divergence of transformers' own bfloat16) and
-expected.safetensors (log-probabilities in float32 at every position of the prompts; for long prompts
-of some columns).
+A folder has config.json and model.safetensors (bfloat16) as a checkpoint has them, expected.json
+(cases: overrides of the config, prompts, greedy continuation, KL divergence of transformers' own
+bfloat16) and expected.safetensors (log-probabilities in float32 at every position of the prompts;
+for long prompts of some columns).
 """
 import json
 import os
@@ -27,6 +27,9 @@ def factors(n, step):
     return [round(1 + step * i, 3) for i in range(n)]
 
 
+PLAIN = ("default", {}, [(96, True), (300, False)])     # length of prompt, all columns
+
+
 def rope(kind, **more):
     return {"rope_parameters": dict(rope_type=kind, rope_theta=10000.0, **more)}
 
@@ -34,7 +37,7 @@ def rope(kind, **more):
 # name: (model_type, settings, settings as an old checkpoint has them, [(case, overrides, prompts)])
 FAMILIES = {
     "llama": ("llama", dict(SMALL, head_dim=32, rms_norm_eps=1e-5, intermediate_size=64), {}, [
-        ("default", {}, [(96, True), (300, False)]),
+        PLAIN,
         ("linear", rope("linear", factor=4.0), [(144, False)]),
         ("dynamic", dict(rope("dynamic", factor=2.0), max_position_embeddings=128), [(144, False)]),
         ("yarn", rope("yarn", factor=8.0, original_max_position_embeddings=64), [(144, False)]),
@@ -45,54 +48,60 @@ FAMILIES = {
         ("old-names", {"rope_parameters": None, "rope_theta": 500000.0,
                        "rope_scaling": {"type": "linear", "factor": 2.0}}, [(144, False)]),
     ]),
-    "llama_bias": ("llama", dict(SMALL, attention_bias=True, mlp_bias=True, tie_word_embeddings=True,
-                                 num_key_value_heads=1), {}, [("default", {}, [(96, True), (300, False)])]),
+    "llama_bias": ("llama", dict(SMALL, attention_bias=True, mlp_bias=True, num_key_value_heads=1,
+                                 tie_word_embeddings=True), {}, [PLAIN]),
     "mistral": ("mistral", dict(SMALL, head_dim=16, sliding_window=37),
-                {"rope_theta": 1000000.0}, [("default", {}, [(96, True), (300, False)])]),
-    "qwen2": ("qwen2", dict(SMALL, intermediate_size=100, use_sliding_window=True, sliding_window=48,
-                            max_window_layers=1, tie_word_embeddings=True),
-              {"rope_theta": 1000000.0}, [("default", {}, [(96, True), (300, False)])]),
+                {"rope_theta": 1000000.0}, [PLAIN]),
+    "qwen2": ("qwen2", dict(SMALL, intermediate_size=100, use_sliding_window=True,
+                            sliding_window=48, max_window_layers=1, tie_word_embeddings=True),
+              {"rope_theta": 1000000.0}, [PLAIN]),
     "qwen3": ("qwen3", dict(SMALL, head_dim=64, num_attention_heads=2, num_key_value_heads=1),
-              {}, [("default", {}, [(96, True), (300, False)])]),
+              {}, [PLAIN]),
     "gemma2": ("gemma2", dict(SMALL, hidden_size=48, head_dim=32, sliding_window=40,
                               query_pre_attn_scalar=24, attn_logit_softcapping=5.0,
                               final_logit_softcapping=8.0), {"rope_theta": 10000.0},
-               [("default", {}, [(96, True), (300, False)])]),
+               [PLAIN]),
     "gemma3": ("gemma3_text", dict(SMALL, hidden_size=48, head_dim=32, num_hidden_layers=3,
-                                   sliding_window=40, query_pre_attn_scalar=32, sliding_window_pattern=3,
-                                   rope_theta=1000000.0, rope_local_base_freq=10000.0),
-               {"rope_theta": 1000000.0, "rope_local_base_freq": 10000.0, "sliding_window_pattern": 3,
-                "rope_scaling": {"rope_type": "linear", "factor": 8.0}},
-               [("default", {}, [(96, True), (300, False)])]),
+                                   sliding_window=40, query_pre_attn_scalar=32,
+                                   sliding_window_pattern=3, rope_theta=1000000.0,
+                                   rope_local_base_freq=10000.0),
+               {"rope_theta": 1000000.0, "rope_local_base_freq": 10000.0,
+                "sliding_window_pattern": 3, "rope_scaling": {"rope_type": "linear",
+                "factor": 8.0}},
+               [PLAIN]),
     "phi3": ("phi3", dict(SMALL, partial_rotary_factor=0.75, original_max_position_embeddings=128,
                           sliding_window=100, rope_parameters=dict(
                               rope_type="longrope", rope_theta=10000.0, partial_rotary_factor=0.75,
                               short_factor=factors(6, 0.05), long_factor=factors(6, 0.7))), {},
              [("short", {}, [(96, True)]), ("long", {}, [(300, False)])]),
-    "gpt2": ("gpt2", dict(n_embd=60, n_head=3, n_layer=2, n_inner=160, n_positions=320, vocab_size=131,
-                          bos_token_id=1, eos_token_id=2, initializer_range=0.15), {},
-             [("default", {}, [(96, True), (300, False)])]),
+    "gpt2": ("gpt2", dict(n_embd=60, n_head=3, n_layer=2, n_inner=160, n_positions=320,
+                          vocab_size=131, bos_token_id=1, eos_token_id=2, initializer_range=0.15),
+                          {},
+             [PLAIN]),
     "opt": ("opt", dict(hidden_size=64, ffn_dim=128, num_hidden_layers=2, num_attention_heads=2,
                         vocab_size=128, max_position_embeddings=320, word_embed_proj_dim=64,
                         init_std=0.15, bos_token_id=2, eos_token_id=2, pad_token_id=1), {},
-            [("default", {}, [(96, True), (300, False)])]),
-    "opt_post": ("opt", dict(hidden_size=64, ffn_dim=128, num_hidden_layers=2, num_attention_heads=4,
-                             vocab_size=128, max_position_embeddings=320, word_embed_proj_dim=32,
-                             do_layer_norm_before=False, init_std=0.15, bos_token_id=2, eos_token_id=2,
-                             pad_token_id=1), {}, [("default", {}, [(96, True), (300, False)])]),
+            [PLAIN]),
+    "opt_post": ("opt", dict(hidden_size=64, ffn_dim=128, num_hidden_layers=2,
+                             num_attention_heads=4, vocab_size=128, max_position_embeddings=320,
+                             word_embed_proj_dim=32,
+                             do_layer_norm_before=False, init_std=0.15, bos_token_id=2,
+                             eos_token_id=2, pad_token_id=1), {}, [PLAIN]),
     "mixtral": ("mixtral", dict(SMALL, intermediate_size=40, num_local_experts=4,
                                 num_experts_per_tok=2, head_dim=16),
-                {"rope_theta": 1000000.0}, [("default", {}, [(96, True), (300, False)])]),
-    "qwen3_moe": ("qwen3_moe", dict(SMALL, head_dim=32, num_attention_heads=2, num_key_value_heads=1,
-                                    num_hidden_layers=3, mlp_only_layers=[1], num_experts=6,
-                                    num_experts_per_tok=3, moe_intermediate_size=16, intermediate_size=64,
+                {"rope_theta": 1000000.0}, [PLAIN]),
+    "qwen3_moe": ("qwen3_moe", dict(SMALL, head_dim=32, num_attention_heads=2,
+                                    num_key_value_heads=1, num_hidden_layers=3,
+                                    mlp_only_layers=[1], num_experts=6,
+                                    num_experts_per_tok=3, moe_intermediate_size=16,
+                                    intermediate_size=64,
                                     norm_topk_prob=True), {},
-                  [("default", {}, [(96, True), (300, False)])]),
+                  [PLAIN]),
 }
 
 
 def randomise(model, spread):
-    """Norms and biases, which initialisation leaves at 1 and 0; rows of padding, which it leaves at 0."""
+    """Norms and biases, which initialisation leaves at 1 and 0; and the ends of the model."""
     for name, p in model.named_parameters():
         if p.dim() == 1:
             p.data += torch.randn_like(p) * 0.1
@@ -104,7 +113,7 @@ def rewrite_config(folder, old):
     """A checkpoint as transformers 4 wrote it: old names only."""
     path = os.path.join(folder, "config.json")
     config = json.load(open(path))
-    for key in ("transformers_version", "architectures", "use_cache", "initializer_range", "_name_or_path"):
+    for key in ("transformers_version", "architectures", "use_cache", "initializer_range"):
         config.pop(key, None)
     if old:
         config.pop("rope_parameters", None)
@@ -156,7 +165,7 @@ def run_case(folder, name, overrides, prompts, vocab, tensors):
     gap = 0
     if full:
         case["greedy"], gap = greedy(exact, case["prompts"][0]["ids"], 24)
-    print(f"{os.path.basename(folder)} {name}: bf16 KL {kl / n:.6f}, smallest greedy gap {gap:.4f}, "
+    print(f"{os.path.basename(folder)} {name}: bf16 KL {kl / n:.6f}, greedy gap {gap:.4f}, "
           f"entropy {float(-(p.exp() * p).sum(-1).mean()):.2f}")
     return case
 
@@ -165,7 +174,8 @@ def make(name):
     kind, settings, old, cases = FAMILIES[name]
     folder = os.path.join(HERE, name)
     torch.manual_seed(sum(map(ord, name)))
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **settings)).to(torch.float32)
+    config = AutoConfig.for_model(kind, **settings)
+    model = AutoModelForCausalLM.from_config(config).to(torch.float32)
     randomise(model, 0.3)
     model.to(torch.bfloat16).save_pretrained(folder)
     path = os.path.join(folder, "model.safetensors")
@@ -176,11 +186,12 @@ def make(name):
     rewrite_config(folder, old)
     tensors = {}
     vocab = settings["vocab_size"]
-    expected = [run_case(folder, case, overrides, prompts, vocab, tensors) for case, overrides, prompts in cases]
+    expected = [run_case(folder, *case, vocab, tensors) for case in cases]
     save_file(tensors, os.path.join(folder, "expected.safetensors"))
     for file in ("model.safetensors", "expected.safetensors"):
         os.chmod(os.path.join(folder, file), 0o644)
-    json.dump({"cases": expected}, open(os.path.join(folder, "expected.json"), "w"), separators=(",", ":"))
+    with open(os.path.join(folder, "expected.json"), "w") as out:
+        json.dump({"cases": expected}, out, separators=(",", ":"))
     size = sum(os.path.getsize(os.path.join(folder, f)) for f in os.listdir(folder))
     print(f"  {size} bytes: {sorted(load_file(path))[:3]} ...")
 
