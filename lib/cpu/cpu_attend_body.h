@@ -23,14 +23,14 @@ typedef struct row_block {          /* rows [row, row + n) see tokens [lo, hi) o
 } row_block_t;
 
 typedef struct workspace {          /* at the start of a thread's working memory */
-    float         *q;               /* [rows][q_pitch], scaled */
+    float         *q;               /* [n_blocks][head_dim][Q_PITCH], scaled */
     float         *s;               /* [rows][S_PITCH]: scores, then weights */
     float         *k;               /* [head_dim][PANEL], widened */
     float         *v;               /* [LLS_ATTEND_TILE][32], widened */
     row_block_t   *blocks;
     const uint8_t *page[MAX_BLOCKS];    /* of the tile */
     const uint8_t *next[MAX_BLOCKS];    /* of the tile that comes next */
-    uint32_t       rows, n_blocks, q_pitch;
+    uint32_t       rows, n_blocks;
     uint32_t       lo, hi;          /* tokens of the tile that some row sees */
     bool           widen, four;
 } workspace_t;
@@ -38,7 +38,7 @@ typedef struct workspace {          /* at the start of a thread's working memory
 static size_t lay_out(const lls_kv_layout_t *l, uint32_t rows, uint8_t *at, workspace_t *w)
 {
     size_t q = lls_align_up(sizeof *w, 64);
-    size_t s = q + (size_t)rows * (l->padded_dim + 16) * sizeof(float);
+    size_t s = q + (size_t)lls_ceil_div(rows, ROWS) * l->padded_dim * Q_PITCH * sizeof(float);
     size_t k = s + (size_t)rows * S_PITCH * sizeof(float);
     size_t v = k + (size_t)l->padded_dim * PANEL * sizeof(float);
     size_t blocks = v + LLS_ATTEND_TILE * LLS_KV_V_DIMS * sizeof(float);
@@ -58,21 +58,30 @@ static size_t work_bytes(const lls_kv_layout_t *l, uint32_t rows)
     return lay_out(l, rows, NULL, NULL);
 }
 
+static float *queries_of(const lls_attend_job_t *j, const workspace_t *w, uint32_t block)
+{
+    return w->q + (size_t)block * j->kv.head_dim * Q_PITCH;
+}
+
 static void load(const lls_attend_job_t *j, void *work, const lls_attend_item_t *item)
 {
     workspace_t *w = work;
 
     w->rows = item->n_tokens * j->group;
     w->n_blocks = lls_ceil_div(w->rows, ROWS);
-    w->q_pitch = j->kv.padded_dim + 16;
     w->widen = j->kv.dtype == LLS_BF16 && w->rows >= WIDEN_ROWS;
     w->four = !w->widen && w->rows <= ROWS4;
     lay_out(&j->kv, w->rows, work, w);
-    for (uint32_t m = 0; m < w->rows; m++) {
-        const float *src = lls_attend_query(j, item, m);
-        float       *q = w->q + (size_t)m * w->q_pitch;
-        for (uint32_t d = 0; d < j->kv.head_dim; d++)
-            q[d] = src[d] * j->q_scale;
+    for (uint32_t i = 0; i < w->n_blocks; i++) {
+        row_block_t *b = &w->blocks[i];
+        b->row = w->rows * i / w->n_blocks;
+        b->n = w->rows * (i + 1) / w->n_blocks - b->row;
+        for (uint32_t m = 0; m < b->n; m++) {
+            const float *src = lls_attend_query(j, item, b->row + m);
+            float       *q = queries_of(j, w, i) + m;
+            for (uint32_t d = 0; d < j->kv.head_dim; d++)
+                q[d * Q_PITCH] = src[d] * j->q_scale;
+        }
     }
 }
 
@@ -91,11 +100,9 @@ static void look(const lls_attend_job_t *j, workspace_t *w, uint32_t pos, uint32
     w->hi = 0;
     for (uint32_t i = 0; i < w->n_blocks; i++) {
         row_block_t *b = &w->blocks[i];
-        uint32_t     end = w->rows * (i + 1) / w->n_blocks, unused;
-        b->row = w->rows * i / w->n_blocks;
-        b->n = end - b->row;
+        uint32_t     unused;
         seen(j, pos + b->row / j->group, base, &b->lo, &unused);
-        seen(j, pos + (end - 1) / j->group, base, &unused, &b->hi);
+        seen(j, pos + (b->row + b->n - 1) / j->group, base, &unused, &b->hi);
         if (b->lo >= b->hi)
             continue;
         w->lo = lls_min_u32(w->lo, b->lo);
@@ -153,8 +160,7 @@ static void widen_k(const lls_attend_job_t *j, workspace_t *w, k_panel_t *k)
 static k_panel_t panel_at(const lls_attend_job_t *j, const workspace_t *w, uint32_t t, uint32_t cols)
 {
     uint32_t  bt = j->kv.block_tokens, first = w->lo / bt, last = (w->hi - 1) / bt;
-    k_panel_t k = { .step = (size_t)bt * 4, .ahead = j->kv.v_offset, .dims = j->kv.head_dim,
-                    .q_pitch = w->q_pitch };
+    k_panel_t k = { .step = (size_t)bt * 4, .ahead = j->kv.v_offset, .dims = j->kv.head_dim };
 
     for (uint32_t n = 0; n < cols; n++, t += LLS_VL) {
         uint32_t i = lls_max_u32(first, lls_min_u32(last, t / bt));
@@ -177,7 +183,7 @@ static void scores(const lls_attend_job_t *j, workspace_t *w)
             const row_block_t *b = &w->blocks[i];
             const qk_fn       *fn = cols == 4 ? qk4[holds] : qk2[holds];
             if (t < b->hi && t + cols * LLS_VL > b->lo)
-                fn[b->n](w->q + (size_t)b->row * w->q_pitch, &k, w->s + (size_t)b->row * S_PITCH + t);
+                fn[b->n](queries_of(j, w, i), &k, w->s + (size_t)b->row * S_PITCH + t);
         }
     }
 }

@@ -12,9 +12,11 @@
 #if defined(__AVX512F__)
 #  define ROWS 14u                  /* rows of 2 columns that fit the registers */
 #  define ROWS4 6u                  /* rows of 4 columns */
+#  define Q_PITCH 16u               /* queries lie [dims][Q_PITCH]: one line for a dimension's rows */
 #else
 #  define ROWS 6u
 #  define ROWS4 3u
+#  define Q_PITCH 8u
 #endif
 #define PANEL (2 * LLS_VL)          /* tokens of 2 columns */
 #define S_PITCH (LLS_ATTEND_TILE + 16)  /* rows of scores must not fall into the same sets of L1 */
@@ -25,7 +27,7 @@
 typedef struct k_panel {
     const uint8_t *at[4];
     size_t         step, ahead;
-    uint32_t       dims, q_pitch;
+    uint32_t       dims;
 } k_panel_t;
 
 /* Columns of dimensions of tokens [begin, end): blocks of block_tokens tokens, offset of each column,
@@ -43,7 +45,7 @@ typedef void (*pv_fn)(const float *p, const v_panel_t *v, float *o);
 #define FETCH(p) _mm_prefetch((const char *)(p), _MM_HINT_T1)
 
 LLS_INLINE void multiply(const uint32_t rows, const uint32_t cols, lls_v_t (*c)[4], const float *a,
-                         uint32_t pitch, const lls_v_t *b)
+                         const uint32_t pitch, const lls_v_t *b)
 {
     EACH(m, rows) {
         lls_v_t x = lls_v_set(a[m * pitch]);
@@ -70,7 +72,7 @@ LLS_INLINE void qk_f32(const uint32_t rows, const uint32_t cols, const float *q,
             b[n] = lls_v_load(k->at[n] + at);
             FETCH(k->at[n] + at + k->ahead);
         }
-        multiply(rows, cols, c, q + d, k->q_pitch, b);
+        multiply(rows, cols, c, q + d * Q_PITCH, 1, b);
     }
     store_columns(rows, cols, c, s, S_PITCH);
 }
@@ -88,9 +90,9 @@ LLS_INLINE void qk_bf16(const uint32_t rows, const uint32_t cols, const float *q
             FETCH(k->at[n] + at + k->ahead);
             b[n] = lls_v_low(pair[n]);
         }
-        multiply(rows, cols, c, q + d, k->q_pitch, b);
+        multiply(rows, cols, c, q + d * Q_PITCH, 1, b);
         EACH(n, cols) b[n] = lls_v_high(pair[n]);
-        multiply(rows, cols, c, q + d + 1, k->q_pitch, b);
+        multiply(rows, cols, c, q + (d + 1) * Q_PITCH, 1, b);
     }
     store_columns(rows, cols, c, s, S_PITCH);
 }

@@ -84,7 +84,8 @@ static void set_up(bench_t *b, const shape_t *s)
     lls_cpu_attend(&b->x, &b->out, &b->qkv, &b->batch, &b->pages, &b->attend);
     b->x.planning = false;
     b->x.scratch_cap = b->x.scratch_peak;
-    b->x.arena = aligned_alloc(64, lls_align_up(b->x.scratch_cap, 64));
+    b->x.arena = aligned_alloc(2 << 20, lls_align_up(b->x.scratch_cap, 2 << 20));
+    madvise(b->x.arena, lls_align_up(b->x.scratch_cap, 2 << 20), MADV_HUGEPAGE);
     memset(b->x.arena, 0, b->x.scratch_cap);
 }
 
