@@ -9,6 +9,18 @@
 
 #define MAX_MODELS 32
 
+/* Under a sanitizer the largest cases are left to the other builds. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#  define SANITIZED 1
+#elif defined(__has_feature)
+#  if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#    define SANITIZED 1
+#  endif
+#endif
+#ifndef SANITIZED
+#  define SANITIZED 0
+#endif
+
 /* Options of an engine as name, value, ..., NULL. */
 typedef const char *const *options_t;
 #define OPTIONS(...) ((const char *const[]){ __VA_ARGS__, NULL })
