@@ -43,10 +43,21 @@ bool lls_cpu_has_isa(uint32_t isa)
     }
 }
 
+/* Intel's cores do half as many products a cycle with pairs of bfloat16 as with FMA on float32, which
+ * is more exact too. */
+static bool is_worth_it(uint32_t isa)
+{
+#if defined(__x86_64__)
+    if (isa == LLS_ISA_AVX512BF16)
+        return __builtin_cpu_is("amd");
+#endif
+    return true;
+}
+
 static llm_status_t choose_isa(const char *name, uint32_t *isa, llm_error_t *err)
 {
     if (name == NULL || strcmp(name, "auto") == 0) {
-        for (*isa = LLS_N_ISAS - 1; !lls_cpu_has_isa(*isa);)
+        for (*isa = LLS_N_ISAS - 1; !lls_cpu_has_isa(*isa) || !is_worth_it(*isa);)
             --*isa;
         return LLM_OK;
     }

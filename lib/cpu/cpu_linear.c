@@ -56,9 +56,12 @@ static uint32_t block_start(const cut_t *c, uint32_t i)
     return c->begin + (c->end - c->begin) * i / c->n;
 }
 
-static uint32_t out_row(const linear_job_t *j, uint32_t row) { return j->order ? j->order[row] : row; }
+static uint32_t out_row(const linear_job_t *j, uint32_t row)
+{
+    return j->order != NULL ? j->order[row] : row;
+}
 
-/* ---- Packing rows ------------------------------------------------------------------------------ */
+/* ---- Packing rows ---------------------------------------------------------------------------- */
 
 /* Where block [m0, m0 + mr) of a chunk has its step at k. */
 static size_t acts_at(uint32_t form, uint32_t n_steps, uint32_t m0, uint32_t mr, uint32_t k)
@@ -89,7 +92,8 @@ static void fill_row(const fill_job_t *f, uint32_t row, uint32_t m0, uint32_t mr
     f->j->isa.fill[f->form](x + k0, k1 - k0, mr, row - m0, acts);
 }
 
-static void fill_chunk(const linear_job_t *j, uint32_t form, uint32_t first, uint32_t end, uint32_t ith,
+static void fill_chunk(const linear_job_t *j, uint32_t form, uint32_t first, uint32_t end,
+                       uint32_t ith,
                        uint32_t nth)
 {
     uint64_t   units = (uint64_t)(end - first) * lls_ceil_div(j->p->in, FILL_UNIT);
@@ -108,7 +112,7 @@ static void fill_chunk(const linear_job_t *j, uint32_t form, uint32_t first, uin
     }
 }
 
-/* ---- Multiplying ------------------------------------------------------------------------------- */
+/* ---- Multiplying ----------------------------------------------------------------------------- */
 
 /* With a constant n the loops become vectors. */
 static inline void store_columns(const float *tile, const float *bias, bool accumulate, uint32_t n,
@@ -125,7 +129,8 @@ static inline void store_columns(const float *tile, const float *bias, bool accu
 }
 
 /* Adds what belongs to the result beside the product. */
-static void store_row(const linear_job_t *j, const float *tile, uint32_t column, uint32_t n, float *out)
+static void store_row(const linear_job_t *j, const float *tile, uint32_t column, uint32_t n,
+                      float *out)
 {
     const float *bias = j->p->bias != NULL ? j->p->bias + column : NULL;
 
@@ -203,7 +208,7 @@ static void multiply_chunk(const linear_job_t *j, uint32_t form, uint32_t first,
     }
 }
 
-/* ---- The team ----------------------------------------------------------------------------------- */
+/* ---- The team -------------------------------------------------------------------------------- */
 
 static bool wants_form(const linear_job_t *j, uint32_t form)
 {
@@ -313,10 +318,11 @@ void lls_cpu_linear(lls_exec_t *x, lls_out_t out, lls_in_t in, const lls_linear_
     lls_pool_run(j.pool, linear_team, &j);
 }
 
-/* ---- Experts ------------------------------------------------------------------------------------ */
+/* ---- Experts --------------------------------------------------------------------------------- */
 
 /* One stable pass over a byte of the ids. */
-static void sort_pass(const int32_t *ids, uint32_t n, uint32_t shift, const uint32_t *from, uint32_t *to)
+static void sort_pass(const int32_t *ids, uint32_t n, uint32_t shift, const uint32_t *from,
+                      uint32_t *to)
 {
     uint32_t count[257] = { 0 };
 
@@ -330,7 +336,8 @@ static void sort_pass(const int32_t *ids, uint32_t n, uint32_t shift, const uint
 
 /* order = pairs by expert, within an expert as they come; tmp likewise [n].  Returns the number of
  * runs: at most n, so that the scratch depends on n alone. */
-static uint32_t group_by_expert(const int32_t *ids, uint32_t n, uint32_t *order, uint32_t *tmp, run_t *runs)
+static uint32_t group_by_expert(const int32_t *ids, uint32_t n, uint32_t *order, uint32_t *tmp,
+                                run_t *runs)
 {
     uint32_t n_runs = 0;
 
@@ -348,7 +355,8 @@ static uint32_t group_by_expert(const int32_t *ids, uint32_t n, uint32_t *order,
     return n_runs;
 }
 
-void lls_cpu_expert_linear(lls_exec_t *x, lls_out_t out, lls_in_t in, lls_in_t ids, const lls_linear_t *p)
+void lls_cpu_expert_linear(lls_exec_t *x, lls_out_t out, lls_in_t in, lls_in_t ids,
+                           const lls_linear_t *p)
 {
     linear_job_t j = job_of(x, out, in, p);
     uint32_t     nth = lls_cpu_of(x)->n_threads, n = j.n_rows, *order, *tmp;

@@ -37,10 +37,11 @@ static inline uint32_t lls_form_step(uint32_t form) { return form == LLS_FORM_Q8
  * that n does not fill is filled with zeros. */
 typedef void (*lls_fill_fn)(const float *x, uint32_t n, uint32_t mr, uint32_t m, uint8_t *dst);
 /* n steps; !first continues the tile. */
-typedef void (*lls_multiply_fn)(const uint8_t *acts, const uint8_t *w, uint32_t n, uint32_t mr, bool first,
+typedef void (*lls_multiply_fn)(const uint8_t *acts, const uint8_t *w, uint32_t n, uint32_t mr,
+                                bool first,
                                 float *tile);
-/* n steps of a panel of Q4_0 or Q4_1 with a byte for each value; the kernel wide_kind multiplies it to
- * the same bits. */
+/* n steps of a panel of Q4_0 or Q4_1 with a byte for each value, for multiply_wide: the same bits, and
+ * rows share the work of unpacking. */
 typedef void (*lls_widen_fn)(const uint8_t *w, uint32_t n, uint8_t *dst);
 
 typedef struct lls_linear_isa {

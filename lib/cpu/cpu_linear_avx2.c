@@ -19,7 +19,7 @@
 #define FLOAT_ROWS 6u               /* 12 sums, 2 vectors of weights, a row's value */
 #define INT_ROWS   4u               /* 8 sums in each of two widths, one of them spilling a little */
 
-/* ---- Activations ------------------------------------------------------------------------------- */
+/* ---- Activations ----------------------------------------------------------------------------- */
 
 INLINE float max_abs(const float *x)
 {
@@ -71,7 +71,7 @@ static void fill_q8(const float *x, uint32_t n, uint32_t mr, uint32_t m, uint8_t
     }
 }
 
-/* ---- Plain weights ------------------------------------------------------------------------------ */
+/* ---- Plain weights --------------------------------------------------------------------------- */
 
 /* One value of k: weights of 8 columns. */
 INLINE __m256 load_weights(uint32_t kind, const uint8_t *w, uint32_t odd, uint32_t column)
@@ -88,7 +88,8 @@ INLINE __m256 load_weights(uint32_t kind, const uint8_t *w, uint32_t odd, uint32
 }
 
 /* Columns [column, column + 16). */
-INLINE void multiply_half(uint32_t kind, const uint32_t rows, const float *a, const uint8_t *w, uint32_t n,
+INLINE void multiply_half(uint32_t kind, const uint32_t rows, const float *a, const uint8_t *w,
+                          uint32_t n,
                           bool first, uint32_t column, float *tile)
 {
     __m256 c[FLOAT_ROWS][2];
@@ -118,14 +119,15 @@ INLINE void multiply_half(uint32_t kind, const uint32_t rows, const float *a, co
     }
 }
 
-INLINE void multiply_plain(uint32_t kind, const uint32_t rows, const uint8_t *acts, const uint8_t *w,
+INLINE void multiply_plain(uint32_t kind, const uint32_t rows, const uint8_t *acts,
+                           const uint8_t *w,
                            uint32_t n, bool first, float *tile)
 {
     multiply_half(kind, rows, (const float *)acts, w, n, first, 0, tile);
     multiply_half(kind, rows, (const float *)acts, w, n, first, 16, tile);
 }
 
-/* ---- Weights in blocks -------------------------------------------------------------------------- */
+/* ---- Weights in blocks ----------------------------------------------------------------------- */
 
 /* Sums of pairs, in 16 bits: bytes of four k times one word of activations. */
 INLINE __m256i dot_pairs(const form_t f, __m256i b, __m256i a)
@@ -190,10 +192,14 @@ INLINE void dot_step(const form_t f, const uint32_t rows, const int32_t *a, cons
     }
 }
 
-INLINE __m256 load_scales(const uint8_t *p) { return _mm256_cvtph_ps(_mm_load_si128((const __m128i *)p)); }
+INLINE __m256 load_scales(const uint8_t *p)
+{
+    return _mm256_cvtph_ps(_mm_load_si128((const __m128i *)p));
+}
 
 /* Adds the sums of 8 columns to the tile. */
-INLINE void add_scaled(const form_t f, __m256i c, const uint8_t *scales, float s, float sa, float *tile)
+INLINE void add_scaled(const form_t f, __m256i c, const uint8_t *scales, float s, float sa,
+                       float *tile)
 {
     __m256 sum = _mm256_loadu_ps(tile), d = load_scales(scales);
 
@@ -203,7 +209,8 @@ INLINE void add_scaled(const form_t f, __m256i c, const uint8_t *scales, float s
     _mm256_storeu_ps(tile, sum);
 }
 
-INLINE void multiply_blocks(const form_t f, const uint32_t rows, const uint8_t *acts, const uint8_t *w,
+INLINE void multiply_blocks(const form_t f, const uint32_t rows, const uint8_t *acts,
+                            const uint8_t *w,
                             uint32_t n, bool first, float *tile)
 {
     const int32_t *a = (const int32_t *)acts;

@@ -27,7 +27,7 @@ INLINE void prefetch_line_pair(const uint8_t *w)
     _mm_prefetch((const char *)w + AHEAD + 64, _MM_HINT_T0);
 }
 
-/* ---- Activations ------------------------------------------------------------------------------- */
+/* ---- Activations ----------------------------------------------------------------------------- */
 
 /* 32 values to int8, as bytes in order. */
 INLINE __m256i quantise(const float *x, __m512 inverse)
@@ -71,7 +71,7 @@ static void fill_q8(const float *x, uint32_t n, uint32_t mr, uint32_t m, uint8_t
     }
 }
 
-/* ---- Plain weights ------------------------------------------------------------------------------ */
+/* ---- Plain weights --------------------------------------------------------------------------- */
 
 /* One value of k: weights of 32 columns in two vectors. */
 INLINE void load_weights(uint32_t kind, const uint8_t *w, uint32_t odd, __m512 b[2])
@@ -110,7 +110,8 @@ INLINE void store_tile(uint32_t rows, __m512 (*c)[2], float *tile)
     }
 }
 
-INLINE void multiply_plain(uint32_t kind, const uint32_t rows, const uint8_t *acts, const uint8_t *w,
+INLINE void multiply_plain(uint32_t kind, const uint32_t rows, const uint8_t *acts,
+                           const uint8_t *w,
                            uint32_t n, bool first, float *tile)
 {
     const float *a = (const float *)acts;
@@ -135,10 +136,11 @@ INLINE void multiply_plain(uint32_t kind, const uint32_t rows, const uint8_t *ac
     store_tile(rows, c, tile);
 }
 
-/* ---- Weights in blocks -------------------------------------------------------------------------- */
+/* ---- Weights in blocks ----------------------------------------------------------------------- */
 
 /* Words i of all rows with two vectors of weights. */
-INLINE void dot_words(const uint32_t rows, const uint32_t *a, __m512i b0, __m512i b1, __m512i (*c)[2])
+INLINE void dot_words(const uint32_t rows, const uint32_t *a, __m512i b0, __m512i b1,
+                      __m512i (*c)[2])
 {
     UNROLL
     for (uint32_t m = 0; m < rows; m++) {
@@ -185,7 +187,8 @@ INLINE __m512 load_scales(const uint8_t *p)
 }
 
 /* sum + c * (d * s), and + m * s sum. */
-INLINE __m512 add_scaled(const form_t f, __m512 sum, __m512i c, __m512 d, __m512 min, float s, float sa)
+INLINE __m512 add_scaled(const form_t f, __m512 sum, __m512i c, __m512 d, __m512 min, float s,
+                         float sa)
 {
     sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(c), _mm512_mul_ps(d, _mm512_set1_ps(s)), sum);
     return f.min ? _mm512_fmadd_ps(min, _mm512_set1_ps(sa), sum) : sum;
@@ -209,7 +212,8 @@ INLINE void scale_step(const form_t f, const uint32_t rows, const float *s, cons
     }
 }
 
-INLINE void multiply_blocks(const form_t f, const uint32_t rows, const uint8_t *acts, const uint8_t *w,
+INLINE void multiply_blocks(const form_t f, const uint32_t rows, const uint8_t *acts,
+                            const uint8_t *w,
                             uint32_t n, bool first, float *tile)
 {
     const uint32_t *a = (const uint32_t *)acts;
@@ -224,7 +228,7 @@ INLINE void multiply_blocks(const form_t f, const uint32_t rows, const uint8_t *
     store_tile(rows, sums, tile);
 }
 
-/* ---- One function for each number of rows ------------------------------------------------------- */
+/* ---- One function for each number of rows ---------------------------------------------------- */
 
 KERNEL(multiply_f32, multiply_plain, LLS_W_F32, ROWS_12)
 KERNEL(multiply_f16, multiply_plain, LLS_W_F16, ROWS_12)
@@ -236,7 +240,7 @@ KERNEL(multiply_q5_1, multiply_blocks, FORM_Q5_1, ROWS_8)
 KERNEL(multiply_q8_0, multiply_blocks, FORM_Q8_0, ROWS_8)
 KERNEL(multiply_w4_0, multiply_blocks, FORM_W4_0, ROWS_8)
 
-/* ---- Widening ----------------------------------------------------------------------------------- */
+/* ---- Widening -------------------------------------------------------------------------------- */
 
 INLINE void widen(const form_t f, const uint8_t *w, uint32_t n, uint8_t *dst)
 {

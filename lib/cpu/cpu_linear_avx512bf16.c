@@ -41,7 +41,8 @@ INLINE __m512bh as_pairs(__m512i v)
 }
 
 /* The first argument only fits the kernel macro. */
-INLINE void multiply_pairs(uint32_t kind, const uint32_t rows, const uint8_t *acts, const uint8_t *w,
+INLINE void multiply_pairs(uint32_t kind, const uint32_t rows, const uint8_t *acts,
+                           const uint8_t *w,
                            uint32_t n, bool first, float *tile)
 {
     const uint32_t *a = (const uint32_t *)acts;

@@ -17,7 +17,7 @@ static uint16_t load_u16(const uint8_t *p)
     return h;
 }
 
-/* ---- Activations ------------------------------------------------------------------------------- */
+/* ---- Activations ----------------------------------------------------------------------------- */
 
 static void fill_f32(const float *x, uint32_t n, uint32_t mr, uint32_t m, uint8_t *dst)
 {
@@ -68,7 +68,7 @@ static void fill_q8(const float *x, uint32_t n, uint32_t mr, uint32_t m, uint8_t
     }
 }
 
-/* ---- Weights ----------------------------------------------------------------------------------- */
+/* ---- Weights --------------------------------------------------------------------------------- */
 
 static float plain_weight(uint32_t kind, const uint8_t *step, uint32_t odd, uint32_t lane)
 {
@@ -83,7 +83,8 @@ static float plain_weight(uint32_t kind, const uint8_t *step, uint32_t odd, uint
     }
 }
 
-static void multiply_plain(uint32_t kind, const uint8_t *acts, const uint8_t *w, uint32_t n, uint32_t mr,
+static void multiply_plain(uint32_t kind, const uint8_t *acts, const uint8_t *w, uint32_t n,
+                           uint32_t mr,
                            bool first, float *tile)
 {
     if (first)
@@ -133,7 +134,8 @@ static void unpack_step(uint32_t kind, const uint8_t *w, step_t *s)
 }
 
 /* The 32 int8 of row m, widened, and its scale and scaled sum. */
-static void read_acts(const uint8_t *group, uint32_t mr, uint32_t m, int16_t *q, float *scale, float *sum)
+static void read_acts(const uint8_t *group, uint32_t mr, uint32_t m, int16_t *q, float *scale,
+                      float *sum)
 {
     for (uint32_t i = 0; i < LLS_GROUP; i++)
         q[i] = (int8_t)group[(i / 4 * mr + m) * 4 + i % 4];
@@ -150,7 +152,8 @@ static int32_t dot(const int16_t *a, const int16_t *b)
     return sum;
 }
 
-static void multiply_blocks(uint32_t kind, const uint8_t *acts, const uint8_t *w, uint32_t n, uint32_t mr,
+static void multiply_blocks(uint32_t kind, const uint8_t *acts, const uint8_t *w, uint32_t n,
+                            uint32_t mr,
                             bool first, float *tile)
 {
     step_t  s;

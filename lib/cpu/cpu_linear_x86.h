@@ -76,11 +76,13 @@ INLINE void lls_fill_f32_x86(const float *x, uint32_t n, uint32_t mr, uint32_t m
     {                                                                                             \
         SWITCH(LIST, kernel, kind)                                                                \
     }
-#define ROWS_4(X, kernel, kind) X(1, kernel, kind) X(2, kernel, kind) X(3, kernel, kind) X(4, kernel, kind)
+#define ROWS_4(X, kernel, kind) \
+    X(1, kernel, kind) X(2, kernel, kind) X(3, kernel, kind) X(4, kernel, kind)
 #define ROWS_6(X, kernel, kind) ROWS_4(X, kernel, kind) X(5, kernel, kind) X(6, kernel, kind)
 #define ROWS_8(X, kernel, kind) ROWS_6(X, kernel, kind) X(7, kernel, kind) X(8, kernel, kind)
 #define ROWS_12(X, kernel, kind)                                                                  \
-    ROWS_8(X, kernel, kind) X(9, kernel, kind) X(10, kernel, kind) X(11, kernel, kind) X(12, kernel, kind)
+    ROWS_8(X, kernel, kind) X(9, kernel, kind) X(10, kernel, kind) X(11, kernel, kind)            \
+    X(12, kernel, kind)
 #define ROWS_14(X, kernel, kind) ROWS_12(X, kernel, kind) X(13, kernel, kind) X(14, kernel, kind)
 
 /* How a kernel reads a block kind: 4 bits or bytes; zero = 1 << zero_shift, or minima. */

@@ -83,7 +83,7 @@ size_t lls_cpu_pack_size(const lls_wspec_t *spec)
     return offset;
 }
 
-/* ---- Lanes ------------------------------------------------------------------------------------- */
+/* ---- Lanes ----------------------------------------------------------------------------------- */
 
 static lane_t lane_of(const lls_wpart_t *part, uint32_t i)
 {
@@ -134,7 +134,7 @@ static uint32_t load_u32(const uint8_t *p)
     return u;
 }
 
-/* ---- Panels of plain values -------------------------------------------------------------------- */
+/* ---- Panels of plain values ------------------------------------------------------------------ */
 
 static void put_value(uint32_t kind, uint8_t *step, uint32_t odd, uint32_t lane, float v)
 {
@@ -194,7 +194,7 @@ static void pack_plain(const panel_job_t *j)
         pack_converted(j);
 }
 
-/* ---- Panels of blocks --------------------------------------------------------------------------- */
+/* ---- Panels of blocks ------------------------------------------------------------------------ */
 
 /* A block's fields: f16 scale, f16 minimum, 32 fifth bits, words of values. */
 typedef struct fields { uint32_t bytes, min, fifth, values; } fields_t;
@@ -239,7 +239,8 @@ static void put_words(const uint8_t *values, uint32_t n, uint32_t flip, uint8_t 
 }
 
 /* One block of one lane; dst is the step. */
-static inline void put_block(uint32_t kind, fields_t f, const uint8_t *b, uint32_t lane, uint8_t *dst)
+static inline void put_block(uint32_t kind, fields_t f, const uint8_t *b, uint32_t lane,
+                             uint8_t *dst)
 {
     uint8_t *words = dst + lane * 4, *scales = dst + lls_kind_value_bytes(kind) + lane * 2;
 
@@ -280,14 +281,15 @@ static void pack_blocks(const panel_job_t *j)
     }
 }
 
-/* ---- The whole matrix --------------------------------------------------------------------------- */
+/* ---- The whole matrix ------------------------------------------------------------------------ */
 
 typedef struct pack_job {
     const lls_wspec_t *spec;
     lls_wmat_t        *w;
 } pack_job_t;
 
-static void pack_seg(const pack_job_t *job, const lls_wpart_t *parts, const lls_wseg_t *s, uint32_t begin,
+static void pack_seg(const pack_job_t *job, const lls_wpart_t *parts, const lls_wseg_t *s,
+                     uint32_t begin,
                      uint32_t end)
 {
     panel_job_t j = { .kind = s->kind, .in = job->w->in, .n_steps = s->n_steps };

@@ -42,7 +42,7 @@ static uint8_t *big_alloc(size_t bytes)
     return p;
 }
 
-/* ---- Ceilings ----------------------------------------------------------------------------------- */
+/* ---- Ceilings -------------------------------------------------------------------------------- */
 
 enum { FMA, DOT_U8 };
 
@@ -160,7 +160,7 @@ static ceilings_t measure_ceilings(lls_cpu_t *cpu)
     return c;
 }
 
-/* ---- Weights ------------------------------------------------------------------------------------ */
+/* ---- Weights --------------------------------------------------------------------------------- */
 
 static uint32_t scheme_of(const char *name)
 {
@@ -210,7 +210,7 @@ static void pack_copies(lls_cpu_t *cpu, uint32_t scheme, shape_t s, copies_t *c)
     free(data);
 }
 
-/* ---- One figure --------------------------------------------------------------------------------- */
+/* ---- One figure ------------------------------------------------------------------------------ */
 
 static lls_tensor_t tensor_of(uint32_t rows, uint32_t cols)
 {

@@ -9,7 +9,7 @@
 
 #define GUARD 64u
 
-/* ---- Fixture ------------------------------------------------------------------------------------ */
+/* ---- Fixture --------------------------------------------------------------------------------- */
 
 static lls_mem_t mem;
 
@@ -117,6 +117,12 @@ static packed_t packed_of(lls_cpu_t *cpu, const lls_wspec_t *spec)
     return p;
 }
 
+/* What keeps a scheme as it is. */
+static uint32_t dtype_of(uint32_t scheme)
+{
+    return scheme == LLS_W_F32 ? LLS_F32 : scheme == LLS_W_F16 ? LLS_F16 : LLS_BF16;
+}
+
 static packed_t packed_one(lls_cpu_t *cpu, const source_t *s, uint32_t dtype)
 {
     lls_wspec_t spec = { .parts = &s->part, .n_parts = 1, .dtype = dtype };
@@ -141,7 +147,8 @@ static lls_tensor_t random_rows(uint32_t rows, uint32_t cols, uint64_t seed)
     return t;
 }
 
-static void run_linear(fixture_t *f, lls_tensor_t *out, const lls_tensor_t *in, const lls_linear_t *p)
+static void run_linear(fixture_t *f, lls_tensor_t *out, const lls_tensor_t *in,
+                       const lls_linear_t *p)
 {
     f->x.planning = true;
     f->x.scratch_peak = 0;
@@ -150,7 +157,7 @@ static void run_linear(fixture_t *f, lls_tensor_t *out, const lls_tensor_t *in, 
     lls_cpu_linear(&f->x, out, in, p);
 }
 
-/* ---- Against float64 ---------------------------------------------------------------------------- */
+/* ---- Against float64 ------------------------------------------------------------------------- */
 
 /* How far a kernel may be from the exact product with the weights it was given. */
 typedef struct bound {
@@ -191,7 +198,8 @@ static double exact(const float *x, const float *w, uint32_t n, bound_t b, doubl
     return sum;
 }
 
-static void check_rows(const lls_tensor_t *out, const lls_tensor_t *in, const float *values, bound_t b)
+static void check_rows(const lls_tensor_t *out, const lls_tensor_t *in, const float *values,
+                       bound_t b)
 {
     for (uint32_t r = 0; r < out->shape[0]; r++)
         for (uint32_t c = 0; c < out->shape[1]; c++) {
@@ -248,7 +256,7 @@ static void linear_is_close_to_float64(void **state)
     }
 }
 
-/* ---- Bits --------------------------------------------------------------------------------------- */
+/* ---- Bits ------------------------------------------------------------------------------------ */
 
 static void check_same_bits(const lls_tensor_t *y, uint32_t row, const float *want)
 {
@@ -261,7 +269,8 @@ static void check_same_bits(const lls_tensor_t *y, uint32_t row, const float *wa
 }
 
 /* Row 0 among m - 1 others, at place `at`. */
-static void check_row_among(fixture_t *f, const lls_linear_t *p, const lls_tensor_t *all, uint32_t m,
+static void check_row_among(fixture_t *f, const lls_linear_t *p, const lls_tensor_t *all,
+                            uint32_t m,
                             const float *alone)
 {
     lls_tensor_t x = *all, y = tensor_of(m, p->out, p->out);
@@ -290,7 +299,7 @@ static void check_bits(uint32_t isa, uint32_t scheme, uint32_t out, const lls_te
                        const uint32_t *counts, uint32_t n_counts)
 {
     source_t s = source_of(scheme, out, x->shape[1], scheme);
-    uint32_t dtype = scheme == LLS_W_F32 ? LLS_F32 : scheme == LLS_W_F16 ? LLS_F16 : LLS_BF16;
+    uint32_t dtype = dtype_of(scheme);
     float   *alone = malloc(sizeof *alone * x->shape[0] * out);
 
     for (uint32_t n = 1; n <= 3; n++) {
@@ -364,7 +373,7 @@ static void instruction_sets_agree(void **state)
     free(y[1].data);
 }
 
-/* ---- What is added, what is stacked --------------------------------------------------------------- */
+/* ---- What is added, what is stacked ---------------------------------------------------------- */
 
 static void bias_and_sum_are_added_last(void **state)
 {
@@ -485,13 +494,13 @@ static void parts_are_stacked_permuted_and_transposed(void **state)
     }
 }
 
-/* ---- Embeddings --------------------------------------------------------------------------------- */
+/* ---- Embeddings ------------------------------------------------------------------------------ */
 
 static void check_embed(fixture_t *f, uint32_t scheme, uint32_t in)
 {
     enum { OUT = 75, M = 5 };
     source_t     s = source_of(scheme, OUT, in, scheme + 40);
-    packed_t     w = packed_one(f->cpu, &s, scheme == LLS_W_F16 ? LLS_F16 : scheme == LLS_W_F32 ? LLS_F32 : LLS_BF16);
+    packed_t     w = packed_one(f->cpu, &s, dtype_of(scheme));
     lls_tensor_t y = tensor_of(M, in, in + 2);
     int32_t      ids[M] = { 74, 0, 31, 32, 0 }, positions[M] = { 0, 1, 2, 72, 3 };
     lls_batch_t  b = { .n_tokens = M, .ids = ids, .positions = positions };
@@ -522,12 +531,13 @@ static void embed_gives_the_values_of_the_file(void **state)
     close_fixture(&f);
 }
 
-/* ---- Experts ------------------------------------------------------------------------------------ */
+/* ---- Experts --------------------------------------------------------------------------------- */
 
 enum { N_EXPERTS = 5, TOP_K = 2, TOKENS = 23, E_OUT = 44, E_IN = 96 };
 
 /* Each pair must have the bits that `linear` gives with its expert alone. */
-static void check_pairs(fixture_t *f, const lls_tensor_t *y, const lls_tensor_t *x, const int32_t *ids,
+static void check_pairs(fixture_t *f, const lls_tensor_t *y, const lls_tensor_t *x,
+                        const int32_t *ids,
                         const source_t *experts)
 {
     for (uint32_t i = 0; i < TOKENS * TOP_K; i++) {
@@ -590,7 +600,7 @@ static void experts_have_the_bits_of_linear(void **state)
     }
 }
 
-/* ---- Odd input ---------------------------------------------------------------------------------- */
+/* ---- Odd input ------------------------------------------------------------------------------- */
 
 /* A NaN or an infinity shows in its own row and in no other. */
 static void a_nan_stays_in_its_row(void **state)
