@@ -19,7 +19,7 @@ mkdir -p "$out/report"
 note() { printf '%s %s\n' "$1" "$2" >>"$out/report/steps"; }     # passed|failed|skipped what
 
 packages="build-essential cmake ninja-build pkg-config libutf8proc-dev libonig-dev libjansson-dev
-          libedit-dev libcmocka-dev clang libclang-rt-dev python3 python3-pip python3-cffi
+          libedit-dev libcmocka-dev clang libclang-rt-dev valgrind python3 python3-pip python3-cffi
           ca-certificates"
 # shellcheck disable=SC2086
 sh examples/need.sh $packages || { note failed "install packages"; }
