@@ -114,18 +114,28 @@ static void fill_chunk(const linear_job_t *j, uint32_t form, uint32_t first, uin
 
 /* ---- Multiplying ----------------------------------------------------------------------------- */
 
-/* With a constant n the loops become vectors. */
+/* Copies by vectors: a memcpy of this size becomes a string instruction, which is slow to start. */
+typedef float quad_t __attribute__((vector_size(16), aligned(4), may_alias));
+
 static inline void store_columns(const float *tile, const float *bias, bool accumulate, uint32_t n,
                                  float *out)
 {
-    float row[LLS_PANEL];
+    uint32_t i = 0;
 
-    memcpy(row, tile, n * sizeof *row);
-    for (uint32_t i = 0; bias != NULL && i < n; i++)
-        row[i] += bias[i];
-    for (uint32_t i = 0; accumulate && i < n; i++)
-        row[i] += out[i];
-    memcpy(out, row, n * sizeof *row);
+    for (; i + 4 <= n; i += 4) {
+        quad_t v = *(const quad_t *)(tile + i);
+
+        if (bias != NULL)
+            v += *(const quad_t *)(bias + i);
+        if (accumulate)
+            v += *(const quad_t *)(out + i);
+        *(quad_t *)(out + i) = v;
+    }
+    for (; i < n; i++) {
+        float v = bias != NULL ? tile[i] + bias[i] : tile[i];
+
+        out[i] = accumulate ? v + out[i] : v;
+    }
 }
 
 /* Adds what belongs to the result beside the product. */
@@ -150,12 +160,25 @@ typedef struct panel_job {
     uint8_t            *wide;
 } panel_job_t;
 
+/* Rows [m0, m0 + mr) of a panel that is complete, while they are still in a near cache: the stores then
+ * drain beside the products of the next block. */
+static void store_rows(const panel_job_t *p, uint32_t panel, uint32_t m0, uint32_t mr, const float *tile)
+{
+    uint32_t column = panel * LLS_PANEL, n = lls_min_u32(LLS_PANEL, p->seg->n - column);
+
+    column += p->seg->first;
+    for (uint32_t i = 0; i < mr; i++)
+        store_row(p->j, tile + (size_t)i * LLS_PANEL, column, n,
+                  lls_row_f32(p->j->out, out_row(p->j, m0 + i)) + column);
+}
+
 /* Steps [s, s + n) of a panel with all blocks of rows. */
-static void multiply_steps(const panel_job_t *p, const uint8_t *w, uint32_t s, uint32_t n)
+static void multiply_steps(const panel_job_t *p, uint32_t panel, uint32_t s, uint32_t n)
 {
     const lls_linear_isa_t *isa = &p->j->isa;
     uint32_t                kind = p->seg->kind, k = s * lls_kind_step(kind);
     lls_multiply_fn         multiply = isa->multiply[kind];
+    const uint8_t          *w = lls_wmat_panel(p->j->p->w, p->seg, panel);
 
     w += (size_t)s * lls_kind_step_bytes(kind);
     if (isa->widen[kind] != NULL && p->wide != NULL && p->cut.n >= WIDEN_FROM) {
@@ -166,24 +189,20 @@ static void multiply_steps(const panel_job_t *p, const uint8_t *w, uint32_t s, u
     for (uint32_t i = 0; i < p->cut.n; i++) {
         uint32_t m0 = block_start(&p->cut, i), mr = block_start(&p->cut, i + 1) - m0;
         size_t   at = acts_at(p->form, p->seg->n_steps, m0 - p->chunk_first, mr, k);
+        float   *tile = p->tile + (size_t)(m0 - p->cut.begin) * LLS_PANEL;
 
-        multiply(p->acts + at, w, n, mr, s == 0, p->tile + (size_t)(m0 - p->cut.begin) * LLS_PANEL);
+        multiply(p->acts + at, w, n, mr, s == 0, tile);
+        if (s + n == p->seg->n_steps)
+            store_rows(p, panel, m0, mr, tile);
     }
 }
 
 static void multiply_panel(const panel_job_t *p, uint32_t panel)
 {
-    const lls_wseg_t *seg = p->seg;
-    const uint8_t    *w = lls_wmat_panel(p->j->p->w, seg, panel);
-    uint32_t          step = K_BLOCK / lls_kind_step(seg->kind), column = panel * LLS_PANEL;
-    uint32_t          n = lls_min_u32(LLS_PANEL, seg->n - column);
+    uint32_t step = K_BLOCK / lls_kind_step(p->seg->kind);
 
-    for (uint32_t s = 0; s < seg->n_steps; s += step)
-        multiply_steps(p, w, s, lls_min_u32(step, seg->n_steps - s));
-    column += seg->first;
-    for (uint32_t row = p->cut.begin; row < p->cut.end; row++)
-        store_row(p->j, p->tile + (size_t)(row - p->cut.begin) * LLS_PANEL, column, n,
-                  lls_row_f32(p->j->out, out_row(p->j, row)) + column);
+    for (uint32_t s = 0; s < p->seg->n_steps; s += step)
+        multiply_steps(p, panel, s, lls_min_u32(step, p->seg->n_steps - s));
 }
 
 static void multiply_chunk(const linear_job_t *j, uint32_t form, uint32_t first, uint32_t end,
