@@ -11,7 +11,12 @@
 
 #include "base/num.h"
 
-#define SPIN_LIMIT 4000u            /* some 50 to 200 us: longer than the gap between two ops */
+/* Pauses of a wait before it sleeps: at most some 50 to 200 us, longer than the gap between two ops.
+ * A wait that ends in sleep quarters the number for the waits to come, each other one raises it a
+ * little.  A member that shares its CPU with a stranger is soon one that sleeps while it has nothing to
+ * do: then it is not the one to be interrupted when it has. */
+#define SPIN_MOST  4000u
+#define SPIN_LEAST 60u
 
 /* A number that changes, and how many sleep until it does.  A cache line each. */
 typedef struct signal_word {
@@ -29,6 +34,7 @@ struct lls_pool {
     signal_word_t    round;         /* a function to run */
     signal_word_t    done;          /* everybody has run it */
     signal_word_t    passed;        /* barriers passed */
+    _Alignas(64) _Atomic uint32_t spin;     /* pauses */
     _Alignas(64) _Atomic uint32_t n_running;
     _Alignas(64) _Atomic uint32_t n_arrived;
     lls_pool_fn      fn;            /* NULL = leave */
@@ -46,13 +52,27 @@ static inline void cpu_relax(void)
 #endif
 }
 
-static void await_change(signal_word_t *w, uint32_t old)
+static bool spin(lls_pool_t *pool, const signal_word_t *w, uint32_t old)
 {
-    for (uint32_t i = 0; i < SPIN_LIMIT; i++) {
-        if (atomic_load_explicit(&w->value, memory_order_acquire) != old)
-            return;
+    uint32_t limit = atomic_load_explicit(&pool->spin, memory_order_relaxed);
+
+    for (uint32_t i = 0; i < limit; i++) {
+        if (atomic_load_explicit(&w->value, memory_order_acquire) != old) {
+            if (limit < SPIN_MOST)
+                atomic_store_explicit(&pool->spin, limit + 2, memory_order_relaxed);
+            return true;
+        }
         cpu_relax();
     }
+    limit = limit / 4 > SPIN_LEAST ? limit / 4 : SPIN_LEAST;
+    atomic_store_explicit(&pool->spin, limit, memory_order_relaxed);
+    return false;
+}
+
+static void await_change(lls_pool_t *pool, signal_word_t *w, uint32_t old)
+{
+    if (spin(pool, w, old))
+        return;
     atomic_fetch_add(&w->n_asleep, 1);
     while (atomic_load(&w->value) == old)
         syscall(SYS_futex, &w->value, FUTEX_WAIT_PRIVATE, old, NULL, NULL, 0);
@@ -72,7 +92,7 @@ static void *work(void *arg)
     lls_pool_t *pool = me->pool;
 
     for (uint32_t round = 0;; round++) {
-        await_change(&pool->round, round);
+        await_change(pool, &pool->round, round);
         if (pool->fn == NULL)
             return NULL;
         pool->fn(pool->arg, me->ith, pool->n_threads);
@@ -100,7 +120,7 @@ void lls_pool_run(lls_pool_t *pool, lls_pool_fn fn, void *arg)
     }
     start_round(pool, fn, arg);
     fn(arg, 0, pool->n_threads);
-    await_change(&pool->done, done);
+    await_change(pool, &pool->done, done);
 }
 
 void lls_pool_barrier(lls_pool_t *pool)
@@ -110,7 +130,7 @@ void lls_pool_barrier(lls_pool_t *pool)
     if (pool->n_threads == 1)
         return;
     if (atomic_fetch_add(&pool->n_arrived, 1) + 1 < pool->n_threads) {
-        await_change(&pool->passed, passed);
+        await_change(pool, &pool->passed, passed);
         return;
     }
     atomic_store(&pool->n_arrived, 0);
@@ -130,6 +150,7 @@ llm_status_t lls_pool_create(lls_mem_t *mem, uint32_t n_threads, lls_pool_t **ou
     pool->mem = mem;
     pool->block = block;
     pool->n_threads = n_threads;
+    atomic_init(&pool->spin, SPIN_MOST);
     for (uint32_t i = 1; i < n_threads; i++) {
         member_t *m = &pool->members[i];
         *m = (member_t){ .pool = pool, .ith = i };
