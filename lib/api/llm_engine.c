@@ -13,7 +13,8 @@ static llm_status_t check_engine(const llm_engine_t *engine, llm_error_t *err)
     if (engine == NULL)
         return lls_fail_param(err, LLM_ERR_INVALID, "engine", "engine is NULL");
     if (!lls_engine_is_here(engine))
-        return lls_fail(err, LLM_ERR_STATE, "this engine belongs to the parent process; a child after "
+        return lls_fail(err, LLM_ERR_STATE,
+                        "this engine belongs to the parent process; a child after "
                         "fork() makes its own");
     return LLM_OK;
 }
@@ -23,20 +24,23 @@ static llm_status_t is_null(const char *name, llm_error_t *err)
     return lls_fail_param(err, LLM_ERR_INVALID, name, "%s is NULL", name);
 }
 
-/* ---- Config --------------------------------------------------------------------------------------- */
+/* ---- Config ---------------------------------------------------------------------------------- */
 
 static llm_status_t check_options(const llm_option_t *options, size_t n, llm_error_t *err)
 {
     if (n > 0 && options == NULL)
-        return lls_fail_param(err, LLM_ERR_INVALID, "options", "options is NULL, n_options is %zu", n);
+        return lls_fail_param(err, LLM_ERR_INVALID, "options", "options is NULL, n_options is %zu",
+                              n);
     for (size_t i = 0; i < n; i++)
         if (options[i].name == NULL || options[i].value == NULL)
             return lls_fail_param(err, LLM_ERR_INVALID, "options",
-                                  "options[%zu].%s is NULL", i, options[i].name == NULL ? "name" : "value");
+                                  "options[%zu].%s is NULL", i,
+                                  options[i].name == NULL ? "name" : "value");
     return LLM_OK;
 }
 
-static llm_status_t take_config(const llm_engine_config_t *in, llm_engine_config_t *out, llm_error_t *err)
+static llm_status_t take_config(const llm_engine_config_t *in, llm_engine_config_t *out,
+                                llm_error_t *err)
 {
     llm_status_t st;
 
@@ -63,7 +67,8 @@ LLM_API llm_status_t llm_plan(const llm_engine_config_t *config, llm_plan_t *pla
         return st;
     st = lls_engine_create(&c, true, &e, err);
     if (st == LLM_OK)
-        st = lls_sized_give(plan, lls_engine_plan(e), sizeof *plan, sizeof *plan, "llm_plan_t", err);
+        st = lls_sized_give(plan, lls_engine_plan(e), sizeof *plan, sizeof *plan, "llm_plan_t",
+                            err);
     lls_engine_destroy(e);
     return st;
 }
@@ -103,7 +108,7 @@ LLM_API const llm_tokenizer_t *llm_engine_tokenizer(const llm_engine_t *engine)
     return check_engine(engine, NULL) == LLM_OK ? (const void *)lls_engine_tokenizer(engine) : NULL;
 }
 
-/* ---- Requests ------------------------------------------------------------------------------------- */
+/* ---- Requests -------------------------------------------------------------------------------- */
 
 static llm_status_t check_array(const char *name, const void *array, size_t n, llm_error_t *err)
 {
@@ -112,7 +117,8 @@ static llm_status_t check_array(const char *name, const void *array, size_t n, l
                                   : LLM_OK;
 }
 
-static llm_status_t check_strings(const char *name, const char *const *strings, size_t n, llm_error_t *err)
+static llm_status_t check_strings(const char *name, const char *const *strings, size_t n,
+                                  llm_error_t *err)
 {
     llm_status_t st = check_array(name, strings, n, err);
 
@@ -125,11 +131,13 @@ static llm_status_t check_strings(const char *name, const char *const *strings, 
 static llm_status_t take_sampling(const llm_sampling_params_t *in, llm_sampling_params_t *out,
                                   llm_error_t *err)
 {
-    llm_status_t st = lls_sized_take(out, sizeof *out, sizeof *out, in, "llm_sampling_params_t", err);
+    llm_status_t st = lls_sized_take(out, sizeof *out, sizeof *out, in, "llm_sampling_params_t",
+                                     err);
 
     if (st != LLM_OK || (st = check_strings("stop", out->stop, out->n_stop, err)) != LLM_OK ||
         (st = check_strings("bad_words", out->bad_words, out->n_bad_words, err)) != LLM_OK ||
-        (st = check_array("stop_token_ids", out->stop_token_ids, out->n_stop_token_ids, err)) != LLM_OK ||
+        (st = check_array("stop_token_ids", out->stop_token_ids, out->n_stop_token_ids,
+                          err)) != LLM_OK ||
         (st = check_array("allowed_token_ids", out->allowed_token_ids, out->n_allowed_token_ids,
                           err)) != LLM_OK)
         return st;
@@ -146,8 +154,8 @@ static llm_status_t take_request(const llm_request_t *in, llm_request_t *out, ll
         return lls_fail_param(err, LLM_ERR_UNSUPPORTED, "flags",
                               "flags %#x has bits that are not known here", out->flags);
     if (out->reserved0 != 0)
-        return lls_fail_param(err, LLM_ERR_UNSUPPORTED, "reserved0", "reserved0 is %u; it must be 0",
-                              out->reserved0);
+        return lls_fail_param(err, LLM_ERR_UNSUPPORTED, "reserved0",
+                              "reserved0 is %u; it must be 0", out->reserved0);
     if (out->text != NULL && out->text_len == LLM_CSTR)
         out->text_len = strlen(out->text);
     if (out->chat != NULL && out->chat_len == LLM_CSTR)
@@ -156,7 +164,8 @@ static llm_status_t take_request(const llm_request_t *in, llm_request_t *out, ll
     return st == LLM_OK ? check_options(out->options, out->n_options, err) : st;
 }
 
-LLM_API llm_status_t llm_sampling_defaults(const llm_engine_t *engine, llm_sampling_params_t *params)
+LLM_API llm_status_t llm_sampling_defaults(const llm_engine_t *engine,
+                                           llm_sampling_params_t *params)
 {
     llm_sampling_params_t p;
     llm_status_t          st = engine == NULL ? LLM_OK : check_engine(engine, NULL);
@@ -206,7 +215,7 @@ LLM_API size_t llm_engine_unfinished(const llm_engine_t *engine)
     return check_engine(engine, NULL) == LLM_OK ? lls_engine_unfinished(engine) : 0;
 }
 
-/* ---- Stepping ------------------------------------------------------------------------------------- */
+/* ---- Stepping -------------------------------------------------------------------------------- */
 
 LLM_API llm_status_t llm_engine_step(llm_engine_t *engine, llm_error_t *err)
 {
@@ -233,7 +242,7 @@ LLM_API void llm_engine_notify(llm_engine_t *engine)
         lls_engine_notify(engine);
 }
 
-/* ---- Batch ---------------------------------------------------------------------------------------- */
+/* ---- Batch ----------------------------------------------------------------------------------- */
 
 static void batch_input(void *user, size_t i, lls_batch_input_t *input)
 {
@@ -275,7 +284,7 @@ LLM_API const llm_output_t *llm_batch_output(const llm_batch_t *batch, size_t re
 
 LLM_API void llm_batch_destroy(llm_batch_t *batch) { lls_batch_result_destroy(batch); }
 
-/* ---- Care ----------------------------------------------------------------------------------------- */
+/* ---- Care ------------------------------------------------------------------------------------ */
 
 LLM_API llm_status_t llm_engine_stats(const llm_engine_t *engine, llm_stats_t *stats)
 {
@@ -288,7 +297,8 @@ LLM_API llm_status_t llm_engine_stats(const llm_engine_t *engine, llm_stats_t *s
     return lls_sized_give(stats, &s, sizeof s, sizeof s, "llm_stats_t", NULL);
 }
 
-LLM_API llm_status_t llm_engine_metrics(const llm_engine_t *engine, char *text, size_t cap, size_t *n)
+LLM_API llm_status_t llm_engine_metrics(const llm_engine_t *engine, char *text, size_t cap,
+                                        size_t *n)
 {
     llm_status_t st = check_engine(engine, NULL);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* llm.h, the tokenizer.  An llm_tokenizer_t is an lls_tokenizer_t; one that the caller has made lies
- * behind its own accounting of memory. */
+/* llm.h, the tokenizer.  An llm_tokenizer_t is an lls_tokenizer_t; one that the caller has made
+ * lies behind its own accounting of memory. */
 #include <string.h>
 
 #include "base/utf8.h"
@@ -48,10 +48,10 @@ LLM_API void llm_tokenizer_destroy(llm_tokenizer_t *tokenizer)
     lls_free_raw(&last, mem, sizeof *mem);
 }
 
-/* ---- Arguments and answers ---------------------------------------------------------------------- */
+/* ---- Arguments and answers ------------------------------------------------------------------- */
 
-static llm_status_t check_text(const llm_tokenizer_t *t, const char *name, const char *text, size_t *len,
-                               const size_t *n, llm_error_t *err)
+static llm_status_t check_text(const llm_tokenizer_t *t, const char *name, const char *text,
+                               size_t *len, const size_t *n, llm_error_t *err)
 {
     if (t == NULL)
         return lls_fail_param(err, LLM_ERR_INVALID, "tokenizer", "tokenizer is NULL");
@@ -68,13 +68,13 @@ static llm_status_t check_flags(uint32_t flags, uint32_t known, llm_error_t *err
 {
     if ((flags & ~known) == 0)
         return LLM_OK;
-    return lls_fail_param(err, LLM_ERR_UNSUPPORTED, "flags", "flags %#x has bits that are not known here",
-                          flags);
+    return lls_fail_param(err, LLM_ERR_UNSUPPORTED, "flags",
+                          "flags %#x has bits that are not known here", flags);
 }
 
 /* Hands n units of `size` bytes over, as llm.h promises of buffers. */
-static llm_status_t give(const void *from, size_t n_from, size_t size, void *to, size_t cap, size_t *n,
-                         llm_error_t *err)
+static llm_status_t give(const void *from, size_t n_from, size_t size, void *to, size_t cap,
+                         size_t *n, llm_error_t *err)
 {
     *n = n_from;
     if (to == NULL)
@@ -85,7 +85,8 @@ static llm_status_t give(const void *from, size_t n_from, size_t size, void *to,
     return lls_fail_param(err, LLM_ERR_NO_SPACE, "cap", "%zu are needed, cap is %zu", n_from, cap);
 }
 
-static llm_status_t give_text(char *from, size_t len, char *to, size_t cap, size_t *n, llm_error_t *err)
+static llm_status_t give_text(char *from, size_t len, char *to, size_t cap, size_t *n,
+                              llm_error_t *err)
 {
     llm_status_t st = give(from, len, 1, to, cap, n, err);
 
@@ -94,11 +95,11 @@ static llm_status_t give_text(char *from, size_t len, char *to, size_t cap, size
     return st;
 }
 
-/* ---- The calls ------------------------------------------------------------------------------------ */
+/* ---- The calls ------------------------------------------------------------------------------- */
 
-LLM_API llm_status_t llm_tokenizer_encode(const llm_tokenizer_t *tokenizer, const char *text, size_t len,
-                                          uint32_t flags, int32_t *tokens, size_t cap, size_t *n,
-                                          llm_error_t *err)
+LLM_API llm_status_t llm_tokenizer_encode(const llm_tokenizer_t *tokenizer, const char *text,
+                                          size_t len, uint32_t flags, int32_t *tokens, size_t cap,
+                                          size_t *n, llm_error_t *err)
 {
     llm_status_t st = check_text(tokenizer, "text", text, &len, n, err);
     int32_t     *ids;
@@ -109,8 +110,8 @@ LLM_API llm_status_t llm_tokenizer_encode(const llm_tokenizer_t *tokenizer, cons
     if (st == LLM_OK)
         st = check_flags(flags, LLM_ENCODE_NO_SPECIAL, err);
     if (st == LLM_OK)
-        st = lls_tokenizer_encode(inner(tokenizer), lls_tokenizer_mem(inner(tokenizer)), text, len, flags,
-                                  &ids, &n_ids, err);
+        st = lls_tokenizer_encode(inner(tokenizer), lls_tokenizer_mem(inner(tokenizer)), text, len,
+                                  flags, &ids, &n_ids, err);
     if (st != LLM_OK)
         return st;
     st = give(ids, n_ids, sizeof *ids, tokens, cap, n, err);
@@ -163,8 +164,8 @@ LLM_API llm_status_t llm_tokenizer_decode(const llm_tokenizer_t *tokenizer, cons
                                           size_t *n, llm_error_t *err)
 {
     size_t       none = 0, n_out;
-    llm_status_t st = check_text(tokenizer, "tokens", n_tokens > 0 ? (const void *)tokens : "", &none, n,
-                                 err);
+    llm_status_t st = check_text(tokenizer, "tokens", n_tokens > 0 ? (const void *)tokens : "",
+                                 &none, n, err);
     char        *out;
 
     if (n != NULL)
@@ -172,8 +173,8 @@ LLM_API llm_status_t llm_tokenizer_decode(const llm_tokenizer_t *tokenizer, cons
     if (st == LLM_OK)
         st = check_flags(flags, LLM_DECODE_KEEP_SPECIAL, err);
     if (st == LLM_OK)
-        st = lls_tokenizer_decode(inner(tokenizer), lls_tokenizer_mem(inner(tokenizer)), tokens, n_tokens,
-                                  flags, &out, &n_out, err);
+        st = lls_tokenizer_decode(inner(tokenizer), lls_tokenizer_mem(inner(tokenizer)), tokens,
+                                  n_tokens, flags, &out, &n_out, err);
     if (st != LLM_OK)
         return st;
     st = give_text(out, n_out, text, cap, n, err);

@@ -18,8 +18,8 @@ static llm_status_t check_size(uint32_t size, size_t first, const char *name, ll
     if (size >= first && size <= MAX_SIZE)
         return LLM_OK;
     return lls_fail_param(err, LLM_ERR_INVALID, "struct_size",
-                          "%s.struct_size is %u; zero the struct and set it to sizeof(%s), %zu or more",
-                          name, size, name, first);
+                          "%s.struct_size is %u; zero the struct and set it to sizeof(%s), %zu or "
+                          "more", name, size, name, first);
 }
 
 llm_status_t lls_sized_take(void *to, size_t ours, size_t first, const void *from, const char *name,
@@ -33,8 +33,8 @@ llm_status_t lls_sized_take(void *to, size_t ours, size_t first, const void *fro
     for (size_t i = ours; i < size; i++)
         if (((const unsigned char *)from)[i] != 0)
             return lls_fail_param(err, LLM_ERR_UNSUPPORTED, "struct_size",
-                                  "byte %zu of %s is set, this library knows %zu bytes; zero what it does "
-                                  "not know or use a newer library", i, name, ours);
+                                  "byte %zu of %s is set, this library knows %zu bytes; zero what "
+                                  "it does not know or use a newer library", i, name, ours);
     memset(to, 0, ours);
     memcpy(to, from, size < ours ? size : ours);
     size = (uint32_t)ours;
