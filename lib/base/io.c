@@ -77,8 +77,8 @@ static llm_status_t read_all(int fd, const char *path, char *to, size_t n, llm_e
     return LLM_OK;
 }
 
-llm_status_t lls_read_file(lls_mem_t *mem, const char *path, uint64_t limit, char **text, size_t *len,
-                           llm_error_t *err)
+llm_status_t lls_read_file(lls_mem_t *mem, const char *path, uint64_t limit, char **text,
+                           size_t *len, llm_error_t *err)
 {
     int          fd;
     uint64_t     size;

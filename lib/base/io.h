@@ -17,8 +17,8 @@ llm_status_t lls_map_file(const char *path, lls_map_t *map, llm_error_t *err);
 void         lls_unmap_file(lls_map_t *map);
 
 /* The whole file with a NUL after it; at most `limit` bytes.  The caller frees *text. */
-llm_status_t lls_read_file(lls_mem_t *mem, const char *path, uint64_t limit, char **text, size_t *len,
-                           llm_error_t *err);
+llm_status_t lls_read_file(lls_mem_t *mem, const char *path, uint64_t limit, char **text,
+                           size_t *len, llm_error_t *err);
 
 bool lls_path_is_dir(const char *path);
 bool lls_path_exists(const char *path);

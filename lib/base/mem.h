@@ -3,8 +3,8 @@
  * mem - host memory: everything that an engine keeps comes from its llm_allocator_t.
  *
  * lls_mem_t wraps the host's hook and counts what is held, to the byte as the hook sees it.  Blocks
- * from lls_alloc() carry their size, so lls_free() needs none; lls_alloc_raw() has no header, for the
- * few large blocks whose size is part of the memory plan.  All functions may be called from any
+ * from lls_alloc() carry their size, so lls_free() needs none; lls_alloc_raw() has no header, for
+ * the few large blocks whose size is part of the memory plan.  All functions may be called from any
  * thread.  A lls_mem_t outlives what was allocated through it.
  */
 #ifndef LLS_BASE_MEM_H

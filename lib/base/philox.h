@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * philox - counter-based random numbers: the value is a function of key and counter, so nothing has
- * to be carried, and any order of evaluation gives the same numbers.  Philox4x32-10 of Salmon et al.,
- * "Parallel random numbers: as easy as 1, 2, 3" (2011).  The same on the CPU and in CUDA.
+ * to be carried, and any order of evaluation gives the same numbers.  Philox4x32-10 of Salmon et
+ * al., "Parallel random numbers: as easy as 1, 2, 3" (2011).  The same on the CPU and in CUDA.
  */
 #ifndef LLS_BASE_PHILOX_H
 #define LLS_BASE_PHILOX_H

@@ -135,7 +135,8 @@ llm_status_t lls_pool_create(lls_mem_t *mem, uint32_t n_threads, lls_pool_t **ou
         *m = (member_t){ .pool = pool, .ith = i };
         if (pthread_create(&m->thread, NULL, work, m) != 0) {
             lls_pool_destroy(pool);
-            return lls_fail(err, LLM_ERR_NO_MEMORY, "cannot start thread %u of %u", i + 1, n_threads);
+            return lls_fail(err, LLM_ERR_NO_MEMORY, "cannot start thread %u of %u", i + 1,
+                            n_threads);
         }
         pool->n_started++;
     }

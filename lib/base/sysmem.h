@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sysmem - how much memory this machine, or the control group around this process, has and has left.
+ * sysmem - how much memory this machine, or the control group around us, has and has left.
  */
 #ifndef LLS_BASE_SYSMEM_H
 #define LLS_BASE_SYSMEM_H
@@ -9,7 +9,7 @@
 
 typedef struct lls_sysmem {
     uint64_t total;                 /* bytes: the least of the machine's and the group's limit */
-    uint64_t available;             /* bytes that can be had without swapping; as /proc/meminfo says */
+    uint64_t available;             /* bytes to be had without swapping; as /proc/meminfo says */
 } lls_sysmem_t;
 
 /* Never fails: what cannot be read counts as no limit. */
