@@ -77,8 +77,8 @@ void lls_cli_help(FILE *to)
     fprintf(to, "usage: llmserve run MODEL [options] [PROMPT...]   complete prompts; without any,\n"
                 "                                                  lines of standard input\n"
                 "       llmserve chat MODEL [options]              talk; /help names its commands\n"
-                "\nMODEL is a directory or a .gguf file.  Options are --name value or --name=value; "
-                "for a\nbool --name and --no-name do as well.\n\n");
+                "\nMODEL is a directory or a .gguf file.  Options are --name value or "
+                "--name=value; for a\nbool --name and --no-name do as well.\n\n");
     for (size_t i = 0; i < sizeof own_options / sizeof *own_options; i++)
         entry(to, own_options[i].name, own_options[i].value, own_options[i].help);
     fprintf(to, "\nOf the engine:\n");
