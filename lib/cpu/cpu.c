@@ -43,8 +43,8 @@ bool lls_cpu_has_isa(uint32_t isa)
     }
 }
 
-/* Intel's cores do half as many products a cycle with pairs of bfloat16 as with FMA on float32, which
- * is more exact too. */
+/* Intel's cores do half as many products a cycle with pairs of bfloat16 as with FMA on float32,
+ * which is more exact too. */
 static bool is_worth_it(uint32_t isa)
 {
 #if defined(__x86_64__)
@@ -66,7 +66,8 @@ static llm_status_t choose_isa(const char *name, uint32_t *isa, llm_error_t *err
             break;
     if (*isa == LLS_N_ISAS)
         return lls_fail_param(err, LLM_ERR_INVALID, "cpu-isa",
-                              "cpu-isa is \"%s\"; use auto, plain, avx2, avx512 or avx512bf16", name);
+                              "cpu-isa is \"%s\"; use auto, plain, avx2, avx512 or avx512bf16",
+                              name);
     if (!lls_cpu_has_isa(*isa))
         return lls_fail_param(err, LLM_ERR_UNSUPPORTED, "cpu-isa",
                               "this CPU has no %s; use cpu-isa auto", name);

@@ -2,8 +2,9 @@
 /*
  * cpu - the CPU backend: a thread pool, an instruction set chosen once, and the op table.
  *
- * Kernels exist in plain C (the reference and documentation of every op) and for the instruction sets
- * below; results are bit-equal within one of them whatever the batch, the chunks and the threads.
+ * Kernels exist in plain C (the reference and documentation of every op) and for the instruction
+ * sets below; results are bit-equal within one of them whatever the batch, the chunks and the
+ * threads.
  */
 #ifndef LLS_CPU_CPU_H
 #define LLS_CPU_CPU_H
@@ -16,10 +17,10 @@ enum lls_isa { LLS_ISA_PLAIN, LLS_ISA_AVX2, LLS_ISA_AVX512, LLS_ISA_AVX512BF16, 
 
 typedef struct lls_cpu lls_cpu_t;
 
-/* isa: "auto" (or NULL), "plain", "avx2", "avx512", "avx512bf16".  LLM_ERR_UNSUPPORTED if this CPU lacks
- * it.  n_threads 0 = the CPUs of this process. */
-llm_status_t     lls_cpu_create(lls_mem_t *mem, uint32_t n_threads, const char *isa, lls_cpu_t **out,
-                                llm_error_t *err);
+/* isa: "auto" (or NULL), "plain", "avx2", "avx512", "avx512bf16".  LLM_ERR_UNSUPPORTED if this CPU
+ * lacks it.  n_threads 0 = the CPUs of this process. */
+llm_status_t     lls_cpu_create(lls_mem_t *mem, uint32_t n_threads, const char *isa,
+                                lls_cpu_t **out, llm_error_t *err);
 void             lls_cpu_destroy(lls_cpu_t *cpu);
 uint32_t         lls_cpu_isa(const lls_cpu_t *cpu);
 bool             lls_cpu_has_isa(uint32_t isa);

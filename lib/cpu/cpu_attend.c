@@ -94,7 +94,8 @@ static uint32_t parts_of_row(const lls_attend_job_t *j, uint32_t row)
 {
     uint32_t begin;
 
-    return j->tiles_per_item == 0 ? 1 : lls_ceil_div(tiles_of_row(j, row, &begin), j->tiles_per_item);
+    return j->tiles_per_item == 0 ? 1 : lls_ceil_div(tiles_of_row(j, row, &begin),
+                                                     j->tiles_per_item);
 }
 
 static void fill_spans(lls_attend_job_t *j)
@@ -203,8 +204,8 @@ static void merge_slots(const lls_attend_job_t *j, const lls_attend_item_t *it, 
     store(j, it, total);
 }
 
-/* A thread's memory: the total, a part, then what the kernels want.  The next item is taken before the
- * last tile of this one, which may fetch ahead for it. */
+/* A thread's memory: the total, a part, then what the kernels want.  The next item is taken before
+ * the last tile of this one, which may fetch ahead for it. */
 static void work(void *arg, uint32_t ith, uint32_t nth)
 {
     lls_attend_job_t *j = arg;
@@ -242,8 +243,8 @@ static void work(void *arg, uint32_t ith, uint32_t nth)
 
 /* ---- The op --------------------------------------------------------------------------------- */
 
-/* Scratch: spans, counters, each thread's memory, slots.  Only upper bounds of the batch count here,
- * so that what was planned is enough for every batch within them. */
+/* Scratch: spans, counters, each thread's memory, slots.  Only upper bounds of the batch count
+ * here, so that what was planned is enough for every batch within them. */
 static size_t lay_out_scratch(lls_attend_job_t *j, uint8_t *at)
 {
     uint32_t most = lls_max_u32(LLS_ATTEND_ROWS, j->group), units = UNITS_PER_THREAD * j->n_threads;

@@ -3,12 +3,13 @@
  * cpu_attend_body - a tile of attention with vectors; included once by the file of each instruction
  * set, which defines LLS_ATTEND_KERNELS, the name of the table.
  *
- * The rows of an item are worked on in blocks of up to ROWS rows.  With many rows a panel of bfloat16
- * is widened to float32 once for all of them, which stays in L1; with few the products widen in
- * registers and take 4 columns at a time, and lines that are needed soon are fetched meanwhile.
+ * The rows of an item are worked on in blocks of up to ROWS rows.  With many rows a panel of
+ * bfloat16 is widened to float32 once for all of them, which stays in L1; with few the products
+ * widen in registers and take 4 columns at a time, and lines that are needed soon are fetched
+ * meanwhile.
  *
- * Only tokens that some row of the item sees are read from V; in K the columns of a vector may reach
- * beyond them, into a live block, and what comes out is masked.
+ * Only tokens that some row of the item sees are read from V; in K the columns of a vector may
+ * reach beyond them, into a live block, and what comes out is masked.
  */
 #include <string.h>
 
@@ -110,7 +111,8 @@ static void look(const lls_attend_job_t *j, workspace_t *w, uint32_t pos, uint32
     }
 }
 
-/* Pages of the tile, and where to fetch ahead: the next tile of this item, or the first of `after`. */
+/* Pages of the tile, and where to fetch ahead: the next tile of this item, or the first of
+ * `after`. */
 static void find_pages(const lls_attend_job_t *j, workspace_t *w, const lls_attend_item_t *item,
                        uint32_t tile, const lls_attend_item_t *after)
 {
@@ -157,7 +159,8 @@ static void widen_k(const lls_attend_job_t *j, workspace_t *w, k_panel_t *k)
 }
 
 /* Columns that lie outside the tokens seen are taken from the nearest block that is. */
-static k_panel_t panel_at(const lls_attend_job_t *j, const workspace_t *w, uint32_t t, uint32_t cols)
+static k_panel_t panel_at(const lls_attend_job_t *j, const workspace_t *w, uint32_t t,
+                          uint32_t cols)
 {
     uint32_t  bt = j->kv.block_tokens, first = w->lo / bt, last = (w->hi - 1) / bt;
     k_panel_t k = { .step = (size_t)bt * 4, .ahead = j->kv.v_offset, .dims = j->kv.head_dim };
@@ -315,8 +318,8 @@ static void values(const lls_attend_job_t *j, workspace_t *w, float *o)
 
 /* ---- A tile --------------------------------------------------------------------------------- */
 
-static void tile(const lls_attend_job_t *j, void *work, const lls_attend_item_t *item, uint32_t tile,
-                 const lls_attend_item_t *after, float *part)
+static void tile(const lls_attend_job_t *j, void *work, const lls_attend_item_t *item,
+                 uint32_t tile, const lls_attend_item_t *after, float *part)
 {
     workspace_t *w = work;
     uint32_t     pos = lls_attend_position(j, item), base = tile * LLS_ATTEND_TILE;
@@ -359,7 +362,8 @@ static void merge(const lls_kv_layout_t *l, uint32_t rows, float *total, float *
             float  *o2 = part + (size_t)(m + i) * l->padded_dim;
             lls_v_t x = lls_v_set(f[i]), y = lls_v_set(f2[i]);
             for (uint32_t d = 0; d < l->padded_dim; d += LLS_VL)
-                lls_v_store(o + d, lls_v_fma(lls_v_mul(x, lls_v_load(o + d)), y, lls_v_load(o2 + d)));
+                lls_v_store(o + d, lls_v_fma(lls_v_mul(x, lls_v_load(o + d)), y,
+                                             lls_v_load(o2 + d)));
         }
     }
 }

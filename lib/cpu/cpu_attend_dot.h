@@ -3,8 +3,8 @@
  * cpu_attend_dot - the two products of attention: q k and p v, for up to ROWS rows at a time.
  *
  * Accumulators of all rows and columns stay in registers.  Each sum runs over dimensions (q k) or
- * tokens (p v) in rising order, whatever the rows, the columns and the source: pages as they are, or
- * widened to float32 beforehand.  Part of cpu_attend_body.h.
+ * tokens (p v) in rising order, whatever the rows, the columns and the source: pages as they are,
+ * or widened to float32 beforehand.  Part of cpu_attend_body.h.
  */
 #include "cpu/cpu_attend_int.h"
 #include "cpu/cpu_vec.h"
@@ -12,7 +12,7 @@
 #if defined(__AVX512F__)
 #  define ROWS 14u                  /* rows of 2 columns that fit the registers */
 #  define ROWS4 6u                  /* rows of 4 columns */
-#  define Q_PITCH 16u               /* queries lie [dims][Q_PITCH]: one line for a dimension's rows */
+#  define Q_PITCH 16u               /* queries lie [dims][Q_PITCH]: a line for a dimension's rows */
 #else
 #  define ROWS 6u
 #  define ROWS4 3u
@@ -30,8 +30,8 @@ typedef struct k_panel {
     uint32_t       dims;
 } k_panel_t;
 
-/* Columns of dimensions of tokens [begin, end): blocks of block_tokens tokens, offset of each column,
- * and the same for keys that are needed next, to be fetched meanwhile. */
+/* Columns of dimensions of tokens [begin, end): blocks of block_tokens tokens, offset of each
+ * column, and the same for keys that are needed next, to be fetched meanwhile. */
 typedef struct v_panel {
     const uint8_t *const *block, *const *next;
     size_t                at[4], next_at[4];
@@ -77,8 +77,8 @@ LLS_INLINE void qk_f32(const uint32_t rows, const uint32_t cols, const float *q,
     store_columns(rows, cols, c, s, S_PITCH);
 }
 
-LLS_INLINE void qk_bf16(const uint32_t rows, const uint32_t cols, const float *q, const k_panel_t *k,
-                        float *s)
+LLS_INLINE void qk_bf16(const uint32_t rows, const uint32_t cols, const float *q,
+                        const k_panel_t *k, float *s)
 {
     lls_v_t c[ROWS][4], pair[4], b[4];
     size_t  at = 0;
@@ -120,8 +120,8 @@ LLS_INLINE void pv_f32(const uint32_t rows, const uint32_t cols, const float *p,
 }
 
 /* begin is even; the odd token behind an odd end has weight 0. */
-LLS_INLINE void pv_bf16(const uint32_t rows, const uint32_t cols, const float *p, const v_panel_t *v,
-                        float *o)
+LLS_INLINE void pv_bf16(const uint32_t rows, const uint32_t cols, const float *p,
+                        const v_panel_t *v, float *o)
 {
     lls_v_t  c[ROWS][4], pair[4], b[4];
     uint32_t bt = v->block_tokens, end;
@@ -177,7 +177,11 @@ FOR_ROWS(MAKE_PV, bf16, 2) FOR_ROWS4(MAKE_PV, bf16, 4)
 
 /* By what the panel holds, and the number of rows; *4: of 4 columns. */
 enum { HOLDS_F32, HOLDS_BF16 };
-static const qk_fn qk2[2][ROWS + 1] = { { FOR_ROWS(NAME_QK, f32, 2) }, { FOR_ROWS(NAME_QK, bf16, 2) } };
-static const qk_fn qk4[2][ROWS4 + 1] = { { FOR_ROWS4(NAME_QK, f32, 4) }, { FOR_ROWS4(NAME_QK, bf16, 4) } };
-static const pv_fn pv2[2][ROWS + 1] = { { FOR_ROWS(NAME_PV, f32, 2) }, { FOR_ROWS(NAME_PV, bf16, 2) } };
-static const pv_fn pv4[2][ROWS4 + 1] = { { FOR_ROWS4(NAME_PV, f32, 4) }, { FOR_ROWS4(NAME_PV, bf16, 4) } };
+static const qk_fn qk2[2][ROWS + 1] = { { FOR_ROWS(NAME_QK, f32, 2) },
+                                        { FOR_ROWS(NAME_QK, bf16, 2) } };
+static const qk_fn qk4[2][ROWS4 + 1] = { { FOR_ROWS4(NAME_QK, f32, 4) },
+                                         { FOR_ROWS4(NAME_QK, bf16, 4) } };
+static const pv_fn pv2[2][ROWS + 1] = { { FOR_ROWS(NAME_PV, f32, 2) },
+                                        { FOR_ROWS(NAME_PV, bf16, 2) } };
+static const pv_fn pv4[2][ROWS4 + 1] = { { FOR_ROWS4(NAME_PV, f32, 4) },
+                                         { FOR_ROWS4(NAME_PV, bf16, 4) } };

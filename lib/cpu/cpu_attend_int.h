@@ -2,15 +2,15 @@
 /*
  * cpu_attend_int - one attention call, cut into items, and what an instruction set has to bring.
  *
- * The unit of arithmetic is the tile: 256 key tokens at a fixed absolute place.  For a row (one query
- * token and head) a tile gives its largest score, the sum of its weights and their sum of V; tiles are
- * merged from left to right.  Tokens that a row does not see add exact zeros.  So every output has
- * the same bits whatever the chunk, the batch, the threads and the cuts are, and cuts between threads
- * lie between tiles only.
+ * The unit of arithmetic is the tile: 256 key tokens at a fixed absolute place.  For a row (one
+ * query token and head) a tile gives its largest score, the sum of its weights and their sum of V;
+ * tiles are merged from left to right.  Tokens that a row does not see add exact zeros.  So every
+ * output has the same bits whatever the chunk, the batch, the threads and the cuts are, and cuts
+ * between threads lie between tiles only.
  *
- * An item is some query tokens of one batch row times the query heads of one KV head, over all tiles
- * they see; or, where there are few items, over a part of the tiles: then each tile's result goes to a
- * slot, and who finishes the last part merges them.  Scores are in units of log 2.
+ * An item is some query tokens of one batch row times the query heads of one KV head, over all
+ * tiles they see; or, where there are few items, over a part of the tiles: then each tile's result
+ * goes to a slot, and who finishes the last part merges them.  Scores are in units of log 2.
  */
 #ifndef LLS_CPU_ATTEND_INT_H
 #define LLS_CPU_ATTEND_INT_H
@@ -44,7 +44,7 @@ typedef struct lls_attend_job {
     uint32_t               n_q, n_kv, group;    /* group: query heads of a KV head */
     lls_kv_group_config_t  mask;
     lls_kv_layout_t        kv;
-    float                  q_scale, cap;        /* score = cap * tanh(q_scale q k), or q_scale q k */
+    float                  q_scale, cap;    /* score = cap * tanh(q_scale q k), or q_scale q k */
     /* the cut */
     const struct lls_attend_kernels *k;
     uint32_t               n_threads, query_tokens, n_items, n_units, n_slots;
@@ -58,7 +58,8 @@ typedef struct lls_attend_job {
     _Atomic uint32_t       next;    /* item to be taken */
 } lls_attend_job_t;
 
-/* What a tile gives for `rows` rows, or what was merged so far: O, then the maxima, then the sums. */
+/* What a tile gives for `rows` rows, or what was merged so far: O, then the maxima, then the
+ * sums. */
 static inline size_t lls_attend_part_floats(const lls_kv_layout_t *l, uint32_t rows)
 {
     return lls_align_up(rows, 16) * ((size_t)l->padded_dim + 2);
@@ -100,8 +101,8 @@ static inline uint32_t lls_attend_position(const lls_attend_job_t *j, const lls_
 }
 
 /* The page of the tokens of entry e of a batch row's table, the panels of a head. */
-static inline const uint8_t *lls_attend_block(const lls_attend_job_t *j, uint32_t row, uint32_t head,
-                                              uint32_t e)
+static inline const uint8_t *lls_attend_block(const lls_attend_job_t *j, uint32_t row,
+                                              uint32_t head, uint32_t e)
 {
     uint32_t block = j->table[(size_t)j->batch->row[row] * j->stride + e];
 

@@ -27,8 +27,8 @@ static void load(const lls_attend_job_t *j, void *work, const lls_attend_item_t 
     }
 }
 
-/* to[i] += factor * value i of n values that lie one after another in float32, or every other one in
- * bfloat16. */
+/* to[i] += factor * value i of n values that lie one after another in float32, or every other one
+ * in bfloat16. */
 static void add_scaled(const lls_kv_layout_t *l, const uint8_t *values, uint32_t n, float factor,
                        float *to)
 {
@@ -89,8 +89,8 @@ static void one_row(const lls_attend_job_t *j, const lls_attend_item_t *item, ui
     }
 }
 
-static void tile(const lls_attend_job_t *j, void *work, const lls_attend_item_t *item, uint32_t tile,
-                 const lls_attend_item_t *after, float *part)
+static void tile(const lls_attend_job_t *j, void *work, const lls_attend_item_t *item,
+                 uint32_t tile, const lls_attend_item_t *after, float *part)
 {
     uint32_t rows = item->n_tokens * j->group, at = lls_attend_position(j, item);
     uint32_t base = tile * LLS_ATTEND_TILE;

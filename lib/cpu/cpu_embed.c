@@ -47,7 +47,8 @@ static void block_step(uint32_t kind, const uint8_t *step, uint32_t lane, float 
     }
 }
 
-static void read_step(const lls_wmat_t *w, const lls_wseg_t *s, uint32_t column, uint32_t step, float *out)
+static void read_step(const lls_wmat_t *w, const lls_wseg_t *s, uint32_t column, uint32_t step,
+                      float *out)
 {
     const uint8_t *p = lls_wmat_panel(w, s, column / LLS_PANEL) +
                        (size_t)step * lls_kind_step_bytes(s->kind);
@@ -94,7 +95,8 @@ static void embed_team(void *arg, uint32_t ith, uint32_t nth)
         embed_row(j, row, lls_row_f32(j->out, row));
 }
 
-void lls_cpu_embed(lls_exec_t *x, lls_out_t out, const lls_batch_t *b, const lls_wmat_t *w, float scale)
+void lls_cpu_embed(lls_exec_t *x, lls_out_t out, const lls_batch_t *b, const lls_wmat_t *w,
+                   float scale)
 {
     embed_job_t j = { .w = w, .out = out, .index = b->ids, .scale = scale };
 

@@ -5,13 +5,13 @@
  * One layer's page of a block has, for each head, a K panel and a V panel:
  *   float32   K [D][block_tokens]         V [P / 32][block_tokens][32]
  *   bfloat16  K [D / 2][block_tokens][2]  V [P / 32][block_tokens / 2][32][2]
- * D is head_dim, even; P is D rounded up to 32, the dimensions behind D are never looked at.  Tokens lie
- * along K's lanes and dimensions along V's, so that neither q k nor p v sums across lanes; the pairs of
- * bfloat16 widen to two vectors with a shift and a mask.
+ * D is head_dim, even; P is D rounded up to 32, the dimensions behind D are never looked at.
+ * Tokens lie along K's lanes and dimensions along V's, so that neither q k nor p v sums across
+ * lanes; the pairs of bfloat16 widen to two vectors with a shift and a mask.
  *
- * Blocks may hold anything before they are written, NaNs included, and a weight of 0 must give 0.  So
- * attention reads no token of V at or beyond the context, but one: the odd neighbour of the last token
- * in its pair.  Writing an even token clears it.
+ * Blocks may hold anything before they are written, NaNs included, and a weight of 0 must give 0.
+ * So attention reads no token of V at or beyond the context, but one: the odd neighbour of the last
+ * token in its pair.  Writing an even token clears it.
  */
 #ifndef LLS_CPU_KV_H
 #define LLS_CPU_KV_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * linear and expert_linear: rows are packed in chunks by the whole team, then each member multiplies
- * them with its own panels.  K is never split, and a member owns whole columns, so neither the number
- * of threads nor the cut into chunks and blocks shows in the result.
+ * linear and expert_linear: rows are packed in chunks by the whole team, then each member
+ * multiplies them with its own panels.  K is never split, and a member owns whole columns, so
+ * neither the number of threads nor the cut into chunks and blocks shows in the result.
  */
 #include <string.h>
 
@@ -72,7 +72,7 @@ static size_t acts_at(uint32_t form, uint32_t n_steps, uint32_t m0, uint32_t mr,
 typedef struct fill_job {
     const linear_job_t *j;
     uint32_t            form, n_steps, chunk_first;
-    uint64_t            begin, end;     /* units of this member: row by row, FILL_UNIT values each */
+    uint64_t            begin, end;     /* units of this member: by rows, FILL_UNIT values each */
 } fill_job_t;
 
 static void fill_row(const fill_job_t *f, uint32_t row, uint32_t m0, uint32_t mr)
@@ -98,7 +98,8 @@ static void fill_chunk(const linear_job_t *j, uint32_t form, uint32_t first, uin
 {
     uint64_t   units = (uint64_t)(end - first) * lls_ceil_div(j->p->in, FILL_UNIT);
     fill_job_t f = { .j = j, .form = form, .n_steps = lls_ceil_div(j->p->in, lls_form_step(form)),
-                     .chunk_first = first, .begin = units * ith / nth, .end = units * (ith + 1) / nth };
+                     .chunk_first = first, .begin = units * ith / nth,
+                     .end = units * (ith + 1) / nth };
 
     for (uint32_t r = 0; r < j->n_runs; r++) {
         cut_t c = cut_run(&j->runs[r], first, end, j->isa.max_rows[form]);
@@ -160,9 +161,10 @@ typedef struct panel_job {
     uint8_t            *wide;
 } panel_job_t;
 
-/* Rows [m0, m0 + mr) of a panel that is complete, while they are still in a near cache: the stores then
- * drain beside the products of the next block. */
-static void store_rows(const panel_job_t *p, uint32_t panel, uint32_t m0, uint32_t mr, const float *tile)
+/* Rows [m0, m0 + mr) of a panel that is complete, while they are still in a near cache: the stores
+ * then drain beside the products of the next block. */
+static void store_rows(const panel_job_t *p, uint32_t panel, uint32_t m0, uint32_t mr,
+                       const float *tile)
 {
     uint32_t column = panel * LLS_PANEL, n = lls_min_u32(LLS_PANEL, p->seg->n - column);
 
@@ -277,8 +279,8 @@ static void *take(uintptr_t *at, size_t bytes)
     return (void *)p;
 }
 
-/* Lays the job's buffers out from `base`; returns their size.  The weights are not looked at: they do
- * not exist while memory is planned. */
+/* Lays the job's buffers out from `base`; returns their size.  The weights are not looked at: they
+ * do not exist while memory is planned. */
 static size_t place(linear_job_t *j, uint32_t in, uint32_t nth, uint8_t *base)
 {
     uintptr_t at = (uintptr_t)base;
@@ -317,8 +319,8 @@ static linear_job_t job_of(lls_exec_t *x, lls_out_t out, lls_in_t in, const lls_
 {
     const lls_cpu_t *cpu = lls_cpu_of(x);
 
-    return (linear_job_t){ .isa = kernels_of(cpu->isa), .pool = cpu->pool, .p = p, .in = in, .out = out,
-                           .in_share = 1, .n_rows = out->shape[0] };
+    return (linear_job_t){ .isa = kernels_of(cpu->isa), .pool = cpu->pool, .p = p, .in = in,
+                           .out = out, .in_share = 1, .n_rows = out->shape[0] };
 }
 
 void lls_cpu_linear(lls_exec_t *x, lls_out_t out, lls_in_t in, const lls_linear_t *p)

@@ -2,8 +2,8 @@
 /*
  * cpu_linear - what the kernels of the linear ops offer: one table for each instruction set.
  *
- * Activations are packed first, into blocks of at most max_rows rows and in one of three forms, step
- * by step as the panels of weights are (`mr` = rows of the block):
+ * Activations are packed first, into blocks of at most max_rows rows and in one of three forms,
+ * step by step as the panels of weights are (`mr` = rows of the block):
  *
  *   F32   2 values of k:  [mr][2] float                                          8 mr bytes
  *   BF16  2 values of k:  [mr][2] bfloat16                                       4 mr bytes
@@ -40,8 +40,8 @@ typedef void (*lls_fill_fn)(const float *x, uint32_t n, uint32_t mr, uint32_t m,
 typedef void (*lls_multiply_fn)(const uint8_t *acts, const uint8_t *w, uint32_t n, uint32_t mr,
                                 bool first,
                                 float *tile);
-/* n steps of a panel of Q4_0 or Q4_1 with a byte for each value, for multiply_wide: the same bits, and
- * rows share the work of unpacking. */
+/* n steps of a panel of Q4_0 or Q4_1 with a byte for each value, for multiply_wide: the same bits,
+ * and rows share the work of unpacking. */
 typedef void (*lls_widen_fn)(const uint8_t *w, uint32_t n, uint8_t *dst);
 
 typedef struct lls_linear_isa {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The kernels of the linear ops for AVX2 with FMA and F16C.  A panel is multiplied in two halves of 16
- * columns, two vectors a row, so that the sums of six rows stay in registers.
+ * The kernels of the linear ops for AVX2 with FMA and F16C.  A panel is multiplied in two halves of
+ * 16 columns, two vectors a row, so that the sums of six rows stay in registers.
  *
  * Products of bytes are summed in pairs to 16 bits, which saturate: 15 * 127 * 2 eight times and
- * 31 * 127 * 2 four times fit.  Bytes of Q8_0 would not, so their sign moves to the activation: 128 *
- * 127 * 2 fits.
+ * 31 * 127 * 2 four times fit.  Bytes of Q8_0 would not, so their sign moves to the activation:
+ * 128 * 127 * 2 fits.
  */
 #include "cpu/cpu_linear.h"
 
@@ -17,7 +17,7 @@
 #include "cpu/cpu_linear_x86.h"
 
 #define FLOAT_ROWS 6u               /* 12 sums, 2 vectors of weights, a row's value */
-#define INT_ROWS   4u               /* 8 sums in each of two widths, one of them spilling a little */
+#define INT_ROWS   4u               /* 8 sums in each of two widths, one of them spilling some */
 
 /* ---- Activations ----------------------------------------------------------------------------- */
 
@@ -28,7 +28,8 @@ INLINE float max_abs(const float *x)
     __m128i       half;
 
     for (uint32_t i = 0; i < LLS_GROUP; i += 8)
-        max = _mm256_max_epu32(max, _mm256_and_si256(_mm256_loadu_si256((const __m256i *)(x + i)), mask));
+        max = _mm256_max_epu32(
+            max, _mm256_and_si256(_mm256_loadu_si256((const __m256i *)(x + i)), mask));
     half = _mm_max_epu32(_mm256_castsi256_si128(max), _mm256_extracti128_si256(max, 1));
     half = _mm_max_epu32(half, _mm_shuffle_epi32(half, 0x4e));
     half = _mm_max_epu32(half, _mm_shuffle_epi32(half, 0xb1));
@@ -53,7 +54,7 @@ INLINE int32_t sum_of(__m256i v)
 
 static void fill_q8(const float *x, uint32_t n, uint32_t mr, uint32_t m, uint8_t *dst)
 {
-    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);    /* undoes packing by halves */
+    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);  /* undoes packing by halves */
 
     for (; n > 0; n -= LLS_GROUP, x += LLS_GROUP, dst += 44 * (size_t)mr) {
         float    max = max_abs(x);
@@ -81,9 +82,11 @@ INLINE __m256 load_weights(uint32_t kind, const uint8_t *w, uint32_t odd, uint32
     if (kind == LLS_W_F32)
         return _mm256_load_ps((const float *)w + odd * LLS_PANEL + column);
     if (kind == LLS_W_F16)
-        return _mm256_cvtph_ps(_mm_load_si128((const __m128i *)(w + (odd * LLS_PANEL + column) * 2)));
+        return _mm256_cvtph_ps(
+            _mm_load_si128((const __m128i *)(w + (odd * LLS_PANEL + column) * 2)));
     pair = _mm256_load_si256((const __m256i *)(w + column * 4));
-    pair = odd ? _mm256_and_si256(pair, _mm256_set1_epi32((int)0xffff0000)) : _mm256_slli_epi32(pair, 16);
+    pair = odd ? _mm256_and_si256(pair, _mm256_set1_epi32((int)0xffff0000))
+               : _mm256_slli_epi32(pair, 16);
     return _mm256_castsi256_ps(pair);
 }
 
@@ -102,7 +105,8 @@ INLINE void multiply_half(uint32_t kind, const uint32_t rows, const float *a, co
     }
     for (uint32_t s = 0; s < n; s++, a += 2 * rows, w += lls_kind_step_bytes(kind))
         for (uint32_t odd = 0; odd < 2; odd++) {
-            __m256 b0 = load_weights(kind, w, odd, column), b1 = load_weights(kind, w, odd, column + 8);
+            __m256 b0 = load_weights(kind, w, odd, column);
+            __m256 b1 = load_weights(kind, w, odd, column + 8);
 
             UNROLL
             for (uint32_t m = 0; m < rows; m++) {

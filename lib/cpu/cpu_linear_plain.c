@@ -129,7 +129,8 @@ static void unpack_step(uint32_t kind, const uint8_t *w, step_t *s)
     }
     for (uint32_t lane = 0; lane < LLS_PANEL; lane++) {
         s->d[lane] = lls_f16_to_f32(load_u16(scales + lane * 2));
-        s->m[lane] = lls_kind_has_min(kind) ? lls_f16_to_f32(load_u16(scales + 64 + lane * 2)) : 0.0f;
+        s->m[lane] = lls_kind_has_min(kind) ? lls_f16_to_f32(load_u16(scales + 64 + lane * 2))
+                                            : 0.0f;
     }
 }
 

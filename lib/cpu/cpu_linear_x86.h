@@ -9,8 +9,9 @@
 
 #include "cpu/cpu_linear.h"
 
-/* Kernels take their shape as constants: they must be inlined, and their short loops unrolled.  Where a
- * sanitizer checks every load that takes minutes to compile, so there the shape is a variable. */
+/* Kernels take their shape as constants: they must be inlined, and their short loops unrolled.
+ * Where a sanitizer checks every load that takes minutes to compile, so there the shape is a
+ * variable. */
 #define INLINE static inline __attribute__((always_inline))
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)

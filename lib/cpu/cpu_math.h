@@ -2,10 +2,11 @@
 /*
  * cpu_math - exponentials without branches, tables or calls.
  *
- * Straight-line code in plain C, so that loops over them are vectorised, with the same bits in every
- * instruction set: the build forbids contraction.  Rounding to an integer adds and takes away 1.5 *
- * 2^23; the low bits of that sum are the integer.  Choices are made on bits: comparisons of
- * floats may trap on NaNs, and float arithmetic behind a branch too, which compilers do not vectorise.
+ * Straight-line code in plain C, so that loops over them are vectorised, with the same bits in
+ * every instruction set: the build forbids contraction.  Rounding to an integer adds and takes away
+ * 1.5 * 2^23; the low bits of that sum are the integer.  Choices are made on bits: comparisons of
+ * floats may trap on NaNs, and float arithmetic behind a branch too, which compilers do not
+ * vectorise.
  */
 #ifndef LLS_CPU_MATH_H
 #define LLS_CPU_MATH_H
@@ -48,8 +49,9 @@ static inline float lls_pow2_of_sum(float t)
     return lls_float_of((lls_bits_of(t) - lls_bits_of(LLS_ROUND_MAGIC) + 127u) << 23);
 }
 
-/* 2^x for x <= 0: exactly 1 at 0, relative error 3e-7, NaN for NaN, and exactly 0 below -64.  The cut
- * is for speed: without it peaked softmax rows make denormals, several times slower to work with. */
+/* 2^x for x <= 0: exactly 1 at 0, relative error 3e-7, NaN for NaN, and exactly 0 below -64.  The
+ * cut is for speed: without it peaked softmax rows make denormals, several times slower to work
+ * with. */
 static inline float lls_exp2_cut(float x)
 {
     float t = x + LLS_ROUND_MAGIC, r = x - (t - LLS_ROUND_MAGIC);

@@ -10,8 +10,8 @@ typedef struct route_job {
     const lls_route_t  *route;
 } route_job_t;
 
-/* The best expert behind `last` in the order of falling scores and rising indices; last LLS_NONE: the
- * best of all.  LLS_NONE if there is none, as in a row of NaNs. */
+/* The best expert behind `last` in the order of falling scores and rising indices; last LLS_NONE:
+ * the best of all.  LLS_NONE if there is none, as in a row of NaNs. */
 static uint32_t next_best(const float *scores, uint32_t n, uint32_t last)
 {
     uint32_t best = LLS_NONE;

@@ -94,7 +94,8 @@ static lane_t lane_of(const lls_wpart_t *part, uint32_t i)
         lls_assert(part->scheme <= LLS_W_BF16);
         return (lane_t){ (const uint8_t *)part->data + row * size, part->out * size, part->scheme };
     }
-    return (lane_t){ (const uint8_t *)part->data + row * lls_scheme_row_bytes(part->scheme, part->in),
+    return (lane_t){ (const uint8_t *)part->data +
+                         row * lls_scheme_row_bytes(part->scheme, part->in),
                      0, part->scheme };
 }
 

@@ -2,8 +2,8 @@
 /*
  * cpu_row_kernels - element-wise work and norms of one row, and how ops spread rows over threads.
  *
- * The kernels are one source in plain C (cpu_row_kernels_body.h), compiled once for each instruction
- * set; sums go into 16 fixed lanes, so that every build gives the same bits.
+ * The kernels are one source in plain C (cpu_row_kernels_body.h), compiled once for each
+ * instruction set; sums go into 16 fixed lanes, so that every build gives the same bits.
  */
 #ifndef LLS_CPU_ROW_KERNELS_H
 #define LLS_CPU_ROW_KERNELS_H
@@ -28,8 +28,8 @@ typedef struct lls_row_kernels {
 extern const lls_row_kernels_t lls_row_kernels_plain, lls_row_kernels_avx2, lls_row_kernels_avx512;
 const lls_row_kernels_t *lls_row_kernels(uint32_t isa);
 
-/* Runs fn over rows [0, n): on all threads if the work is worth it, else on the caller's.  cost: of a
- * row, in elements added. */
+/* Runs fn over rows [0, n): on all threads if the work is worth it, else on the caller's.  cost: of
+ * a row, in elements added. */
 typedef void (*lls_cpu_rows_fn)(const void *arg, uint32_t begin, uint32_t end);
 void lls_cpu_each_rows(const lls_exec_t *x, uint32_t n, uint64_t cost, lls_cpu_rows_fn fn,
                        const void *arg);

@@ -59,7 +59,7 @@ LLS_INLINE lls_v_t lls_v_within(lls_v_t a, int first, int begin, int end)
     return _mm512_mask_mov_ps(_mm512_set1_ps(-INFINITY), in, a);
 }
 
-/* lls_exp2_cut() of cpu_math.h, on [0, 1) with rounding down, which AVX-512 has instructions for. */
+/* lls_exp2_cut() of cpu_math.h, on [0, 1) with rounding down: AVX-512 has instructions for it. */
 LLS_INLINE lls_v_t lls_v_exp2_cut(lls_v_t x)
 {
     __m512 r = _mm512_reduce_ps(x, 9), p = _mm512_set1_ps(1.867130250e-03f);

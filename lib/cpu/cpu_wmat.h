@@ -3,17 +3,18 @@
  * cpu_wmat - how a packed matrix lies in memory.
  *
  * A matrix [out, in] is cut along `out` into segments of one kind each, a segment into panels of 32
- * columns (outputs; the last panel is filled with zeros).  A panel is one sequential stream of steps
- * along `in`; the kind, named by the scheme whose values it holds exactly, says what a step is:
+ * columns (outputs; the last panel is filled with zeros).  A panel is one sequential stream of
+ * steps along `in`; the kind, named by the scheme whose values it holds exactly, says what a step
+ * is:
  *
  *   F32, F16    2 values of k: [2][32] (k odd at the end: a zero follows)
  *   BF16        2 values of k: [32][2], as a dot product of pairs wants them
  *   Q4_0, Q4_1  32 values: [4][32] words of four bytes; byte t of word i holds value 4 i + t in its
  *               low nibble and value 16 + 4 i + t in its high one, as the checkpoint does; then 32
  *               f16 scales; then, of Q4_1, 32 f16 minima
- *   Q5_0, Q5_1, Q8_0  32 values: [8][32] words of four unsigned bytes, value 4 i + t in byte t of word
- *               i; Q8_0 is stored + 128, so that unsigned weights meet signed activations in every
- *               kind; then scales and, of Q5_1, minima
+ *   Q5_0, Q5_1, Q8_0  32 values: [8][32] words of four unsigned bytes, value 4 i + t in byte t of
+ *               word i; Q8_0 is stored + 128, so that unsigned weights meet signed activations in
+ *               every kind; then scales and, of Q5_1, minima
  *
  * A stack of experts is as many such matrices.  Everything is found by offsets from the header.
  */
@@ -40,11 +41,22 @@ struct lls_wmat {
 };
 
 static inline bool lls_kind_is_float(uint32_t kind) { return kind <= LLS_W_BF16; }
-static inline bool lls_kind_has_min(uint32_t kind) { return kind == LLS_W_Q4_1 || kind == LLS_W_Q5_1; }
-static inline bool lls_kind_is_q4(uint32_t kind) { return kind == LLS_W_Q4_0 || kind == LLS_W_Q4_1; }
+
+static inline bool lls_kind_has_min(uint32_t kind)
+{
+    return kind == LLS_W_Q4_1 || kind == LLS_W_Q5_1;
+}
+
+static inline bool lls_kind_is_q4(uint32_t kind)
+{
+    return kind == LLS_W_Q4_0 || kind == LLS_W_Q4_1;
+}
 
 /* Values of k in a step. */
-static inline uint32_t lls_kind_step(uint32_t kind) { return lls_kind_is_float(kind) ? 2 : LLS_GROUP; }
+static inline uint32_t lls_kind_step(uint32_t kind)
+{
+    return lls_kind_is_float(kind) ? 2 : LLS_GROUP;
+}
 
 /* Bytes of the values in a step of a panel; scales and minima follow. */
 static inline uint32_t lls_kind_value_bytes(uint32_t kind)
@@ -71,11 +83,15 @@ static inline size_t lls_wseg_panel_bytes(const lls_wseg_t *s)
     return (size_t)s->n_steps * lls_kind_step_bytes(s->kind);
 }
 
-static inline const uint8_t *lls_wmat_panel(const lls_wmat_t *w, const lls_wseg_t *s, uint32_t panel)
+static inline const uint8_t *lls_wmat_panel(const lls_wmat_t *w, const lls_wseg_t *s,
+                                            uint32_t panel)
 {
     return (const uint8_t *)w + s->offset + panel * lls_wseg_panel_bytes(s);
 }
 
-static inline uint32_t lls_wseg_n_panels(const lls_wseg_t *s) { return lls_ceil_div(s->n, LLS_PANEL); }
+static inline uint32_t lls_wseg_n_panels(const lls_wseg_t *s)
+{
+    return lls_ceil_div(s->n, LLS_PANEL);
+}
 
 #endif
