@@ -15,7 +15,7 @@ typedef struct run {                /* one llm_generate_batch() */
     uint64_t           began_us;
 } run_t;
 
-/* ---- Outputs ------------------------------------------------------------------------------------ */
+/* ---- Outputs --------------------------------------------------------------------------------- */
 
 static lls_batch_out_t *out_at(const lls_batch_item_t *item, size_t index)
 {
@@ -113,7 +113,7 @@ llm_status_t lls_batch_expect(struct lls_batch_item *item, uint32_t n, llm_error
     return LLM_OK;
 }
 
-/* ---- The queue is kept fed ------------------------------------------------------------------------ */
+/* ---- The queue is kept fed ------------------------------------------------------------------- */
 
 static void refuse(run_t *r, lls_batch_item_t *item, int32_t finish, const llm_error_t *why)
 {
@@ -140,8 +140,8 @@ static bool queue_next(run_t *r)
         refuse(r, item, LLM_FINISH_ERROR, &r->next.refused);
         return true;
     }
-    st = lls_engine_admit(r->e, &r->next.request, r->next.has_sampling ? &r->next.sampling : NULL, item,
-                          &item->id, &err);
+    st = lls_engine_admit(r->e, &r->next.request, r->next.has_sampling ? &r->next.sampling : NULL,
+                          item, &item->id, &err);
     if (st == LLM_ERR_BUSY && atomic_load(&r->e->n_unfinished) > 0)
         return false;
     if (st != LLM_OK) {
@@ -162,7 +162,7 @@ static void feed(run_t *r)
             break;
 }
 
-/* ---- The run -------------------------------------------------------------------------------------- */
+/* ---- The run --------------------------------------------------------------------------------- */
 
 static bool report(const run_t *r)
 {
@@ -191,8 +191,8 @@ static llm_status_t stop(run_t *r, llm_error_t *err)
     while (st == LLM_OK && r->b->n_done < r->b->n_queued)
         st = lls_engine_turn(r->e, err);
     return st != LLM_OK ? st : lls_fail(err, LLM_ERR_CANCELLED,
-                                        "stopped by the progress callback: %zu of %zu requests were done",
-                                        r->b->n_done, r->b->n);
+                                        "stopped by the progress callback: %zu of %zu requests "
+                                        "were done", r->b->n_done, r->b->n);
 }
 
 static llm_status_t run(run_t *r, llm_error_t *err)
@@ -222,7 +222,8 @@ static void end_rest(run_t *r, llm_status_t st, const llm_error_t *why)
     }
 }
 
-static llm_status_t new_batch(const lls_engine_t *e, size_t n, struct llm_batch **out, llm_error_t *err)
+static llm_status_t new_batch(const lls_engine_t *e, size_t n, struct llm_batch **out,
+                              llm_error_t *err)
 {
     lls_mem_t         boot;
     struct llm_batch *b;
@@ -272,7 +273,8 @@ llm_status_t lls_engine_generate_batch(lls_engine_t *e, lls_batch_input_fn input
     return st;
 }
 
-const llm_output_t *lls_batch_result_output(const lls_batch_result_t *b, size_t request, size_t index)
+const llm_output_t *lls_batch_result_output(const lls_batch_result_t *b, size_t request,
+                                            size_t index)
 {
     const lls_batch_out_t *out = request < b->n ? out_at(&b->items[request], index) : NULL;
 

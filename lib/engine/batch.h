@@ -2,10 +2,10 @@
 /*
  * batch - llm_generate_batch(): many requests to the end, in order, whatever happens to some.
  *
- * A batch owns copies of its outputs and an accounting of its own, so that it may outlive the engine.
- * Every request has an output at any moment, so running out of memory costs one request its text and
- * nothing else.  Requests are queued a window at a time; the loop is the engine's ordinary one, and
- * requests of others run along.
+ * A batch owns copies of its outputs and an accounting of its own, so that it may outlive the
+ * engine.  Every request has an output at any moment, so running out of memory costs one request
+ * its text and nothing else.  Requests are queued a window at a time; the loop is the engine's
+ * ordinary one, and requests of others run along.
  */
 #ifndef LLS_ENGINE_BATCH_H
 #define LLS_ENGINE_BATCH_H

@@ -22,7 +22,7 @@ void lls_request_destroy(lls_request_t *req)
     lls_free(req->mem, req);
 }
 
-/* ---- What comes out --------------------------------------------------------------------------- */
+/* ---- What comes out -------------------------------------------------------------------------- */
 
 /* Lent text has a NUL behind it, though more may be held back there. */
 static void seal(lls_completion_t *c)
@@ -59,7 +59,8 @@ bool lls_completion_push(lls_completion_t *c, int32_t token, bool silent,
     uint32_t width = c->req->n_logprobs;
 
     unseal(c);
-    if (!reserve(c) || (c->req->has_text && !silent && lls_detok_push(&c->detok, token, NULL) != LLM_OK))
+    if (!reserve(c) || (c->req->has_text && !silent &&
+                        lls_detok_push(&c->detok, token, NULL) != LLM_OK))
         return false;
     c->tokens[c->n_tokens] = token;
     if (width > 0) {
@@ -81,7 +82,7 @@ void lls_completion_end(lls_completion_t *c, uint32_t finish)
     c->req->n_ended++;
 }
 
-/* ---- What is handed over ---------------------------------------------------------------------- */
+/* ---- What is handed over --------------------------------------------------------------------- */
 
 bool lls_completion_is_due(const lls_completion_t *c)
 {

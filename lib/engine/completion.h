@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * completion - a request and its n completions: what was asked, what came out, what was handed over.
+ * completion - a request and its n completions: what was asked, what came out, what was given.
  *
  * A request is one block of memory made on the thread that adds it; its completions lie in it.  A
- * completion's text, tokens and log-probabilities are buffers that only grow, so the three output kinds
- * are views of them: DELTA starts where the last record ended, the others at 0.  Buffers reserve room
- * for LLS_RESERVE_TOKENS tokens at add and double later.
+ * completion's text, tokens and log-probabilities are buffers that only grow, so the three output
+ * kinds are views of them: DELTA starts where the last record ended, the others at 0.  Buffers
+ * reserve room for LLS_RESERVE_TOKENS tokens at add and double later.
  *
- * What the stepping thread may touch is everything; what other threads may touch is marked [lock] and
- * belongs to the engine's lock.
+ * What the stepping thread may touch is everything; what other threads may touch is marked [lock]
+ * and belongs to the engine's lock.
  */
 #ifndef LLS_ENGINE_COMPLETION_H
 #define LLS_ENGINE_COMPLETION_H
@@ -69,10 +69,10 @@ struct lls_request {
     uint32_t         flags;         /* LLM_REQUEST_* */
     int32_t          output_kind;
     uint32_t         stream_interval;
-    uint32_t         n, n_ended, n_handed;      /* completions: all, ended, last record handed over */
+    uint32_t         n, n_ended, n_handed;      /* completions: all, ended, handed over */
     uint32_t         n_logprobs, n_prompt_logprobs;     /* entries a token */
     bool             has_text;
-    bool             plps_done;     /* all prompt log-probabilities are there, or none were wanted */
+    bool             plps_done;     /* all prompt log-probabilities are there, or none wanted */
     int32_t         *prompt_ids;
     uint32_t         n_prompt;
     char            *prompt;        /* LLM_REQUEST_ECHO */
@@ -82,7 +82,7 @@ struct lls_request {
     lls_stop_t       stop;
     llm_logits_fn    logits_fn;
     void            *logits_user;
-    int32_t         *stop_ids;      /* those of the request; end-of-sequence ids are not among them */
+    int32_t         *stop_ids;      /* those of the request, without end-of-sequence ids */
     uint32_t         n_stop_ids;
     uint64_t         added_us;      /* monotonic */
     int64_t          arrived_us;    /* wall clock */

@@ -9,7 +9,7 @@
 
 #define STEP_TARGET_NS  500e6       /* a step with prompts is cut to about this long */
 #define MIN_BUDGET      128u        /* below it a step of a large model only streams weights */
-#define MEASURED_TOKENS 64u         /* steps of fewer tokens say little about the speed of prompts */
+#define MEASURED_TOKENS 64u         /* steps of fewer tokens say little about prompts' speed */
 
 bool lls_engine_enter(lls_engine_t *e)
 {
@@ -20,13 +20,14 @@ bool lls_engine_enter(lls_engine_t *e)
 
 void lls_engine_leave(lls_engine_t *e) { atomic_store(&e->busy, 0); }
 
-/* ---- Requests end ------------------------------------------------------------------------------- */
+/* ---- Requests end ---------------------------------------------------------------------------- */
 
 static void note_end(lls_engine_t *e, const lls_completion_t *c)
 {
     const lls_request_t *req = c->req;
     double               whole = (double)(lls_clock_us() - req->added_us) * 1e-6;
-    double               queue = (double)c->queue_us * 1e-6, first = (double)c->first_token_us * 1e-6;
+    double               queue = (double)c->queue_us * 1e-6;
+    double               first = (double)c->first_token_us * 1e-6;
     double               last = (double)c->last_us * 1e-6;
     lls_metrics_t       *m = &e->metrics;
 
@@ -73,7 +74,7 @@ void lls_engine_end(lls_engine_t *e, lls_completion_t *c, uint32_t finish)
     if (!c->live)
         return;
     take_totals(e, c);
-    lls_sched_finish(e->sched, c->handle, sched_reason(finish));    /* harmless if it has ended there */
+    lls_sched_finish(e->sched, c->handle, sched_reason(finish));    /* harmless if ended there */
     e->by_slot[(uint32_t)c->handle] = NULL;
     lls_completion_end(c, finish);
     note_end(e, c);
@@ -147,7 +148,7 @@ void lls_engine_drop_requests(lls_engine_t *e)
     e->inbox = e->alive = e->retired = NULL;
 }
 
-/* ---- A turn, first part: what has come in ------------------------------------------------------- */
+/* ---- A turn, first part: what has come in ---------------------------------------------------- */
 
 static void note_deadline(lls_engine_t *e, uint64_t at_us)
 {
@@ -220,7 +221,7 @@ static void expire_deadlines(lls_engine_t *e, uint64_t now)
     }
 }
 
-/* ---- A turn, second part: a step ---------------------------------------------------------------- */
+/* ---- A turn, second part: a step ------------------------------------------------------------- */
 
 static void begin_rows(lls_engine_t *e)
 {
@@ -368,7 +369,7 @@ llm_status_t lls_engine_step(lls_engine_t *e, llm_error_t *err)
     return st;
 }
 
-/* ---- Other threads ------------------------------------------------------------------------------ */
+/* ---- Other threads --------------------------------------------------------------------------- */
 
 /* With the lock.  Tells the step now running when it is for nobody any more. */
 static void mark_aborted(lls_engine_t *e, lls_request_t *req)
@@ -444,15 +445,16 @@ llm_status_t lls_engine_wait(lls_engine_t *e, int64_t timeout_us)
         uint64_t        now = lls_clock_us(), left = until > now ? until - now : 0, count;
         struct timespec t = { (time_t)(left / 1000000), (long)(left % 1000000) * 1000 };
         if (ppoll(&p, 1, timeout_us < 0 ? NULL : &t, NULL) > 0)
-            return read(e->wake_fd, &count, sizeof count) >= 0 || errno == EAGAIN ? LLM_OK
-                                                                                  : LLM_ERR_INTERNAL;
+            return read(e->wake_fd, &count, sizeof count) >= 0 || errno == EAGAIN
+                       ? LLM_OK
+                       : LLM_ERR_INTERNAL;
         if (timeout_us >= 0 && lls_clock_us() >= until)
             return LLM_ERR_TIMEOUT;
     }
     return LLM_OK;
 }
 
-/* ---- Care --------------------------------------------------------------------------------------- */
+/* ---- Care ------------------------------------------------------------------------------------ */
 
 void lls_engine_stats(const lls_engine_t *e, llm_stats_t *s)
 {
@@ -480,7 +482,8 @@ size_t lls_engine_metrics(const lls_engine_t *e, char *text, size_t cap)
 {
     const lls_engine_options_t *o = &e->options;
 
-    return lls_metrics_text(&e->metrics, o->served_model_name != NULL ? o->served_model_name : o->model,
+    return lls_metrics_text(&e->metrics,
+                            o->served_model_name != NULL ? o->served_model_name : o->model,
                             text, cap);
 }
 

@@ -2,8 +2,8 @@
 /*
  * engine - one model with its cache and scheduler: the loop behind llm.h.
  *
- * lib/api has checked struct sizes, flags and pointers before it calls these; what a value may be is
- * checked here.  Threads are as llm.h says: functions marked [any] may run beside a step.
+ * lib/api has checked struct sizes, flags and pointers before it calls these; what a value may be
+ * is checked here.  Threads are as llm.h says: functions marked [any] may run beside a step.
  */
 #ifndef LLS_ENGINE_ENGINE_H
 #define LLS_ENGINE_ENGINE_H
@@ -14,10 +14,10 @@
 typedef struct llm_engine lls_engine_t;
 typedef struct llm_batch lls_batch_result_t;
 
-/* config is of this library's size.  With plan_only nothing is allocated on the device and no weights
- * are read; what remains is good for lls_engine_plan() and lls_engine_destroy() only. */
-llm_status_t lls_engine_create(const llm_engine_config_t *config, bool plan_only, lls_engine_t **out,
-                               llm_error_t *err);
+/* config is of this library's size.  With plan_only nothing is allocated on the device and no
+ * weights are read; what remains is good for lls_engine_plan() and lls_engine_destroy() only. */
+llm_status_t lls_engine_create(const llm_engine_config_t *config, bool plan_only,
+                               lls_engine_t **out, llm_error_t *err);
 void         lls_engine_destroy(lls_engine_t *e);
 /* False in a child after fork(). [any] */
 bool         lls_engine_is_here(const lls_engine_t *e);
@@ -41,8 +41,8 @@ const llm_output_t *lls_engine_next_output(lls_engine_t *e);
 llm_status_t        lls_engine_wait(lls_engine_t *e, int64_t timeout_us);
 void                lls_engine_notify(lls_engine_t *e);     /* [any], signal handlers too */
 
-/* Element i of requests and samplings belong together; a sampling may be NULL.  Requests that lib/api
- * refused come with their error in refused[i]. */
+/* Element i of requests and samplings belong together; a sampling may be NULL.  Requests that
+ * lib/api refused come with their error in refused[i]. */
 typedef struct lls_batch_input {
     llm_request_t         request;
     llm_sampling_params_t sampling;
@@ -55,7 +55,8 @@ typedef void (*lls_batch_input_fn)(void *user, size_t i, lls_batch_input_t *inpu
 llm_status_t lls_engine_generate_batch(lls_engine_t *e, lls_batch_input_fn input, void *input_user,
                                        size_t n, llm_progress_fn progress, void *progress_user,
                                        lls_batch_result_t **batch, llm_error_t *err);
-const llm_output_t *lls_batch_result_output(const lls_batch_result_t *b, size_t request, size_t index);
+const llm_output_t *lls_batch_result_output(const lls_batch_result_t *b, size_t request,
+                                            size_t index);
 void                lls_batch_result_destroy(lls_batch_result_t *b);
 
 void         lls_engine_stats(const lls_engine_t *e, llm_stats_t *stats);   /* [any] */

@@ -3,9 +3,9 @@
  * engine_int - what the files of the engine share: setup.c (parts are made), input.c (requests come
  * in), engine.c (the loop), output.c (results become news), batch.c.
  *
- * Two kinds of state.  What is marked [lock] is shared between the threads that call [any] functions and
- * the stepping thread; the lock is held for a few instructions, never over a step.  Everything else
- * belongs to the thread that steps, of which `busy` admits one at a time.
+ * Two kinds of state.  What is marked [lock] is shared between the threads that call [any]
+ * functions and the stepping thread; the lock is held for a few instructions, never over a step.
+ * Everything else belongs to the thread that steps, of which `busy` admits one at a time.
  */
 #ifndef LLS_ENGINE_ENGINE_INT_H
 #define LLS_ENGINE_ENGINE_INT_H
@@ -50,7 +50,8 @@ struct llm_engine {
     uint32_t         n_eos_ids;
     int32_t          eos_id;        /* the one that ends a request without being named; -1 = none */
     /* device memory: as allocated, and aligned */
-    void            *weights_raw, *workspace_raw, *cache_raw[LLS_MAX_GROUPS], *cache[LLS_MAX_GROUPS];
+    void            *weights_raw, *workspace_raw;
+    void            *cache_raw[LLS_MAX_GROUPS], *cache[LLS_MAX_GROUPS];
     size_t           weights_bytes, workspace_bytes, cache_bytes[LLS_MAX_GROUPS];
     /* shared with the threads that add, abort and ask */
     pthread_mutex_t  lock;
@@ -90,7 +91,8 @@ llm_status_t lls_engine_admit(lls_engine_t *e, const llm_request_t *request,
                               llm_request_id_t *id, llm_error_t *err);
 
 /* engine.c */
-llm_status_t lls_engine_turn(lls_engine_t *e, llm_error_t *err);    /* step without enter and leave */
+/* A step without enter and leave. */
+llm_status_t lls_engine_turn(lls_engine_t *e, llm_error_t *err);
 /* Ends a live completion: the scheduler forgets it, its last record becomes due. */
 void         lls_engine_end(lls_engine_t *e, lls_completion_t *c, uint32_t finish);
 /* All records of the request were handed over: the next step frees it. */

@@ -30,7 +30,7 @@ typedef struct intake {
     llm_error_t           *err;
 } intake_t;
 
-/* ---- The prompt --------------------------------------------------------------------------------- */
+/* ---- The prompt ------------------------------------------------------------------------------ */
 
 static llm_status_t check_kind(const intake_t *t)
 {
@@ -63,9 +63,10 @@ static llm_status_t check_ids(const intake_t *t, const int32_t *ids, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         if (ids[i] < 0 || (uint32_t)ids[i] >= t->e->plan.vocab_size)
-            return lls_fail_param(t->err, LLM_ERR_INVALID, t->in->tokens != NULL ? "tokens" : "text",
-                                  "token %zu of the prompt is %" PRId32 ", the model knows 0 to %u", i,
-                                  ids[i], t->e->plan.vocab_size - 1);
+            return lls_fail_param(t->err, LLM_ERR_INVALID,
+                                  t->in->tokens != NULL ? "tokens" : "text",
+                                  "token %zu of the prompt is %" PRId32 ", the model knows 0 to %u",
+                                  i, ids[i], t->e->plan.vocab_size - 1);
     return LLM_OK;
 }
 
@@ -78,7 +79,8 @@ static llm_status_t tokenise(intake_t *t, int32_t **ids, size_t *n)
     if (r->tokens != NULL)
         return copy_tokens(t, ids, n);
     if (r->text != NULL)
-        return lls_tokenizer_encode(e->tokenizer, &e->mem, r->text, r->text_len, flags, ids, n, t->err);
+        return lls_tokenizer_encode(e->tokenizer, &e->mem, r->text, r->text_len, flags, ids, n,
+                                    t->err);
     return lls_chat_encode(e->tokenizer, &e->mem, r->chat, r->chat_len, ids, n, t->err);
 }
 
@@ -104,11 +106,12 @@ static llm_status_t check_length(const intake_t *t, size_t n)
     size_t            most = prefill_only ? p->max_model_len : p->max_model_len - 1;
 
     if (n == 0)
-        return lls_fail_param(t->err, LLM_ERR_INVALID, "text", "the prompt is empty; give one token or more");
+        return lls_fail_param(t->err, LLM_ERR_INVALID, "text",
+                              "the prompt is empty; give one token or more");
     if (n > most)
         return lls_fail_param(t->err, LLM_ERR_TOO_LONG, "text",
-                              "the prompt has %zu tokens, at most %zu fit max-model-len %u; shorten it",
-                              n, most, p->max_model_len);
+                              "the prompt has %zu tokens, at most %zu fit max-model-len %u; "
+                              "shorten it", n, most, p->max_model_len);
     return LLM_OK;
 }
 
@@ -145,7 +148,7 @@ static llm_status_t keep_echo(intake_t *t)
     return req->prompt != NULL ? LLM_OK : lls_fail(t->err, LLM_ERR_NO_MEMORY, "echo of the prompt");
 }
 
-/* ---- Bad words ---------------------------------------------------------------------------------- */
+/* ---- Bad words ------------------------------------------------------------------------------- */
 
 static llm_status_t push_bad(intake_t *t, const int32_t *ids, size_t n)
 {
@@ -153,7 +156,8 @@ static llm_status_t push_bad(intake_t *t, const int32_t *ids, size_t n)
 
     if (!lls_reserve(mem, (void **)&t->bad_tokens, &t->cap_bad_tokens, t->n_bad_tokens + n,
                      sizeof *t->bad_tokens) ||
-        !lls_reserve(mem, (void **)&t->bad_lens, &t->cap_bad_lens, t->n_bad + 1, sizeof *t->bad_lens))
+        !lls_reserve(mem, (void **)&t->bad_lens, &t->cap_bad_lens, t->n_bad + 1,
+                     sizeof *t->bad_lens))
         return lls_fail(t->err, LLM_ERR_NO_MEMORY, "bad words");
     memcpy(t->bad_tokens + t->n_bad_tokens, ids, n * sizeof *ids);
     t->n_bad_tokens += (uint32_t)n;
@@ -174,11 +178,12 @@ static llm_status_t take_bad_word(intake_t *t, const char *word, bool spaced)
         return lls_fail(t->err, LLM_ERR_NO_MEMORY, "bad words");
     text[0] = ' ';
     memcpy(text + 1, word, len + 1);
-    st = lls_tokenizer_encode(e->tokenizer, &e->mem, spaced ? text : text + 1, spaced ? len + 1 : len,
-                              LLM_ENCODE_NO_SPECIAL, &ids, &n, t->err);
+    st = lls_tokenizer_encode(e->tokenizer, &e->mem, spaced ? text : text + 1,
+                              spaced ? len + 1 : len, LLM_ENCODE_NO_SPECIAL, &ids, &n, t->err);
     if (st == LLM_OK && n > 0) {
         last = t->n_bad > 0 ? t->n_bad_tokens - t->bad_lens[t->n_bad - 1] : 0;
-        if (!spaced || (t->n_bad > 0 && n == t->bad_lens[t->n_bad - 1] && ids[0] != t->bad_tokens[last]))
+        if (!spaced || (t->n_bad > 0 && n == t->bad_lens[t->n_bad - 1] &&
+                        ids[0] != t->bad_tokens[last]))
             st = push_bad(t, ids, n);
     }
     lls_free(&e->mem, ids);
@@ -202,7 +207,7 @@ static llm_status_t take_bad_words(intake_t *t)
     return st;
 }
 
-/* ---- What the request keeps ----------------------------------------------------------------------- */
+/* ---- What the request keeps ------------------------------------------------------------------ */
 
 static llm_status_t take_stops(intake_t *t)
 {
@@ -235,7 +240,8 @@ static llm_status_t make_prompt_logprobs(intake_t *t)
     req->prompt_logprobs = lls_calloc(req->mem, (size_t)req->n_prompt * width,
                                       sizeof *req->prompt_logprobs);
     if (req->prompt_logprobs == NULL)
-        return lls_fail(t->err, LLM_ERR_NO_MEMORY, "log-probabilities of %u prompt tokens", req->n_prompt);
+        return lls_fail(t->err, LLM_ERR_NO_MEMORY, "log-probabilities of %u prompt tokens",
+                        req->n_prompt);
     for (uint32_t i = 0; i < width; i++)
         req->prompt_logprobs[i].token = -1;
     req->n_plps = 1;
@@ -246,7 +252,8 @@ static llm_status_t make_prompt_logprobs(intake_t *t)
 static llm_status_t reserve_output(intake_t *t, lls_completion_t *c)
 {
     lls_request_t *req = t->req;
-    uint32_t       left = t->e->plan.max_model_len - lls_min_u32(req->n_prompt, t->e->plan.max_model_len);
+    uint32_t       most = t->e->plan.max_model_len;
+    uint32_t       left = most - lls_min_u32(req->n_prompt, most);
     size_t         n = lls_min_u32(LLS_RESERVE_TOKENS, lls_min_u32(t->p.max_tokens, left) + 1);
     size_t         entries = lls_min_u64((uint64_t)n * req->n_logprobs, RESERVE_LOGPROBS);
     uint32_t       tail = lls_min_u32(req->n_prompt, DETOK_TAIL);
@@ -257,7 +264,8 @@ static llm_status_t reserve_output(intake_t *t, lls_completion_t *c)
                                      sizeof *c->logprobs)))
         return lls_fail(t->err, LLM_ERR_NO_MEMORY, "output of %zu tokens", n);
     if (req->has_text)
-        st = lls_detok_init(&c->detok, t->e->tokenizer, req->mem, req->prompt_ids + req->n_prompt - tail,
+        st = lls_detok_init(&c->detok, t->e->tokenizer, req->mem,
+                            req->prompt_ids + req->n_prompt - tail,
                             tail, (t->p.flags & LLM_SAMPLE_KEEP_SPECIAL) == 0, t->err);
     if (st == LLM_OK && req->has_text)
         st = lls_detok_reserve(&c->detok, n * RESERVE_BYTES_A_TOKEN, t->err);
@@ -286,7 +294,7 @@ static void take_fields(intake_t *t)
         req->deadline_us = req->added_us + r->timeout_ms * 1000ull;
 }
 
-/* ---- For the scheduler ---------------------------------------------------------------------------- */
+/* ---- For the scheduler ----------------------------------------------------------------------- */
 
 static uint32_t row_flags(const intake_t *t, uint32_t index, bool wants_history)
 {
@@ -312,15 +320,15 @@ static uint64_t salt_of(const intake_t *t)
     return salt == NULL ? 0 : lls_hash64(t->e->kv_config.key, salt, strlen(salt)) | 1;
 }
 
-static llm_status_t prepare(intake_t *t, lls_completion_t *c, const int32_t *stop_ids, uint32_t n_stop,
-                            uint32_t *words)
+static llm_status_t prepare(intake_t *t, lls_completion_t *c, const int32_t *stop_ids,
+                            uint32_t n_stop, uint32_t *words)
 {
     lls_engine_t      *e = t->e;
     lls_request_t     *req = t->req;
     lls_sample_extra_t extra = {
         .seed = lls_sample_seed(&t->p, e->options.seed, t->number, c->index),
         .callback = t->p.logits_fn != NULL ? 0 : LLS_NONE, .eos = e->eos_ids,
-        .n_eos = e->n_eos_ids,      /* banned below min_tokens, also where they do not end it (vLLM) */
+        .n_eos = e->n_eos_ids,      /* banned below min_tokens, even if they do not end it (vLLM) */
         .bad_tokens = t->bad_tokens, .bad_lens = t->bad_lens, .n_bad = t->n_bad };
     lls_sample_view_t  view;
     llm_status_t       st = lls_sample_extra_check(&t->p, &extra, t->err);
@@ -368,13 +376,14 @@ static llm_status_t prepare_all(intake_t *t)
     return st;
 }
 
-/* ---- Slots, and the way in ------------------------------------------------------------------------ */
+/* ---- Slots, and the way in ------------------------------------------------------------------- */
 
 static llm_status_t busy(intake_t *t, uint32_t n_free)
 {
     llm_status_t st = lls_fail_param(t->err, LLM_ERR_BUSY, "max-num-queued-reqs",
-                                     "the queue is full: %u of %u places are free, %u are wanted; try "
-                                     "again later", n_free, t->e->options.max_num_queued_reqs, t->p.n);
+                                     "the queue is full: %u of %u places are free, %u are wanted; "
+                                     "try again later", n_free, t->e->options.max_num_queued_reqs,
+                                     t->p.n);
 
     if (t->err != NULL)
         t->err->retry_after_ms = BUSY_RETRY_MS;
@@ -474,7 +483,8 @@ static llm_status_t hand_in(intake_t *t, llm_request_id_t *id)
 static llm_status_t take_in(intake_t *t)
 {
     lls_engine_t     *e = t->e;
-    lls_sample_limits_t lim = { e->plan.vocab_size, e->plan.max_model_len, e->options.max_logprobs };
+    lls_sample_limits_t lim = { e->plan.vocab_size, e->plan.max_model_len,
+                                e->options.max_logprobs };
     llm_status_t      st = lls_sample_params_check(&t->o.sampling, &lim, &t->p, t->err);
 
     if (st == LLM_OK)
@@ -497,8 +507,8 @@ llm_status_t lls_engine_admit(lls_engine_t *e, const llm_request_t *request,
         *id = 0;
     if (atomic_load(&e->dead))
         return refuse_dead(e, err);
-    st = lls_request_options_resolve(request, sampling != NULL ? sampling : &e->defaults, &e->mem, &t.o,
-                                     err);
+    st = lls_request_options_resolve(request, sampling != NULL ? sampling : &e->defaults, &e->mem,
+                                     &t.o, err);
     if (st != LLM_OK)
         return st;
     t.batch = batch;

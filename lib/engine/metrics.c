@@ -7,17 +7,17 @@
 #include "base/num.h"
 
 /* Upper bounds as vLLM has them; 0 ends a list. */
-static const double buckets_tokens[] = { 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000,
-                                         20000, 50000, 100000, 200000, 500000, 1000000, 0 };
+static const double buckets_tokens[] = { 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000,
+                                         10000, 20000, 50000, 100000, 200000, 500000, 1000000, 0 };
 static const double buckets_small[] = { 1, 2, 5, 10, 20, 0 };
 static const double buckets_steps[] = { 1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192,
                                         16384, 0 };
-static const double buckets_first[] = { .001, .005, .01, .02, .04, .06, .08, .1, .25, .5, .75, 1, 2.5,
-                                        5, 7.5, 10, 20, 40, 80, 160, 640, 2560, 0 };
-static const double buckets_between[] = { .01, .025, .05, .075, .1, .15, .2, .3, .4, .5, .75, 1, 2.5,
-                                          5, 7.5, 10, 20, 40, 80, 0 };
-static const double buckets_whole[] = { .3, .5, .8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 50, 60, 120,
-                                        240, 480, 960, 1920, 7680, 0 };
+static const double buckets_first[] = { .001, .005, .01, .02, .04, .06, .08, .1, .25, .5, .75, 1,
+                                        2.5, 5, 7.5, 10, 20, 40, 80, 160, 640, 2560, 0 };
+static const double buckets_between[] = { .01, .025, .05, .075, .1, .15, .2, .3, .4, .5, .75, 1,
+                                          2.5, 5, 7.5, 10, 20, 40, 80, 0 };
+static const double buckets_whole[] = { .3, .5, .8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 50, 60,
+                                        120, 240, 480, 960, 1920, 7680, 0 };
 
 typedef struct metric {
     const char   *name, *help;
@@ -47,7 +47,7 @@ void lls_metrics_observe(lls_metrics_t *m, enum lls_histogram h, double value)
     atomic_fetch_add_explicit(&m->histograms[h].count, 1, memory_order_relaxed);
 }
 
-/* ---- Text ------------------------------------------------------------------------------------- */
+/* ---- Text ------------------------------------------------------------------------------------ */
 
 typedef struct text {
     char  *at;
@@ -62,8 +62,8 @@ static void put(text_t *t, const char *fmt, ...)
     int     n;
 
     va_start(ap, fmt);
-    n = vsnprintf(t->len < t->cap ? t->at + t->len : NULL, t->len < t->cap ? t->cap - t->len : 0, fmt,
-                  ap);
+    n = vsnprintf(t->len < t->cap ? t->at + t->len : NULL, t->len < t->cap ? t->cap - t->len : 0,
+                  fmt, ap);
     va_end(ap);
     t->len += n > 0 ? (size_t)n : 0;
 }

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* ---- Handing over ------------------------------------------------------------------------------- */
+/* ---- Handing over ---------------------------------------------------------------------------- */
 
 void lls_engine_news(lls_engine_t *e, lls_completion_t *c)
 {
@@ -44,7 +44,7 @@ const llm_output_t *lls_engine_next_output(lls_engine_t *e)
     return record;
 }
 
-/* ---- From results to news ------------------------------------------------------------------------ */
+/* ---- From results to news -------------------------------------------------------------------- */
 
 static void take_prompt_logprobs(lls_engine_t *e, const lls_step_result_t *result)
 {
@@ -87,7 +87,8 @@ static void note_token(lls_engine_t *e, lls_completion_t *c, uint64_t now)
 
 static void fail_memory(lls_engine_t *e, lls_completion_t *c)
 {
-    lls_fail(&c->error, LLM_ERR_NO_MEMORY, "no memory for more output than %zu tokens", c->n_tokens);
+    lls_fail(&c->error, LLM_ERR_NO_MEMORY, "no memory for more output than %zu tokens",
+             c->n_tokens);
     lls_engine_end(e, c, LLM_FINISH_ERROR);
 }
 
@@ -98,7 +99,8 @@ static bool hits_stop_string(lls_completion_t *c, size_t seen)
     size_t               keep, which;
 
     if (req->stop.n == 0 ||
-        !lls_stop_find(&req->stop, c->detok.text, seen, c->detok.len, (uint32_t)c->n_tokens, &keep, &which))
+        !lls_stop_find(&req->stop, c->detok.text, seen, c->detok.len, (uint32_t)c->n_tokens, &keep,
+                       &which))
         return false;
     c->visible = keep;
     c->stop_string = req->stop.strings[which].text;
@@ -123,8 +125,9 @@ static bool take_token(lls_engine_t *e, lls_completion_t *c, int32_t token, bool
     return true;
 }
 
-static const lls_logprob_t *logprobs_of(const lls_step_result_t *result, const lls_sched_out_t *line,
-                                        const lls_completion_t *c, uint32_t k)
+static const lls_logprob_t *logprobs_of(const lls_step_result_t *result,
+                                        const lls_sched_out_t *line, const lls_completion_t *c,
+                                        uint32_t k)
 {
     if (line->run == LLS_NONE || c->req->n_logprobs == 0)
         return NULL;
@@ -155,7 +158,8 @@ static uint32_t public_reason(lls_completion_t *c, uint32_t finish, uint32_t row
 static void take_end(lls_engine_t *e, lls_completion_t *c, const lls_sched_out_t *line,
                      const lls_step_result_t *result)
 {
-    uint32_t status = line->run == LLS_NONE ? LLS_ROW_OK : lls_result_rows(result)[line->run].status;
+    uint32_t status = line->run == LLS_NONE ? LLS_ROW_OK
+                                            : lls_result_rows(result)[line->run].status;
     int32_t  last = c->n_tokens > 0 ? c->tokens[c->n_tokens - 1] : -1;
 
     if (line->finish == LLS_FINISH_STOP && (is_stop_id(c, last) || last != e->eos_id))

@@ -20,7 +20,7 @@
 #define MAX_RESULT_LOGPROBS   (1u << 22)    /* entries of one step's result */
 #define GENERATION_CONFIG_MAX (1u << 20)
 
-/* ---- Sizes that follow from the options and the model ------------------------------------------- */
+/* ---- Sizes that follow from the options and the model ---------------------------------------- */
 
 static llm_status_t choose_lengths(lls_engine_t *e, llm_error_t *err)
 {
@@ -40,8 +40,9 @@ static llm_status_t choose_lengths(lls_engine_t *e, llm_error_t *err)
                                         : lls_max_u32(DEFAULT_CHUNK, p->max_model_len);
     if (!o->enable_chunked_prefill && p->max_num_batched_tokens < p->max_model_len)
         return lls_fail_param(err, LLM_ERR_INVALID, "max-num-batched-tokens",
-                              "max-num-batched-tokens %u is less than max-model-len %u; raise it or "
-                              "enable chunked prefill", p->max_num_batched_tokens, p->max_model_len);
+                              "max-num-batched-tokens %u is less than max-model-len %u; raise it "
+                              "or enable chunked prefill", p->max_num_batched_tokens,
+                              p->max_model_len);
     p->max_num_seqs = o->max_num_seqs > 0 ? o->max_num_seqs
                                           : lls_min_u32(DEFAULT_SEQS, p->max_num_batched_tokens);
     if (p->max_num_batched_tokens < p->max_num_seqs)
@@ -67,8 +68,8 @@ static llm_status_t choose_kv_dtype(lls_engine_t *e, llm_error_t *err)
         e->kv_dtype = LLS_BF16;
     else
         return lls_fail_param(err, LLM_ERR_UNSUPPORTED, "kv-cache-dtype",
-                              "kv-cache-dtype %s is not there on the CPU; use auto, float32 or bfloat16",
-                              name);
+                              "kv-cache-dtype %s is not there on the CPU; use auto, float32 or "
+                              "bfloat16", name);
     return LLM_OK;
 }
 
@@ -162,12 +163,12 @@ static void make_sched_config(lls_engine_t *e)
                                                  : (uint32_t)e->options.max_logprobs;
 
     *c = (lls_sched_config_t){
-        .max_reqs = e->options.max_num_queued_reqs + e->plan.max_num_seqs, .max_rows = e->plan.max_num_seqs,
-        .max_tokens = e->plan.max_num_batched_tokens, .max_model_len = e->plan.max_model_len,
-        .max_in_flight = 1, .no_chunks = !e->options.enable_chunked_prefill,
-        .long_prefill = e->options.long_prefill_token_threshold,
-        .watermark = 0, .max_skips = 0, .max_params = LLS_SAMPLE_MAX_WORDS,
-        .max_logprobs = 1 + width,
+        .max_reqs = e->options.max_num_queued_reqs + e->plan.max_num_seqs,
+        .max_rows = e->plan.max_num_seqs, .max_tokens = e->plan.max_num_batched_tokens,
+        .max_model_len = e->plan.max_model_len, .max_in_flight = 1,
+        .no_chunks = !e->options.enable_chunked_prefill,
+        .long_prefill = e->options.long_prefill_token_threshold, .watermark = 0, .max_skips = 0,
+        .max_params = LLS_SAMPLE_MAX_WORDS, .max_logprobs = 1 + width,
         .max_plps = lls_max_u32(1, lls_min_u32(e->plan.max_num_batched_tokens,
                                                MAX_RESULT_LOGPROBS / (1 + width))) };
     if (c->no_chunks)
@@ -225,8 +226,9 @@ static llm_status_t make_plan(lls_engine_t *e, llm_error_t *err)
     workspace = lls_model_runner_bytes(&runner);
     if (workspace == 0)
         return lls_fail_param(err, LLM_ERR_INVALID, "max-logprobs",
-                              "max-num-seqs %u rows with max-logprobs %d make a step's result larger "
-                              "than 4 GiB; lower one", e->plan.max_num_seqs, e->options.max_logprobs);
+                              "max-num-seqs %u rows with max-logprobs %d make a step's result "
+                              "larger than 4 GiB; lower one", e->plan.max_num_seqs,
+                              e->options.max_logprobs);
     e->workspace_bytes = workspace + DEVICE_ALIGN;
     e->weights_bytes = lls_model_weight_bytes(e->model, lls_cpu_ops(e->cpu)) + DEVICE_ALIGN;
     e->plan.workspace_bytes = e->workspace_bytes;
@@ -249,19 +251,20 @@ static llm_status_t refuse_if_it_does_not_fit(const lls_engine_t *e, llm_error_t
 
     if (device_bytes(e) > p->device_free_bytes)
         return lls_fail(err, LLM_ERR_NO_DEVMEM,
-                        "weights %.2f GiB, workspace %.2f GiB and KV cache %.2f GiB are needed, %.2f GiB "
-                        "are free; lower kv-cache-memory-bytes or max-num-seqs, or take a smaller model",
+                        "weights %.2f GiB, workspace %.2f GiB and KV cache %.2f GiB are needed, "
+                        "%.2f GiB are free; lower kv-cache-memory-bytes or max-num-seqs, or take a "
+                        "smaller model",
                         (double)p->weight_bytes * gib, (double)p->workspace_bytes * gib,
                         (double)p->kv_cache_bytes * gib, (double)p->device_free_bytes * gib);
     if (p->max_concurrency < 1)
         return lls_fail_param(err, LLM_ERR_NO_DEVMEM, p->limit,
-                              "max-model-len %u needs more KV cache than the %u blocks of %u tokens "
-                              "there are; lower it or raise %s", p->max_model_len, p->kv_blocks,
-                              p->block_size, p->limit);
+                              "max-model-len %u needs more KV cache than the %u blocks of %u "
+                              "tokens there are; lower it or raise %s", p->max_model_len,
+                              p->kv_blocks, p->block_size, p->limit);
     return LLM_OK;
 }
 
-/* ---- Device memory ------------------------------------------------------------------------------ */
+/* ---- Device memory --------------------------------------------------------------------------- */
 
 static void *aligned(void *p) { return (void *)lls_align_up((uintptr_t)p, DEVICE_ALIGN); }
 
@@ -290,7 +293,7 @@ static llm_status_t make_cache(lls_engine_t *e, llm_error_t *err)
     return st;
 }
 
-/* ---- Loading ------------------------------------------------------------------------------------ */
+/* ---- Loading --------------------------------------------------------------------------------- */
 
 typedef struct loading {
     const lls_engine_options_t *o;
@@ -324,8 +327,8 @@ static llm_status_t open_parts(lls_engine_t *e, const loading_t *l, llm_error_t 
     if (st == LLM_OK)
         st = lls_model_open(&e->mem, &e->log, &mo, &e->model, err);
     if (st == LLM_OK && !o->skip_tokenizer_init)
-        st = lls_tokenizer_open(&e->mem, o->tokenizer != NULL ? o->tokenizer : o->model, &e->tokenizer,
-                                err);
+        st = lls_tokenizer_open(&e->mem, o->tokenizer != NULL ? o->tokenizer : o->model,
+                                &e->tokenizer, err);
     return st;
 }
 
@@ -350,7 +353,7 @@ static llm_status_t load_device(lls_engine_t *e, loading_t *l, llm_error_t *err)
     return st == LLM_OK ? make_runner(e, workspace, err) : st;
 }
 
-/* ---- The host's parts --------------------------------------------------------------------------- */
+/* ---- The host's parts ------------------------------------------------------------------------ */
 
 static llm_status_t make_tables(lls_engine_t *e, llm_error_t *err)
 {
@@ -378,7 +381,8 @@ static llm_status_t make_scheduler(lls_engine_t *e, llm_error_t *err)
     llm_status_t st;
 
     if (getrandom(e->kv_config.key, sizeof e->kv_config.key, 0) != (ssize_t)sizeof e->kv_config.key)
-        return lls_fail(err, LLM_ERR_INTERNAL, "no random numbers from the system for the cache's key");
+        return lls_fail(err, LLM_ERR_INTERNAL,
+                        "no random numbers from the system for the cache's key");
     st = lls_kv_create(&e->mem, &e->kv_config, &e->kv, err);
     if (st != LLM_OK)
         return st;
@@ -407,7 +411,7 @@ static llm_status_t collect_eos(lls_engine_t *e, llm_error_t *err)
     return LLM_OK;
 }
 
-/* ---- Sampling defaults -------------------------------------------------------------------------- */
+/* ---- Sampling defaults ----------------------------------------------------------------------- */
 
 static void number_over(const json_t *j, const char *key, float *to)
 {
@@ -462,7 +466,7 @@ void lls_sampling_defaults(llm_sampling_params_t *p)
                                   .repetition_penalty = 1, .n = 1, .max_tokens = 16 };
 }
 
-/* ---- What was made ------------------------------------------------------------------------------- */
+/* ---- What was made --------------------------------------------------------------------------- */
 
 const llm_plan_t            *lls_engine_plan(const lls_engine_t *e) { return &e->plan; }
 const lls_tokenizer_t       *lls_engine_tokenizer(const lls_engine_t *e) { return e->tokenizer; }
@@ -480,7 +484,7 @@ static llm_status_t make_host(lls_engine_t *e, llm_error_t *err)
     return st == LLM_OK ? lay_generation_config_over(e, err) : st;
 }
 
-/* ---- Create and destroy -------------------------------------------------------------------------- */
+/* ---- Create and destroy ---------------------------------------------------------------------- */
 
 static llm_status_t build(lls_engine_t *e, const llm_engine_config_t *config, bool plan_only,
                           llm_error_t *err)
@@ -534,8 +538,8 @@ static llm_status_t new_engine(const llm_allocator_t *hook, lls_engine_t **out, 
     return LLM_OK;
 }
 
-llm_status_t lls_engine_create(const llm_engine_config_t *config, bool plan_only, lls_engine_t **out,
-                               llm_error_t *err)
+llm_status_t lls_engine_create(const llm_engine_config_t *config, bool plan_only,
+                               lls_engine_t **out, llm_error_t *err)
 {
     lls_engine_t *e = NULL;
     llm_status_t  st = new_engine(config->allocator, &e, err);
