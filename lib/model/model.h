@@ -5,8 +5,8 @@
  * open reads config.json (or GGUF metadata) into traits and the headers of the weights, binds every
  * tensor to its place and checks that none is missing, unused or misshapen; nothing is loaded.
  * load packs the weights into memory given by the caller and closes the files.  forward is a loop
- * over layers that reads traits; it touches nothing but exec's arena and the cache, so one loaded model
- * may serve several execs at once.
+ * over layers that reads traits; it touches nothing but exec's arena and the cache, so one loaded
+ * model may serve several execs at once.
  */
 #ifndef LLS_MODEL_MODEL_H
 #define LLS_MODEL_MODEL_H
