@@ -40,7 +40,7 @@ typedef struct model_runner {
     bool                      has_result;
 } model_runner_t;
 
-/* ---- Memory ----------------------------------------------------------------------------------- */
+/* ---- Memory ---------------------------------------------------------------------------------- */
 
 typedef struct carver {             /* hands out the workspace; with base NULL it only counts */
     uint8_t *base;
@@ -128,7 +128,7 @@ size_t lls_model_runner_bytes(const lls_model_runner_config_t *config)
     return lls_result_size(&config->limits) == 0 ? 0 : lay_out(&r, NULL);
 }
 
-/* ---- Rows ------------------------------------------------------------------------------------- */
+/* ---- Rows ------------------------------------------------------------------------------------ */
 
 static int32_t *history_of(const model_runner_t *r, uint32_t row)
 {
@@ -164,11 +164,12 @@ static void copy_blocks(model_runner_t *r, const lls_step_plan_t *plan)
     for (uint32_t i = 0; i < lls_plan_n_copies(plan); i++) {
         const lls_block_copy_t *c = &lls_plan_copies(plan)[i];
         uint32_t                pool = r->cfg.kv.group[c->group].pool;
-        LLS_OP(&r->x, copy_blocks, r->cfg.pool_base[pool], r->cfg.block_bytes[pool], c->src, c->dst);
+        LLS_OP(&r->x, copy_blocks, r->cfg.pool_base[pool], r->cfg.block_bytes[pool], c->src,
+               c->dst);
     }
 }
 
-/* ---- Prompt log-probabilities ------------------------------------------------------------------ */
+/* ---- Prompt log-probabilities ---------------------------------------------------------------- */
 
 /* Logits of n hidden states, and the jobs that look at them.  tokens names rows of hidden. */
 static void prompt_logprob_chunk(model_runner_t *r, const lls_tensor_t *hidden,
@@ -190,7 +191,8 @@ static bool next_job(model_runner_t *r, uint32_t i, uint32_t k, lls_logprob_job_
 {
     const lls_run_row_t *run = &lls_plan_runs(r->plan)[i];
     const runner_row_t  *row = &r->row[run->row];
-    int32_t              next = k + 1 < run->n ? lls_plan_tokens(r->plan)[run->tok + k + 1] : run->next;
+    int32_t              next = k + 1 < run->n ? lls_plan_tokens(r->plan)[run->tok + k + 1]
+                                               : run->next;
     uint32_t             width = row->view.n_prompt_logprobs;
     lls_prompt_logprob_t *out;
 
@@ -223,7 +225,7 @@ static void prompt_logprobs(model_runner_t *r, const lls_tensor_t *hidden)
         prompt_logprob_chunk(r, hidden, tokens, n);
 }
 
-/* ---- Execute ---------------------------------------------------------------------------------- */
+/* ---- Execute --------------------------------------------------------------------------------- */
 
 static bool wants_hidden(const lls_step_plan_t *plan)
 {
@@ -251,13 +253,14 @@ static llm_status_t runner_execute(lls_runner_t *base, const lls_step_plan_t *pl
         return LLM_ERR_INTERNAL;
     LLS_OP(&r->x, build_inputs, plan, &r->rows, &r->batch);
     if (r->batch.n_tokens > 0)
-        lls_model_forward(&r->x, r->cfg.model, &r->batch, &r->logits, hidden_wanted ? &hidden : NULL);
+        lls_model_forward(&r->x, r->cfg.model, &r->batch, &r->logits,
+                          hidden_wanted ? &hidden : NULL);
     if (hidden_wanted && r->x.status == LLM_OK)
         prompt_logprobs(r, &hidden);
     return r->x.status;
 }
 
-/* ---- Sample ----------------------------------------------------------------------------------- */
+/* ---- Sample ---------------------------------------------------------------------------------- */
 
 /* Copies the rows' raw logits, which sampling is about to change. */
 static void keep_raw(model_runner_t *r, uint32_t first, uint32_t n, lls_tensor_t *raw)
@@ -409,7 +412,8 @@ static llm_status_t runner_sample(lls_runner_t *base, const lls_step_mask_t *mas
     return r->x.status;
 }
 
-static llm_status_t runner_wait(lls_runner_t *base, int64_t timeout_us, const lls_step_result_t **result)
+static llm_status_t runner_wait(lls_runner_t *base, int64_t timeout_us,
+                                const lls_step_result_t **result)
 {
     model_runner_t *r = (model_runner_t *)base;
 
@@ -421,7 +425,7 @@ static llm_status_t runner_wait(lls_runner_t *base, int64_t timeout_us, const ll
     return LLM_OK;
 }
 
-/* ---- The rest of the table --------------------------------------------------------------------- */
+/* ---- The rest of the table ------------------------------------------------------------------- */
 
 static void runner_caps(const lls_runner_t *base, lls_runner_caps_t *caps)
 {

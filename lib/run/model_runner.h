@@ -2,13 +2,13 @@
 /*
  * model_runner - executes plans with a model on this process's backend.
  *
- * It owns the rows: block tables, the last token, sampling parameters, and the tokens of those rows that
- * want them (penalties, bad words, callbacks).  execute() applies a plan to the rows and runs forward();
- * sample() turns logits into tokens and log-probabilities and fills the result.  Both have finished when
- * they return, and one plan is in flight at a time.
+ * It owns the rows: block tables, the last token, sampling parameters, and the tokens of those rows
+ * that want them (penalties, bad words, callbacks).  execute() applies a plan to the rows and runs
+ * forward(); sample() turns logits into tokens and log-probabilities and fills the result.  Both
+ * have finished when they return, and one plan is in flight at a time.
  *
- * All its memory is one workspace whose exact size lls_model_runner_bytes() finds by running the same
- * code with exec.planning; nothing allocates later.  One thread.
+ * All its memory is one workspace whose exact size lls_model_runner_bytes() finds by running the
+ * same code with exec.planning; nothing allocates later.  One thread.
  */
 #ifndef LLS_RUN_MODEL_RUNNER_H
 #define LLS_RUN_MODEL_RUNNER_H
