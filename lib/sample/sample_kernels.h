@@ -41,8 +41,8 @@ typedef struct lls_sample_kernels {
     uint32_t (*count_from)(const float *x, uint32_t n, float low);      /* x >= low */
     /* Sum of exp(x - max) in 16 lanes, not rounded to multiples. */
     double   (*sum_exp)(const float *x, uint32_t n, float max);
-    /* Scores y + noise of tokens [first, first + n), first a multiple of 64, against *best.  None of
-     * their logits is above peak, so random words tell of most of them that they lose. */
+    /* Scores y + noise of tokens [first, first + n), first a multiple of 64, against *best.  None
+     * of their logits is above peak, so random words tell of most of them that they lose. */
     void     (*race)(const float *x, uint32_t first, uint32_t n, float peak,
                      const lls_sample_scale_t *s, uint64_t seed, uint32_t position,
                      lls_sample_best_t *best);

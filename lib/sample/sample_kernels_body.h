@@ -282,7 +282,7 @@ INLINE void mul_wide(u16 a, uint32_t m, u16 *hi, u16 *lo)
     *lo = (u16)((even & 0xffffffffu) | (odd << 32));
 }
 
-/* Random words of 64 tokens from counter blocks first, first + 1, ..: w[i][j] is token 4 * j + i. */
+/* Random words of 64 tokens, counter blocks first, first + 1, ..: w[i][j] is token 4 * j + i. */
 INLINE void words64(uint64_t seed, uint32_t position, uint32_t first, u16 w[4])
 {
     u16 c0 = position - (u16){ 0 }, c2 = { 0 }, c3 = { 0 }, h0, l0, h1, l1;
@@ -323,8 +323,9 @@ static int32_t word_limit(float best, float peak)
     return v < 0x1p30 ? (int32_t)v : INT32_MAX;
 }
 
-static void race(const float *x, uint32_t first, uint32_t n, float peak, const lls_sample_scale_t *s,
-                 uint64_t seed, uint32_t position, lls_sample_best_t *best)
+static void race(const float *x, uint32_t first, uint32_t n, float peak,
+                 const lls_sample_scale_t *s, uint64_t seed, uint32_t position,
+                 lls_sample_best_t *best)
 {
     float   y_peak = (peak - s->max) * s->inv_t, noise[4][16];
     int32_t limit = word_limit(best->score, y_peak);
