@@ -39,7 +39,8 @@ void lls_exec_fail(lls_exec_t *x, llm_status_t status)
         x->status = status;
 }
 
-void lls_do_add_norm(lls_exec_t *x, lls_out_t y, lls_out_t residual, lls_in_t in, const lls_norm_t *n)
+void lls_do_add_norm(lls_exec_t *x, lls_out_t y, lls_out_t residual, lls_in_t in,
+                     const lls_norm_t *n)
 {
     if (x->status != LLM_OK)
         return;

@@ -2,23 +2,23 @@
 /*
  * ops - what a backend can do: one struct of function pointers, and what forward() runs on.
  *
- * forward() calls ops in program order on one stream.  An op takes tensors and a few scalars, launches
- * or computes, and returns nothing: the first failure sticks in exec->status and turns the rest into
- * no-ops, so forward() reads like the model and is checked once.  An op never allocates and never
- * depends on a size that only the device knows: sizes are upper bounds known to the host.
+ * forward() calls ops in program order on one stream.  An op takes tensors and a few scalars,
+ * launches or computes, and returns nothing: the first failure sticks in exec->status and turns the
+ * rest into no-ops, so forward() reads like the model and is checked once.  An op never allocates
+ * and never depends on a size that only the device knows: sizes are upper bounds known to the host.
  *
- * Planning.  exec->planning runs the same forward() with the same table: lls_tmp() hands out offsets
- * and records the peak, each op only reports the scratch it will want and touches no data.  The peaks
- * are the exact size of the arena; running a larger batch than planned is an assertion.
+ * Planning.  exec->planning runs the same forward() with the same table: lls_tmp() hands out
+ * offsets and records the peak, each op only reports the scratch it will want and touches no data.
+ * The peaks are the exact size of the arena; running a larger batch than planned is an assertion.
  *
- * Batch invariance.  With exec->invariant (always on the CPU) the result of a token depends on its own
- * inputs, its own cache and the weights only: one fixed order of accumulation per output element for
- * every number of rows and threads, attention in fixed absolute tiles of the key axis, K and V always
- * read back from the cache, expert sums in order of expert slot.
+ * Batch invariance.  With exec->invariant (always on the CPU) the result of a token depends on its
+ * own inputs, its own cache and the weights only: one fixed order of accumulation per output
+ * element for every number of rows and threads, attention in fixed absolute tiles of the key axis,
+ * K and V always read back from the cache, expert sums in order of expert slot.
  *
  * Fusion.  The ops in LLS_OPS are complete: a backend with only these runs every model.  An op in
- * LLS_FUSED_OPS may be NULL; forward() asks through lls_do_*(), which falls back to the plain ops.  On
- * one backend the fused form gives the same bits as the plain one.
+ * LLS_FUSED_OPS may be NULL; forward() asks through lls_do_*(), which falls back to the plain ops.
+ * On one backend the fused form gives the same bits as the plain one.
  *
  * Weights are opaque: a backend says how many bytes a matrix takes and packs it from its checkpoint
  * parts once.  Quantisation is a property of the matrix, never of the model code.
@@ -38,14 +38,14 @@ typedef struct lls_wmat lls_wmat_t;
 typedef struct lls_wpart {
     uint32_t        scheme;         /* enum lls_scheme */
     uint32_t        out, in;
-    const void     *data;           /* [out] rows of lls_scheme_row_bytes(scheme, in); may be unaligned */
+    const void     *data;           /* [out] rows of lls_scheme_row_bytes(scheme, in), unaligned */
     const uint32_t *row_of;         /* [out]: row i is row row_of[i] of data; NULL = in order */
     bool            transposed;     /* plain schemes only: data is [in, out] (GPT-2's Conv1D) */
 } lls_wpart_t;
 
 enum lls_use {                      /* what pack() may arrange for */
     LLS_USE_LINEAR,
-    LLS_USE_EMBED                   /* rows are looked up by `embed`, and it may be a head as well */
+    LLS_USE_EMBED                   /* rows are looked up by `embed`; it may be a head too */
 };
 
 /* Parts stacked along `out` into one matrix (q, k, v; gate, up).  With n_experts > 0 there are
@@ -58,8 +58,9 @@ typedef struct lls_wspec {
     uint32_t           use, dtype;
 } lls_wspec_t;
 
-/* The rows of a step as the kernels see them.  Arrays lie on the backend.  Built by build_inputs from
- * the plan and the runner's rows; while planning only the numbers are set, to their upper bounds. */
+/* The rows of a step as the kernels see them.  Arrays lie on the backend.  Built by build_inputs
+ * from the plan and the runner's rows; while planning only the numbers are set, to their upper
+ * bounds. */
 typedef struct lls_batch {
     uint32_t  n_tokens, n_rows, n_logits;
     uint32_t  max_n;                /* tokens of the longest run */
@@ -72,8 +73,8 @@ typedef struct lls_batch {
     uint32_t *row_start;            /* [n_rows + 1]: tokens of batch row i */
     uint32_t *context;              /* [n_rows]: tokens visible at the end of the run */
     uint32_t *row;                  /* [n_rows]: the runner's row, index into table[g] */
-    uint32_t *table[LLS_MAX_GROUPS];        /* [max_rows][max_blocks[g]]: block ids, 0 = behind the window */
-    uint32_t *logit_token;          /* [n_logits]: token whose hidden state makes this row of logits */
+    uint32_t *table[LLS_MAX_GROUPS];     /* [max_rows][max_blocks[g]]: ids, 0 = behind the window */
+    uint32_t *logit_token;          /* [n_logits]: token whose hidden state makes this row */
     uint32_t *logit_row;            /* [n_logits]: the runner's row it belongs to */
 } lls_batch_t;
 
@@ -87,20 +88,22 @@ typedef struct lls_exec {
     size_t           scratch_cap, scratch_peak;
     llm_status_t     status;        /* first failure */
     bool             planning, invariant;
-    const _Atomic uint32_t *cancel; /* non-zero: forward() stops between layers, LLM_ERR_CANCELLED; or NULL */
+    const _Atomic uint32_t *cancel; /* non-zero: forward() ends with LLM_ERR_CANCELLED; or NULL */
 } lls_exec_t;
 
 /* Activations are a stack: remember exec->used, allocate, set it back. */
 lls_tensor_t lls_tmp(lls_exec_t *x, uint32_t dtype, uint32_t rows, uint32_t cols);
 /* Columns [first, first + n) of a matrix. */
 lls_tensor_t lls_columns(const lls_tensor_t *t, uint32_t first, uint32_t n);
-/* Scratch of the op that calls; NULL while planning, when it only notes the size.  Valid until the op
- * returns; 64-byte aligned. */
+/* Scratch of the op that calls; NULL while planning, when it only notes the size.  Valid until the
+ * op returns; 64-byte aligned. */
 void *lls_scratch(lls_exec_t *x, size_t bytes);
 /* The first failure sticks. */
 void lls_exec_fail(lls_exec_t *x, llm_status_t status);
 
-/* ---- Arguments: T = [n_tokens, width] in float32 unless said otherwise; in-place means out == in -- */
+/* ---- Arguments ------------------------------------------------------------------------------- */
+
+/* T = [n_tokens, width] in float32 unless said otherwise; in-place means out == in. */
 
 typedef const lls_tensor_t *lls_in_t;
 typedef lls_tensor_t       *lls_out_t;
@@ -108,11 +111,12 @@ typedef lls_tensor_t       *lls_out_t;
 enum lls_norm_kind { LLS_NORM_RMS, LLS_NORM_LAYER };
 enum lls_act_kind { LLS_ACT_NONE, LLS_ACT_SILU, LLS_ACT_GELU, LLS_ACT_GELU_TANH, LLS_ACT_RELU };
 
-/* RMS: y = x / sqrt(mean(x^2) + eps) * weight;  LAYER: (x - mean) / sqrt(var + eps) * weight + bias. */
+/* RMS: y = x / sqrt(mean(x^2) + eps) * weight;
+ * LAYER: y = (x - mean) / sqrt(var + eps) * weight + bias. */
 typedef struct lls_norm {
     uint32_t     kind, width;
     float        eps;
-    const float *weight, *bias;     /* [width]; bias may be NULL.  Gemma's 1 + w is folded in at load */
+    const float *weight, *bias;     /* [width]; bias may be NULL.  Gemma's 1 + w is made at load */
 } lls_norm_t;
 
 /* y = x W^T (+ bias), added onto y with accumulate. */
@@ -127,7 +131,7 @@ typedef struct lls_linear {
 typedef struct lls_rope_table {
     const float *inv_freq;          /* [rot_dim / 2] */
     uint32_t     rot_dim;
-    float        factor;            /* onto cos and sin: attention factor of yarn and longrope, else 1 */
+    float        factor;            /* onto cos and sin: that of yarn and longrope, else 1 */
 } lls_rope_table_t;
 
 /* Heads of a fused qkv row: n_q, then n_k, (then n_k of v, untouched).  Halves are rotated together
@@ -150,10 +154,11 @@ typedef struct lls_pages {
 typedef struct lls_attend {
     uint32_t group, n_q, n_kv, head_dim;
     uint32_t kind, window;          /* enum lls_kv_kind: the mask rule of kv_kind.h */
-    float    scale, softcap;        /* scores * scale, then softcap * tanh(scores / softcap) unless 0 */
+    float    scale, softcap;        /* s *= scale, then softcap * tanh(s / softcap) unless 0 */
 } lls_attend_t;
 
-/* softmax over all experts, the top_k largest (ties: the lower index), renormalised to 1 on demand. */
+/* softmax over all experts, the top_k largest (ties: the lower index), renormalised to 1 on
+ * demand. */
 typedef struct lls_route {
     uint32_t n_experts, top_k;
     bool     renorm;
@@ -165,44 +170,55 @@ struct lls_sample_rows;             /* lib/sample: parameters and histories of t
 struct lls_logprob_job;             /* lib/sample */
 
 /* ORDER ops: name, arguments. */
-#define LLS_OPS(X)                                                                                    \
-    /* rows and inputs */                                                                             \
-    X(build_inputs, (lls_exec_t *, const struct lls_step_plan *, struct lls_rows *, lls_batch_t *))   \
-    X(copy_blocks,  (lls_exec_t *, uint8_t *base, uint64_t block_bytes, uint32_t src, uint32_t dst))  \
-    /* ends of the model */                                                                           \
-    X(embed,        (lls_exec_t *, lls_out_t, const lls_batch_t *, const lls_wmat_t *, float scale))  \
-    /* out += row position + offset */                                                                \
-    X(embed_pos,    (lls_exec_t *, lls_out_t, const lls_batch_t *, const lls_wmat_t *, uint32_t offset)) \
-    X(gather,       (lls_exec_t *, lls_out_t, lls_in_t, const uint32_t *rows, uint32_t n))            \
-    /* layers */                                                                                      \
-    X(norm,         (lls_exec_t *, lls_out_t, lls_in_t, const lls_norm_t *))                          \
-    X(linear,       (lls_exec_t *, lls_out_t, lls_in_t, const lls_linear_t *))                        \
-    X(add,          (lls_exec_t *, lls_out_t, lls_in_t, float scale))       /* out += scale * in */   \
-    X(scale,        (lls_exec_t *, lls_out_t, float factor, float softcap)) /* then cap * tanh(x / cap) */ \
-    X(act,          (lls_exec_t *, lls_out_t, uint32_t kind))               /* in place */            \
-    /* gate_up = [gate | up] -> act(gate) * up */                                                     \
-    X(act_mul,      (lls_exec_t *, lls_out_t, lls_in_t gate_up, uint32_t kind))                       \
-    /* [n_tokens, rot_dim]: cos of every pair, then sin; once a step for each table */                \
-    X(rope_angles,  (lls_exec_t *, lls_out_t, const lls_batch_t *, const lls_rope_table_t *))         \
-    /* angles NULL: only the norms */                                                                 \
-    X(rope,         (lls_exec_t *, lls_out_t qkv, lls_in_t angles, const lls_rope_t *))               \
-    X(kv_write,     (lls_exec_t *, lls_in_t qkv, const lls_batch_t *, const lls_pages_t *, const lls_attend_t *)) \
-    /* q = the first n_q * head_dim columns of qkv */                                                 \
-    X(attend,       (lls_exec_t *, lls_out_t, lls_in_t qkv, const lls_batch_t *, const lls_pages_t *, const lls_attend_t *)) \
-    /* ids [n_tokens, top_k] in I32, weights likewise in F32 */                                       \
-    X(route,        (lls_exec_t *, lls_out_t ids, lls_out_t weights, lls_in_t scores, const lls_route_t *)) \
-    /* out [n_tokens * top_k, out]; in has n_tokens rows (each serves its top_k experts) or as many as out */ \
-    X(expert_linear,(lls_exec_t *, lls_out_t, lls_in_t, lls_in_t ids, const lls_linear_t *))          \
-    X(expert_sum,   (lls_exec_t *, lls_out_t, lls_in_t, lls_in_t weights))                            \
-    /* sampling: T = [n_logits, n_vocab]; which rows, and how, is in the sample rows */               \
-    X(penalise,     (lls_exec_t *, lls_out_t, const struct lls_sample_rows *))                        \
-    X(truncate,     (lls_exec_t *, lls_out_t, const struct lls_sample_rows *))                        \
-    X(draw,         (lls_exec_t *, lls_out_t ids, lls_in_t, const struct lls_sample_rows *))          \
-    /* logprobs of n rows of n_vocab logits; each job says where they are, and takes the answer */    \
+#define LLS_OPS(X)                                                                                 \
+    /* rows and inputs */                                                                          \
+    X(build_inputs, (lls_exec_t *, const struct lls_step_plan *, struct lls_rows *,                \
+                     lls_batch_t *))                                                               \
+    X(copy_blocks,  (lls_exec_t *, uint8_t *base, uint64_t block_bytes, uint32_t src,              \
+                     uint32_t dst))                                                                \
+    /* ends of the model */                                                                        \
+    X(embed,        (lls_exec_t *, lls_out_t, const lls_batch_t *, const lls_wmat_t *,             \
+                     float scale))                                                                 \
+    /* out += row position + offset */                                                             \
+    X(embed_pos,    (lls_exec_t *, lls_out_t, const lls_batch_t *, const lls_wmat_t *,             \
+                     uint32_t offset))                                                             \
+    X(gather,       (lls_exec_t *, lls_out_t, lls_in_t, const uint32_t *rows, uint32_t n))         \
+    /* layers */                                                                                   \
+    X(norm,         (lls_exec_t *, lls_out_t, lls_in_t, const lls_norm_t *))                       \
+    X(linear,       (lls_exec_t *, lls_out_t, lls_in_t, const lls_linear_t *))                     \
+    /* out += scale * in */                                                                        \
+    X(add,          (lls_exec_t *, lls_out_t, lls_in_t, float scale))                              \
+    /* out *= factor; then softcap * tanh(out / softcap) unless softcap is 0 */                    \
+    X(scale,        (lls_exec_t *, lls_out_t, float factor, float softcap))                        \
+    /* in place */                                                                                 \
+    X(act,          (lls_exec_t *, lls_out_t, uint32_t kind))                                      \
+    /* gate_up = [gate | up] -> act(gate) * up */                                                  \
+    X(act_mul,      (lls_exec_t *, lls_out_t, lls_in_t gate_up, uint32_t kind))                    \
+    /* [n_tokens, rot_dim]: cos of every pair, then sin; once a step for each table */             \
+    X(rope_angles,  (lls_exec_t *, lls_out_t, const lls_batch_t *, const lls_rope_table_t *))      \
+    /* angles NULL: only the norms */                                                              \
+    X(rope,         (lls_exec_t *, lls_out_t qkv, lls_in_t angles, const lls_rope_t *))            \
+    X(kv_write,     (lls_exec_t *, lls_in_t qkv, const lls_batch_t *, const lls_pages_t *,         \
+                     const lls_attend_t *))                                                        \
+    /* q = the first n_q * head_dim columns of qkv */                                              \
+    X(attend,       (lls_exec_t *, lls_out_t, lls_in_t qkv, const lls_batch_t *,                   \
+                     const lls_pages_t *, const lls_attend_t *))                                   \
+    /* ids [n_tokens, top_k] in I32, weights likewise in F32 */                                    \
+    X(route,        (lls_exec_t *, lls_out_t ids, lls_out_t weights, lls_in_t scores,              \
+                     const lls_route_t *))                                                         \
+    /* out [n_tokens * top_k, out]; in has n_tokens rows, each for its top_k experts, or as        \
+       many as out */                                                                              \
+    X(expert_linear,(lls_exec_t *, lls_out_t, lls_in_t, lls_in_t ids, const lls_linear_t *))       \
+    X(expert_sum,   (lls_exec_t *, lls_out_t, lls_in_t, lls_in_t weights))                         \
+    /* sampling: T = [n_logits, n_vocab]; which rows, and how, is in the sample rows */            \
+    X(penalise,     (lls_exec_t *, lls_out_t, const struct lls_sample_rows *))                     \
+    X(truncate,     (lls_exec_t *, lls_out_t, const struct lls_sample_rows *))                     \
+    X(draw,         (lls_exec_t *, lls_out_t ids, lls_in_t, const struct lls_sample_rows *))       \
+    /* logprobs of n rows of n_vocab logits; each job says where they are, and takes the answer */ \
     X(logprobs,     (lls_exec_t *, uint32_t n_vocab, struct lls_logprob_job *jobs, uint32_t n))
 
-#define LLS_FUSED_OPS(X)                                                                              \
-    /* residual += in; y = norm(residual) */                                                          \
+#define LLS_FUSED_OPS(X)                                                                           \
+    /* residual += in; y = norm(residual) */                                                       \
     X(add_norm,     (lls_exec_t *, lls_out_t y, lls_out_t residual, lls_in_t, const lls_norm_t *))
 
 struct lls_ops {
@@ -216,11 +232,13 @@ struct lls_ops {
     /* Packs into dst, 64-byte aligned, pack_size() bytes; the result is valid as long as dst. */
     lls_wmat_t *(*pack)(void *backend, const lls_wspec_t *spec, void *dst);
     /* Bytes of one block of one layer: K and V of block_tokens tokens for n_heads heads. */
-    size_t      (*page_bytes)(uint32_t dtype, uint32_t block_tokens, uint32_t n_heads, uint32_t head_dim);
+    size_t      (*page_bytes)(uint32_t dtype, uint32_t block_tokens, uint32_t n_heads,
+                              uint32_t head_dim);
 };
 
 /* forward() calls ops through these: status and fallbacks in one place. */
 #define LLS_OP(x, op, ...) ((x)->status == LLM_OK ? (x)->ops->op((x), __VA_ARGS__) : (void)0)
-void lls_do_add_norm(lls_exec_t *x, lls_out_t y, lls_out_t residual, lls_in_t in, const lls_norm_t *n);
+void lls_do_add_norm(lls_exec_t *x, lls_out_t y, lls_out_t residual, lls_in_t in,
+                     const lls_norm_t *n);
 
 #endif
