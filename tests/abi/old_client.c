@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * old_client - a program built against the header of an earlier release (LLM_OLD_HEADER) that runs on
- * today's library: plan, create, add, step, batch, statistics, errors.  With a model in
+ * old_client - a program built against the header of an earlier release (LLM_OLD_HEADER) that runs
+ * on today's library: plan, create, add, step, batch, statistics, errors.  With a model in
  * LLM_DEMO_MODEL it generates; without one it goes as far as the refusal and exits with 77.
  */
 #include LLM_OLD_HEADER

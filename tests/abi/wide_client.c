@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * wide_client - a program of a later release: its structs end in bytes that this library does not
- * know.  Zeros are accepted, anything else is LLM_ERR_UNSUPPORTED; in structs that the library fills
- * the unknown bytes come back zero and nothing behind them is touched.  struct_size 0 is an error.
+ * know.  Zeros are accepted, anything else is LLM_ERR_UNSUPPORTED; in structs that the library
+ * fills the unknown bytes come back zero and nothing behind them is touched.  struct_size 0 is an
+ * error.
  */
 #include "llm.h"
 

@@ -342,7 +342,7 @@ static void tokenizer_calls(void **state)
     assert_int_equal(llm_tokenizer_render_chat(t, "{", 1, text, 64, &n, &err), LLM_ERR_FORMAT);
     INVALID(llm_tokenizer_decode(t, NULL, 1, 0, text, 64, &n, &err), NULL);
     assert_int_equal(llm_tokenizer_decode(t, ids, 0, 4, text, 64, &n, &err), LLM_ERR_UNSUPPORTED);
-    ids[0] = -1;                            /* unknown ids decode to nothing, as in HF's tokenizers */
+    ids[0] = -1;                            /* unknown ids decode to nothing, as HF's do */
     ids[1] = INT32_MAX;
     assert_int_equal(llm_tokenizer_decode(t, ids, 2, 0, text, 64, &n, &err), LLM_OK);
     assert_true(n == 0);

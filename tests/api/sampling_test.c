@@ -15,8 +15,8 @@ static const int32_t prompt[N_PROMPT] = { 3, 14, 15, 9, 2, 6 };
 
 static int set_up(void **state)
 {
-    static const llm_option_t options[] = { { "skip-tokenizer-init", "true" }, { "dtype", "float32" },
-                                            { "max-logprobs", "-1" } };
+    static const llm_option_t options[] = { { "skip-tokenizer-init", "true" },
+                                            { "dtype", "float32" }, { "max-logprobs", "-1" } };
     llm_engine_config_t       c = LLM_INIT(llm_engine_config_t);
     llm_plan_t                plan = LLM_INIT(llm_plan_t);
     llm_error_t               err;
@@ -79,7 +79,7 @@ static void assert_same_tokens(const llm_output_t *a, const llm_output_t *b)
     assert_memory_equal(a->tokens, b->tokens, a->n_tokens * sizeof *a->tokens);
 }
 
-/* ---- Draws ---------------------------------------------------------------------------------------- */
+/* ---- Draws ----------------------------------------------------------------------------------- */
 
 static void a_seed_repeats_alone_and_among_others(void **state)
 {
@@ -133,7 +133,7 @@ static void the_likeliest_only_is_greedy(void **state)
     llm_batch_destroy(b);
 }
 
-/* ---- Constraints ---------------------------------------------------------------------------------- */
+/* ---- Constraints ----------------------------------------------------------------------------- */
 
 static void biases_and_allowed_tokens_decide(void **state)
 {
@@ -202,7 +202,7 @@ static void a_strong_penalty_never_repeats(void **state)
     llm_batch_destroy(b);
 }
 
-/* ---- Callbacks ------------------------------------------------------------------------------------ */
+/* ---- Callbacks ------------------------------------------------------------------------------- */
 
 static int32_t only_fours(void *user, llm_logits_t *row)
 {
@@ -255,7 +255,7 @@ static void callbacks_are_contained(void **state)
     llm_batch_destroy(b);
 }
 
-/* ---- Log-probabilities ---------------------------------------------------------------------------- */
+/* ---- Log-probabilities ----------------------------------------------------------------------- */
 
 static void check_row(const llm_logprob_t *row, uint32_t n, int32_t token)
 {

@@ -58,7 +58,8 @@ static void keep(answer_t *a, const llm_output_t *o)
     if (o->prompt_logprobs == NULL)
         return;
     a->n_prompt = o->prompt_tokens;
-    memcpy(a->prompt_logprobs, o->prompt_logprobs, a->n_prompt * WIDTH * sizeof *a->prompt_logprobs);
+    memcpy(a->prompt_logprobs, o->prompt_logprobs,
+           a->n_prompt * WIDTH * sizeof *a->prompt_logprobs);
 }
 
 static void same(const scene_t *s, const char *how, uint32_t i, const answer_t *a)
@@ -68,11 +69,12 @@ static void same(const scene_t *s, const char *how, uint32_t i, const answer_t *
     for (size_t k = 0; k < a->n; k++)
         if (a->tokens[k] != s->alone[i].tokens[k] ||
             a->logprobs[k * WIDTH].logprob != s->alone[i].logprobs[k * WIDTH].logprob)
-            fail_msg("%s %s %s: prompt %u %s differs from alone at token %zu: %d %.9g, alone %d %.9g",
-                     s->model, s->dtype, s->isa, i, how, k, a->tokens[k],
+            fail_msg("%s %s %s: prompt %u %s differs from alone at token %zu: %d %.9g, alone %d "
+                     "%.9g", s->model, s->dtype, s->isa, i, how, k, a->tokens[k],
                      (double)a->logprobs[k * WIDTH].logprob, s->alone[i].tokens[k],
                      (double)s->alone[i].logprobs[k * WIDTH].logprob);
-    fail_msg("%s %s %s: prompt %u %s: log-probabilities differ", s->model, s->dtype, s->isa, i, how);
+    fail_msg("%s %s %s: prompt %u %s: log-probabilities differ", s->model, s->dtype, s->isa, i,
+             how);
 }
 
 /* n requests at once (the first N_PROMPTS of each kind are compared); returns preemptions. */
@@ -124,12 +126,15 @@ static void alone(scene_t *s, llm_engine_t *e)
     }
 }
 
-static llm_engine_t *engine_of(const scene_t *s, const char *threads, const char *name, const char *value)
+static llm_engine_t *engine_of(const scene_t *s, const char *threads, const char *name,
+                               const char *value)
 {
     return make_engine(s->model, s->dtype,
-                       OPTIONS("skip-tokenizer-init", "true", "cpu-isa", s->isa, "cpu-threads", threads,
-                               "max-model-len", "160", "block-size", "16", "enable-prefix-caching",
-                               strcmp(name, "enable-prefix-caching") == 0 ? value : "true", name, value),
+                       OPTIONS("skip-tokenizer-init", "true", "cpu-isa", s->isa,
+                               "cpu-threads", threads, "max-model-len", "160", "block-size", "16",
+                               "enable-prefix-caching",
+                               strcmp(name, "enable-prefix-caching") == 0 ? value : "true",
+                               name, value),
                        NULL);
 }
 
@@ -180,8 +185,9 @@ static bool has_isa(const char *model, const char *isa)
 {
     llm_engine_t *e;
     llm_error_t   err;
-    llm_status_t  st = try_engine(model, NULL, OPTIONS("cpu-isa", isa, "skip-tokenizer-init", "true",
-                                                       "max-model-len", "160"), NULL, &e, &err);
+    llm_status_t  st = try_engine(model, NULL,
+                                  OPTIONS("cpu-isa", isa, "skip-tokenizer-init", "true",
+                                          "max-model-len", "160"), NULL, &e, &err);
 
     llm_engine_destroy(e);
     if (st != LLM_OK && st != LLM_ERR_UNSUPPORTED)
@@ -208,7 +214,7 @@ static void the_quantised_model_keeps_its_bits(void **state)
 {
     if (demo_model() == NULL || SANITIZED)
         skip();
-    for (size_t i = 1; i < 4; i++)          /* the plain path takes minutes here; families cover it */
+    for (size_t i = 1; i < 4; i++)          /* plain takes minutes here; families cover it */
         if (has_isa(demo_model(), isas[i]))
             scene(demo_model(), "auto", isas[i]);
 }

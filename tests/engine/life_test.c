@@ -88,7 +88,7 @@ static const llm_output_t *finish(const ask_t *a)
     return NULL;
 }
 
-/* ---- Records ------------------------------------------------------------------------------------ */
+/* ---- Records --------------------------------------------------------------------------------- */
 
 static void kinds_are_views_of_the_same_output(void **state)
 {
@@ -220,8 +220,8 @@ static void log_probabilities_of_the_whole_vocabulary_sum_to_one(void **state)
     double              sum = 0;
     ask_t               a;
 
-    engine = make_engine(MODEL, "float32", OPTIONS("skip-tokenizer-init", "true", "max-logprobs", "-1"),
-                         NULL);
+    engine = make_engine(MODEL, "float32",
+                         OPTIONS("skip-tokenizer-init", "true", "max-logprobs", "-1"), NULL);
     make_ask(&a, 6, 2);
     a.sp.n_logprobs = a.sp.n_prompt_logprobs = -1;
     o = finish(&a);
@@ -233,7 +233,7 @@ static void log_probabilities_of_the_whole_vocabulary_sum_to_one(void **state)
     engine = keep;
 }
 
-/* ---- Ends --------------------------------------------------------------------------------------- */
+/* ---- Ends ------------------------------------------------------------------------------------ */
 
 static void a_stop_id_ends_it_and_is_named(void **state)
 {
@@ -347,7 +347,7 @@ static void a_full_queue_pushes_back(void **state)
     engine = keep;
 }
 
-/* ---- Callbacks ---------------------------------------------------------------------------------- */
+/* ---- Callbacks ------------------------------------------------------------------------------- */
 
 static int32_t force_token(void *user, llm_logits_t *row)
 {
@@ -408,7 +408,7 @@ static void a_callback_steers_and_ends_only_its_own_request(void **state)
     assert_int_equal(n_of[3], 5);
 }
 
-/* ---- Batch -------------------------------------------------------------------------------------- */
+/* ---- Batch ----------------------------------------------------------------------------------- */
 
 static void a_bad_request_does_not_disturb_a_batch(void **state)
 {
@@ -510,7 +510,7 @@ static void an_empty_batch_and_one_that_outlives_its_engine(void **state)
     llm_batch_destroy(b);
 }
 
-/* ---- The rest ----------------------------------------------------------------------------------- */
+/* ---- The rest -------------------------------------------------------------------------------- */
 
 static void wait_sleeps_until_it_is_told(void **state)
 {

@@ -195,7 +195,7 @@ static void a_warm_step_allocates_nothing(void **state)
     llm_engine_destroy(e);
 }
 
-/* ---- Failures ----------------------------------------------------------------------------------- */
+/* ---- Failures -------------------------------------------------------------------------------- */
 
 static void every_failure_of_create_is_an_error(void **state)
 {
@@ -274,10 +274,11 @@ static void growth_that_fails_ends_one_request(void **state)
     int                   n_error = 0, n_length = 0;
 
     if (try_engine(TEST_DIR "/golden/opt", "float32",
-                   OPTIONS("skip-tokenizer-init", "true", "max-logprobs", "-1", "max-num-seqs", "4"),
+                   OPTIONS("skip-tokenizer-init", "true", "max-logprobs", "-1",
+                           "max-num-seqs", "4"),
                    &hook, &e, &err) != LLM_OK)
         fail_msg("%s", err.message);
-    for (int i = 0; i < 3; i++) {           /* 65,536 entries are reserved, some 300 tokens of these */
+    for (int i = 0; i < 3; i++) {           /* 65,536 entries are reserved, 300 such tokens */
         make_request(tokens, &sp, &r, (uint32_t)i, 400);
         sp.n = 1;
         sp.n_logprobs = -1;

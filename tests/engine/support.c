@@ -28,7 +28,8 @@ size_t find_models(char paths[MAX_MODELS][256])
 const char *demo_model(void)
 {
     static char path[512];
-    const char *home = getenv("HOME"), *cache = getenv("XDG_CACHE_HOME"), *set = getenv("LLM_DEMO_MODEL");
+    const char *home = getenv("HOME"), *cache = getenv("XDG_CACHE_HOME"),
+               *set = getenv("LLM_DEMO_MODEL");
 
     if (set != NULL)
         snprintf(path, sizeof path, "%s", set);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Add, abort, stats and notify from other threads beside the one that steps: every request has exactly
- * one last record, and ThreadSanitizer has nothing to say. */
+/* Add, abort, stats and notify from other threads beside the one that steps: every request has
+ * exactly one last record, and ThreadSanitizer has nothing to say. */
 #include "engine/support.h"
 
 #include <pthread.h>
@@ -75,8 +75,9 @@ static void every_request_ends_exactly_once(void **state)
     adder_t         a[N_ADDERS];
     llm_error_t     err;
 
-    s.e = make_engine(MODEL, "float32", OPTIONS("skip-tokenizer-init", "true", "cpu-threads", "2",
-                                                "max-num-queued-reqs", "40", "max-num-seqs", "8"), NULL);
+    s.e = make_engine(MODEL, "float32",
+                      OPTIONS("skip-tokenizer-init", "true", "cpu-threads", "2",
+                              "max-num-queued-reqs", "40", "max-num-seqs", "8"), NULL);
     for (uint32_t i = 0; i < N_ADDERS; i++) {
         a[i] = (adder_t){ &s, i * N_EACH };
         pthread_create(&adders[i], NULL, add_some, &a[i]);

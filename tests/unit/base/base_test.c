@@ -77,7 +77,8 @@ static void philox_equals_its_reference(void **state)
 
     assert_true(r.w[0] == 0x6627e8d5u && r.w[1] == 0xe169c58du);
     assert_true(r.w[2] == 0xbc57ac4cu && r.w[3] == 0x9b00dbd8u);
-    r = lls_philox(UINT64_MAX, (lls_philox_t){ { UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX } });
+    r = lls_philox(UINT64_MAX, (lls_philox_t){ { UINT32_MAX, UINT32_MAX, UINT32_MAX,
+                                                 UINT32_MAX } });
     assert_true(r.w[0] == 0x408f276du && r.w[1] == 0x41c83b0eu);
     assert_true(r.w[2] == 0xa20bc7c6u && r.w[3] == 0x6d5451fdu);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * attend_test - attention over the paged cache: close to float64, and the same bits however a sequence
- * is cut into chunks, batches and threads, over shuffled blocks full of old NaNs.
+ * attend_test - attention over the paged cache: close to float64, and the same bits however a
+ * sequence is cut into chunks, batches and threads, over shuffled blocks full of old NaNs.
  */
 #include "unit/test.h"
 
@@ -68,8 +68,8 @@ static uint32_t width_of(const shape_t *z) { return (z->n_q + 2 * z->n_kv) * z->
 
 static lls_tensor_t matrix(float *data, uint32_t rows, uint32_t cols)
 {
-    return (lls_tensor_t){ .data = data, .dtype = LLS_F32, .n_dims = 2, .shape = { rows, cols, 1, 1 },
-                           .stride = { cols } };
+    return (lls_tensor_t){ .data = data, .dtype = LLS_F32, .n_dims = 2,
+                           .shape = { rows, cols, 1, 1 }, .stride = { cols } };
 }
 
 static void plan_scratch(world_t *w)
@@ -86,7 +86,8 @@ static void plan_scratch(world_t *w)
     w->arena = w->x.arena = aligned(w->x.scratch_cap);
 }
 
-static void world_init(world_t *w, const shape_t *z, lls_cpu_t *cpu, uint32_t n_seqs, uint32_t total)
+static void world_init(world_t *w, const shape_t *z, lls_cpu_t *cpu, uint32_t n_seqs,
+                       uint32_t total)
 {
     uint32_t blocks = (total + z->bt - 1) / z->bt;
     size_t   bytes = lls_cpu_page_bytes(z->dtype, z->bt, z->n_kv, z->dim);

@@ -143,7 +143,8 @@ static lls_tensor_t random_rows(uint32_t rows, uint32_t cols, uint64_t seed)
 
     for (uint32_t r = 0; r < rows; r++)
         for (uint32_t c = 0; c < cols + 3; c++)
-            lls_row_f32(&t, r)[c] = c < cols ? random_float(seed + r, c) * (1.0f + (float)(c % 7)) : NAN;
+            lls_row_f32(&t, r)[c] = c < cols ? random_float(seed + r, c) * (1.0f + (float)(c % 7))
+                                             : NAN;
     return t;
 }
 
@@ -161,7 +162,7 @@ static void run_linear(fixture_t *f, lls_tensor_t *out, const lls_tensor_t *in,
 
 /* How far a kernel may be from the exact product with the weights it was given. */
 typedef struct bound {
-    double relative;                /* of sum |x| |w|: rounding of sums, and of what the form rounds */
+    double relative;                /* of sum |x| |w|: rounding of sums and by the form */
     bool   int8;                    /* and half a step of int8 for each activation */
 } bound_t;
 
@@ -173,7 +174,7 @@ static bound_t bound_of(uint32_t isa, uint32_t scheme, uint32_t dtype)
         return b;
     if (scheme >= LLS_W_Q4_0)
         b.int8 = true;
-    else if (dtype == LLS_BF16)         /* weights to 8 bits, and activations where the CPU has dots */
+    else if (dtype == LLS_BF16)         /* weights to 8 bits, and activations if the CPU has dots */
         b.relative = (scheme == LLS_W_BF16 ? 1e-6 : 4e-3) + (isa == LLS_ISA_AVX512BF16 ? 4e-3 : 0);
     else if (dtype == LLS_F16 && scheme != LLS_W_F16)   /* to 11 bits */
         b.relative = 5e-4;
@@ -233,8 +234,8 @@ static void check_linear(fixture_t *f, uint32_t scheme, uint32_t dtype, uint32_t
 static void linear_is_close_to_float64(void **state)
 {
     static const struct { uint32_t m, out, in; } shapes[] = {
-        { 1, 48, 64 }, { 2, 100, 32 }, { 3, 31, 96 }, { 5, 1, 64 }, { 7, 33, 2208 }, { 11, 64, 160 },
-        { 13, 65, 64 }, { 29, 34, 96 }, { 43, 40, 2112 }, { 270, 36, 64 },
+        { 1, 48, 64 }, { 2, 100, 32 }, { 3, 31, 96 }, { 5, 1, 64 }, { 7, 33, 2208 },
+        { 11, 64, 160 }, { 13, 65, 64 }, { 29, 34, 96 }, { 43, 40, 2112 }, { 270, 36, 64 },
     };
     static const uint32_t dtypes[] = { LLS_F32, LLS_F16, LLS_BF16 };
 
@@ -340,12 +341,14 @@ static void bits_do_not_depend_on_rows_or_threads(void **state)
 static void instruction_sets_agree(void **state)
 {
     enum { M = 9, OUT = 40, IN = 576 };
-    lls_tensor_t x = random_rows(M, IN, 3), y[2] = { tensor_of(M, OUT, OUT), tensor_of(M, OUT, OUT) };
+    lls_tensor_t x = random_rows(M, IN, 3),
+                 y[2] = { tensor_of(M, OUT, OUT), tensor_of(M, OUT, OUT) };
 
     lls_row_f32(&x, 4)[77] = 3e30f;             /* the others of its group become 0 */
     lls_row_f32(&x, 5)[0] = 1e-38f;
     for (uint32_t isa = 1; isa < LLS_N_ISAS; isa++)
-        for (uint32_t scheme = LLS_W_Q4_0; lls_cpu_has_isa(isa) && scheme < LLS_N_SCHEMES; scheme++) {
+        for (uint32_t scheme = LLS_W_Q4_0; lls_cpu_has_isa(isa) && scheme < LLS_N_SCHEMES;
+             scheme++) {
             source_t s = source_of(scheme, OUT, IN, scheme);
 
             for (uint32_t i = 0; i < 2; i++) {
@@ -361,7 +364,8 @@ static void instruction_sets_agree(void **state)
                 for (uint32_t c = 0; c < OUT; c++) {
                     double allowed, a = lls_row_f32(&y[0], r)[c], b = lls_row_f32(&y[1], r)[c];
 
-                    exact(lls_row_f32(&x, r), s.values + (size_t)c * IN, IN, (bound_t){ 4e-6, 0 }, &allowed);
+                    exact(lls_row_f32(&x, r), s.values + (size_t)c * IN, IN, (bound_t){ 4e-6, 0 },
+                          &allowed);
                     if (!(fabs(a - b) <= allowed))
                         fail_msg("%s of %s: %.9g, plain %.9g", lls_scheme_name(scheme),
                                  lls_cpu_isa_name(isa), b, a);
@@ -380,7 +384,8 @@ static void bias_and_sum_are_added_last(void **state)
     enum { M = 6, OUT = 50, IN = 64 };
 
     for (uint32_t isa = 0; isa < LLS_N_ISAS; isa++) {
-        lls_tensor_t x = random_rows(M, IN, 1), y = tensor_of(M, OUT, OUT), z = random_rows(M, OUT, 2);
+        lls_tensor_t x = random_rows(M, IN, 1), z = random_rows(M, OUT, 2);
+        lls_tensor_t y = tensor_of(M, OUT, OUT);
         lls_tensor_t bias = random_rows(1, OUT, 4), old = random_rows(M, OUT, 2);
         source_t     s = source_of(LLS_W_Q4_1, OUT, IN, 11);
         fixture_t    f;
@@ -466,7 +471,8 @@ static void check_stack(fixture_t *f, source_t *parts, uint32_t n, uint32_t in)
     for (uint32_t i = 0; i < n; first += list[i].out, i++) {
         lls_tensor_t part = lls_columns(&y, first, list[i].out);
 
-        check_rows(&part, &x, parts[i].values, bound_of(lls_cpu_isa(f->cpu), list[i].scheme, LLS_BF16));
+        check_rows(&part, &x, parts[i].values,
+                   bound_of(lls_cpu_isa(f->cpu), list[i].scheme, LLS_BF16));
     }
     free(x.data);
     free(y.data);
@@ -560,8 +566,8 @@ static void check_experts(fixture_t *f, uint32_t scheme, uint32_t in_rows)
     int32_t      ids[TOKENS * TOP_K];
     lls_wspec_t  spec = { .parts = parts, .n_parts = 1, .n_experts = N_EXPERTS, .dtype = LLS_BF16 };
     lls_tensor_t x = random_rows(in_rows, E_IN, 8), y = tensor_of(TOKENS * TOP_K, E_OUT, E_OUT);
-    lls_tensor_t ids_of = { .data = ids, .dtype = LLS_I32, .n_dims = 2, .shape = { TOKENS, TOP_K, 1, 1 },
-                            .stride = { TOP_K } };
+    lls_tensor_t ids_of = { .data = ids, .dtype = LLS_I32, .n_dims = 2,
+                            .shape = { TOKENS, TOP_K, 1, 1 }, .stride = { TOP_K } };
     packed_t     w;
     lls_linear_t p = { .in = E_IN, .out = E_OUT };
 
@@ -651,9 +657,11 @@ static void the_largest_integers_are_exact(void **state)
                         memcpy(block + 2, block, 2);
                 }
                 for (uint32_t i = 0; i < OUT; i++)
-                    lls_dequantise(scheme, s.block + 1 + i * IN / 32 * bytes, 0, IN, s.values + i * IN);
+                    lls_dequantise(scheme, s.block + 1 + i * IN / 32 * bytes, 0, IN,
+                                   s.values + i * IN);
                 for (uint32_t i = 0; i < M * IN; i++)
-                    lls_row_f32(&x, i / IN)[i % IN] = i / IN == 0 ? 1 : i / IN == 1 ? -1 : i % 2 ? 1 : -1;
+                    lls_row_f32(&x, i / IN)[i % IN] =
+                        i / IN == 0 ? 1 : i / IN == 1 ? -1 : i % 2 ? 1 : -1;
                 w = packed_one(f.cpu, &s, LLS_BF16);
                 run_linear(&f, &y, &x, &(lls_linear_t){ .w = w.w, .in = IN, .out = OUT });
                 check_rows(&y, &x, s.values, (bound_t){ 1e-6, false });

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * row_ops_test - norms, activations, rope, routing and moves against float64, on every instruction set
- * and with several threads: all must give the bits of plain C on one thread.
+ * row_ops_test - norms, activations, rope, routing and moves against float64, on every instruction
+ * set and with several threads: all must give the bits of plain C on one thread.
  */
 #include "unit/test.h"
 
@@ -179,8 +179,10 @@ static void check_rotation(bool interleaved, uint32_t rot, const float *in, cons
 
     for (uint32_t i = 0; i < n; i++) {
         uint32_t a = interleaved ? 2 * i : i, b = interleaved ? 2 * i + 1 : i + n;
-        check_near(out[a], (double)in[a] * angles[i] - (double)in[b] * angles[n + i], 0, 2e-6, "rope", a);
-        check_near(out[b], (double)in[b] * angles[i] + (double)in[a] * angles[n + i], 0, 2e-6, "rope", b);
+        check_near(out[a], (double)in[a] * angles[i] - (double)in[b] * angles[n + i], 0, 2e-6,
+                   "rope", a);
+        check_near(out[b], (double)in[b] * angles[i] + (double)in[a] * angles[n + i], 0, 2e-6,
+                   "rope", b);
     }
 }
 
@@ -216,11 +218,14 @@ static void rope_turns_heads_and_norms_before(void **state)
         device_t     *dev = &devices[k / 8];
         uint32_t      rows = 70, n_q = 5, n_k = 2, dim = 16, rot = k % 2 == 0 ? 16 : 8;
         bool          interleaved = (k & 2) != 0, normed = (k & 4) != 0;
-        lls_rope_t    r = { n_q, n_k, dim, interleaved, normed ? &norm : NULL, normed ? &norm : NULL };
-        lls_tensor_t *qkv = fill(0, rows, (n_q + 2 * n_k) * dim, 1), *angles = fill(1, rows, rot, 2);
+        lls_rope_t    r = { n_q, n_k, dim, interleaved, normed ? &norm : NULL,
+                            normed ? &norm : NULL };
+        lls_tensor_t *qkv = fill(0, rows, (n_q + 2 * n_k) * dim, 1);
+        lls_tensor_t *angles = fill(1, rows, rot, 2);
         lls_tensor_t *in = fill(2, rows, (n_q + 2 * n_k) * dim, 1);
         for (uint32_t h = 0; h < rows * (n_q + 2 * n_k) && normed; h++) {
-            lls_tensor_t head = { .data = store[2] + h * dim, .shape = { 1, dim }, .stride = { dim } };
+            lls_tensor_t head = { .data = store[2] + h * dim, .shape = { 1, dim },
+                                  .stride = { dim } };
             if (h % (n_q + 2 * n_k) < n_q + n_k)
                 lls_cpu_norm(&devices[0].x, &head, &head, &norm);
         }
@@ -263,8 +268,8 @@ static void routing_breaks_ties_downwards(void **state)
                 chosen += exp(rows[t][want[t][i]] - 100.0);
             for (uint32_t i = 0; i < 4; i++)
                 check_near(lls_row_f32(weights, t)[i],
-                           exp(rows[t][want[t][i]] - 100.0) / (r.renorm ? chosen : all), 1e-6, 1e-30,
-                           "weight", i);
+                           exp(rows[t][want[t][i]] - 100.0) / (r.renorm ? chosen : all), 1e-6,
+                           1e-30, "weight", i);
         }
     }
 }
@@ -290,7 +295,8 @@ static void expert_sums_and_moves(void **state)
     static uint8_t        blocks[3 * 64];
 
     for (uint32_t d = 0; d < n_devices; d++) {
-        lls_tensor_t *in = fill(0, 80 * 3, 200, 1), *w = fill(1, 80, 3, 2), *out = fill(2, 80, 200, 3);
+        lls_tensor_t *in = fill(0, 80 * 3, 200, 1), *w = fill(1, 80, 3, 2),
+        *out = fill(2, 80, 200, 3);
         lls_cpu_expert_sum(&devices[d].x, out, in, w);
         for (uint32_t i = 0; i < 80 * 200; i++) {
             float want = 0;

@@ -517,8 +517,8 @@ static void parser_free(void *p)
     free(p);
 }
 
-/* jansson drops a character when the buffer of a token cannot grow, and goes on: what follows is then
- * an error of another kind, but an error with a reason it is. */
+/* jansson drops a character when the buffer of a token cannot grow, and goes on: what follows is
+ * then an error of another kind, but an error with a reason it is. */
 static uint64_t walk_parser_failures(void)
 {
     uint64_t n = 0, n_named = 0;

@@ -7,7 +7,8 @@
 #include "tensor/rows.h"
 
 static const lls_rows_limits_t limits = { .max_rows = 4, .max_tokens = 16, .max_logits = 8,
-                                          .max_context = 64, .n_groups = 2, .max_blocks = { 8, 4 } };
+                                          .max_context = 64, .n_groups = 2,
+                                          .max_blocks = { 8, 4 } };
 
 typedef struct world {
     lls_rows_t       rows;
