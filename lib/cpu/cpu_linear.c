@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "base/carve.h"
 #include "cpu/cpu_int.h"
 #include "cpu/cpu_linear.h"
 
@@ -271,26 +272,18 @@ static uint32_t chunk_rows(uint32_t in, uint32_t n_rows)
     return lls_min_u32(n_rows, n < MIN_CHUNK ? MIN_CHUNK : lls_min_u32(n, MAX_CHUNK));
 }
 
-static void *take(uintptr_t *at, size_t bytes)
-{
-    uintptr_t p = *at;
-
-    *at += lls_align_up(bytes, 64);
-    return (void *)p;
-}
-
 /* Lays the job's buffers out from `base`; returns their size.  The weights are not looked at: they
  * do not exist while memory is planned. */
 static size_t place(linear_job_t *j, uint32_t in, uint32_t nth, uint8_t *base)
 {
-    uintptr_t at = (uintptr_t)base;
-    size_t    values = lls_align_up(in, LLS_GROUP);
+    lls_carver_t c = { .base = base, .align = 64 };
+    size_t       values = lls_align_up(in, LLS_GROUP);
 
     j->chunk = chunk_rows(in, j->n_rows);
-    j->acts = take(&at, j->chunk * values * 4);
-    j->tiles = take(&at, (size_t)nth * j->chunk * LLS_PANEL * sizeof *j->tiles);
-    j->wide = take(&at, (size_t)nth * WIDE_BYTES);
-    return at - (uintptr_t)base;
+    j->acts = lls_carve(&c, j->chunk * values, 4);
+    j->tiles = lls_carve(&c, (size_t)nth * j->chunk * LLS_PANEL, sizeof *j->tiles);
+    j->wide = lls_carve(&c, nth, WIDE_BYTES);
+    return c.used;
 }
 
 static lls_linear_isa_t kernels_of(uint32_t isa)

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/carve.h"
 #include "base/clock.h"
 #include "sample/logprobs.h"
 #include "tensor/rows.h"
@@ -41,19 +42,6 @@ typedef struct model_runner {
 } model_runner_t;
 
 /* ---- Memory ---------------------------------------------------------------------------------- */
-
-typedef struct carver {             /* hands out the workspace; with base NULL it only counts */
-    uint8_t *base;
-    size_t   used;
-} carver_t;
-
-static void *carve(carver_t *c, size_t count, size_t size)
-{
-    void *p = c->base == NULL ? NULL : c->base + c->used;
-
-    c->used += lls_align_up(count * size, ALIGN);
-    return p;
-}
 
 static lls_rows_limits_t rows_limits(const lls_model_runner_config_t *cfg)
 {
@@ -96,23 +84,23 @@ static size_t lay_out(model_runner_t *r, uint8_t *base)
 {
     const lls_step_limits_t *l = &r->cfg.limits;
     lls_rows_limits_t        lim = rows_limits(&r->cfg);
-    carver_t                 c = { base, 0 };
+    lls_carver_t             c = { .base = base, .align = ALIGN };
     void                    *rows, *batch, *result;
 
     r->x = (lls_exec_t){ .ops = r->cfg.ops, .backend = r->cfg.backend, .invariant = true,
                          .cancel = r->cfg.cancel };
     plan_arena(r);
-    rows = carve(&c, 1, lls_rows_bytes(&lim));
-    batch = carve(&c, 1, lls_batch_bytes(&lim));
-    result = carve(&c, 1, lls_result_size(l));
-    r->row = carve(&c, l->max_rows, sizeof *r->row);
-    r->words = carve(&c, (size_t)l->max_rows * l->max_params, sizeof *r->words);
-    r->history = carve(&c, (size_t)l->max_rows * l->max_seq_tokens, sizeof *r->history);
-    r->sample_rows = carve(&c, l->max_rows, sizeof *r->sample_rows);
-    r->sample_outs = carve(&c, l->max_rows, sizeof *r->sample_outs);
-    r->sample_run = carve(&c, l->max_rows, sizeof *r->sample_run);
-    r->jobs = carve(&c, CHUNK, sizeof *r->jobs);
-    r->x.arena = carve(&c, 1, r->x.cap + r->x.scratch_cap);
+    rows = lls_carve(&c, 1, lls_rows_bytes(&lim));
+    batch = lls_carve(&c, 1, lls_batch_bytes(&lim));
+    result = lls_carve(&c, 1, lls_result_size(l));
+    r->row = lls_carve(&c, l->max_rows, sizeof *r->row);
+    r->words = lls_carve(&c, (size_t)l->max_rows * l->max_params, sizeof *r->words);
+    r->history = lls_carve(&c, (size_t)l->max_rows * l->max_seq_tokens, sizeof *r->history);
+    r->sample_rows = lls_carve(&c, l->max_rows, sizeof *r->sample_rows);
+    r->sample_outs = lls_carve(&c, l->max_rows, sizeof *r->sample_outs);
+    r->sample_run = lls_carve(&c, l->max_rows, sizeof *r->sample_run);
+    r->jobs = lls_carve(&c, CHUNK, sizeof *r->jobs);
+    r->x.arena = lls_carve(&c, 1, r->x.cap + r->x.scratch_cap);
     if (base != NULL) {
         lls_rows_init(&r->rows, rows, &lim);
         lls_batch_init(&r->batch, batch, &r->rows);

@@ -3,30 +3,20 @@
 
 #include <string.h>
 
-/* Walks one piece of memory; with base NULL it only adds up. */
-typedef struct carver {
-    uint8_t *base;
-    size_t   used;
-} carver_t;
+#include "base/carve.h"
 
-static void *carve(carver_t *c, size_t count, size_t size)
-{
-    uint8_t *p = c->base == NULL ? NULL : c->base + c->used;
-
-    c->used += lls_align_up(count * size, 16);
-    return p;
-}
+#define ALIGN 16u                   /* of every array */
 
 /* ---- Rows ----------------------------------------------------------------------------------- */
 
 static size_t lay_out_rows(lls_rows_t *r, uint8_t *mem, const lls_rows_limits_t *l)
 {
-    carver_t c = { mem, 0 };
+    lls_carver_t c = { .base = mem, .align = ALIGN };
 
     *r = (lls_rows_t){ .limits = *l };
-    r->last_token = carve(&c, l->max_rows, sizeof *r->last_token);
+    r->last_token = lls_carve(&c, l->max_rows, sizeof *r->last_token);
     for (uint32_t g = 0; g < l->n_groups; g++)
-        r->table[g] = carve(&c, (size_t)l->max_rows * l->max_blocks[g], sizeof **r->table);
+        r->table[g] = lls_carve(&c, (size_t)l->max_rows * l->max_blocks[g], sizeof **r->table);
     return c.used;
 }
 
@@ -93,17 +83,17 @@ bool lls_rows_apply(lls_rows_t *rows, const lls_step_plan_t *plan)
 
 static size_t lay_out_batch(lls_batch_t *b, uint8_t *mem, const lls_rows_limits_t *l)
 {
-    carver_t c = { mem, 0 };
+    lls_carver_t c = { .base = mem, .align = ALIGN };
 
     *b = (lls_batch_t){ .n_groups = l->n_groups };
-    b->ids = carve(&c, l->max_tokens, sizeof *b->ids);
-    b->positions = carve(&c, l->max_tokens, sizeof *b->positions);
-    b->row_of = carve(&c, l->max_tokens, sizeof *b->row_of);
-    b->row_start = carve(&c, (size_t)l->max_rows + 1, sizeof *b->row_start);
-    b->context = carve(&c, l->max_rows, sizeof *b->context);
-    b->row = carve(&c, l->max_rows, sizeof *b->row);
-    b->logit_token = carve(&c, l->max_logits, sizeof *b->logit_token);
-    b->logit_row = carve(&c, l->max_logits, sizeof *b->logit_row);
+    b->ids = lls_carve(&c, l->max_tokens, sizeof *b->ids);
+    b->positions = lls_carve(&c, l->max_tokens, sizeof *b->positions);
+    b->row_of = lls_carve(&c, l->max_tokens, sizeof *b->row_of);
+    b->row_start = lls_carve(&c, (size_t)l->max_rows + 1, sizeof *b->row_start);
+    b->context = lls_carve(&c, l->max_rows, sizeof *b->context);
+    b->row = lls_carve(&c, l->max_rows, sizeof *b->row);
+    b->logit_token = lls_carve(&c, l->max_logits, sizeof *b->logit_token);
+    b->logit_row = lls_carve(&c, l->max_logits, sizeof *b->logit_row);
     return c.used;
 }
 
