@@ -20,6 +20,8 @@
 #ifndef LLS_CPU_CPU_LINEAR_H
 #define LLS_CPU_CPU_LINEAR_H
 
+#include <string.h>
+
 #include "cpu/cpu_wmat.h"
 
 #define LLS_KINDS LLS_N_SCHEMES
@@ -32,6 +34,22 @@ static inline uint32_t lls_form_bytes(uint32_t form)
     return form == LLS_FORM_F32 ? 8 : form == LLS_FORM_BF16 ? 4 : 44;
 }
 static inline uint32_t lls_form_step(uint32_t form) { return form == LLS_FORM_Q8 ? LLS_GROUP : 2; }
+
+/* What turns values into int8: 0 where the largest magnitude is too small to divide by, or no
+ * number, for then the scale says it all. */
+static inline float lls_q8_inverse(float max) { return max > 1e-30f ? 127.0f / max : 0.0f; }
+
+/* What follows the int8 of row m in a group of 32 values. */
+static inline void lls_put_q8_row(uint8_t *group, uint32_t mr, uint32_t m, float scale,
+                                  int32_t sum)
+{
+    float   scaled_sum = scale * (float)sum;
+    int32_t minus = -sum;
+
+    memcpy(group + (32 * mr + 4 * m), &scale, 4);
+    memcpy(group + (36 * mr + 4 * m), &minus, 4);
+    memcpy(group + (40 * mr + 4 * m), &scaled_sum, 4);
+}
 
 /* Packs n values of row m into a block of mr rows; dst is the block at the first of them.  A step
  * that n does not fill is filled with zeros. */

@@ -41,20 +41,10 @@ static float max_abs(const float *x)
     return max.f;
 }
 
-static void put_row(uint8_t *group, uint32_t mr, uint32_t m, float scale, int32_t sum)
-{
-    float   scaled_sum = scale * (float)sum;
-    int32_t minus = -sum;
-
-    memcpy(group + (32 * mr + 4 * m), &scale, 4);
-    memcpy(group + (36 * mr + 4 * m), &minus, 4);
-    memcpy(group + (40 * mr + 4 * m), &scaled_sum, 4);
-}
-
 static void fill_q8(const float *x, uint32_t n, uint32_t mr, uint32_t m, uint8_t *dst)
 {
     for (; n > 0; n -= LLS_GROUP, x += LLS_GROUP, dst += 44 * (size_t)mr) {
-        float   max = max_abs(x), inverse = max > 1e-30f ? 127.0f / max : 0.0f;
+        float   max = max_abs(x), inverse = lls_q8_inverse(max);
         int32_t sum = 0;
 
         for (uint32_t i = 0; i < LLS_GROUP; i++) {
@@ -64,7 +54,7 @@ static void fill_q8(const float *x, uint32_t n, uint32_t mr, uint32_t m, uint8_t
             dst[(i / 4 * mr + m) * 4 + i % 4] = (uint8_t)q;
             sum += q;
         }
-        put_row(dst, mr, m, max * (1.0f / 127.0f), sum);
+        lls_put_q8_row(dst, mr, m, max * (1.0f / 127.0f), sum);
     }
 }
 

@@ -35,19 +35,6 @@ INLINE float lls_float_of(uint32_t u)
     return v.f;
 }
 
-/* 0 where the largest magnitude is too small to divide by, or no number: the scale says it all. */
-INLINE float lls_q8_inverse(float max) { return max > 1e-30f ? 127.0f / max : 0.0f; }
-
-INLINE void lls_put_q8_row(uint8_t *group, uint32_t mr, uint32_t m, float scale, int32_t sum)
-{
-    float   scaled_sum = scale * (float)sum;
-    int32_t minus = -sum;
-
-    memcpy(group + (32 * mr + 4 * m), &scale, 4);
-    memcpy(group + (36 * mr + 4 * m), &minus, 4);
-    memcpy(group + (40 * mr + 4 * m), &scaled_sum, 4);
-}
-
 INLINE void lls_fill_f32_x86(const float *x, uint32_t n, uint32_t mr, uint32_t m, uint8_t *dst)
 {
     uint32_t k = 0;
