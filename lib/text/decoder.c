@@ -93,8 +93,6 @@ static bool put_entry(lls_decoder_t *d, uint32_t id, lls_buf_t *text, lls_buf_t 
         text->len = 1;
     }
     *e = (lls_dec_entry_t){ (uint32_t)d->bytes.len, (uint32_t)text->len, flags | LLS_DEC_USED };
-    if (text->len > d->max_len)
-        d->max_len = text->len;
     return d->bytes.len <= UINT32_MAX - text->len && lls_buf_put(&d->bytes, text->data, text->len);
 }
 

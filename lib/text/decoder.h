@@ -40,7 +40,6 @@ typedef struct lls_decoder {
     lls_dec_entry_t *entries;   /* [n] */
     lls_buf_t        bytes;
     uint32_t         n;
-    size_t           max_len;
 } lls_decoder_t;
 
 void lls_decoder_init(lls_decoder_t *d, lls_mem_t *mem);

@@ -64,12 +64,3 @@ void lls_jinja_free(lls_jinja_t *j)
     lls_buf_deinit(&j->text);
     lls_free(j->mem, j);
 }
-
-bool lls_jinja_mentions(const lls_jinja_t *j, const char *name)
-{
-    for (size_t i = 0; i < j->n_nodes; i++)
-        if (j->nodes[i].kind == JN_NAME &&
-            lls_jis(j->text.data + j->nodes[i].off, j->nodes[i].len, name))
-            return true;
-    return false;
-}

@@ -37,7 +37,5 @@ llm_status_t lls_jinja_render(const lls_jinja_t *template, lls_mem_t *mem, const
                               const lls_jinja_const_t *consts, size_t n_consts,
                               lls_jinja_text_t *out, llm_error_t *err);
 void         lls_jinja_text_free(lls_mem_t *mem, lls_jinja_text_t *text);
-/* True if the template speaks of this variable anywhere. */
-bool         lls_jinja_mentions(const lls_jinja_t *template, const char *name);
 
 #endif

@@ -256,11 +256,6 @@ uint32_t lls_tokenizer_n_vocab(const lls_tokenizer_t *t)
     return t->decoder.n;
 }
 
-size_t lls_tokenizer_max_token_len(const lls_tokenizer_t *t)
-{
-    return t->decoder.max_len;
-}
-
 int32_t lls_tokenizer_find(const lls_tokenizer_t *t, const char *text, size_t len)
 {
     const lls_added_token_t *a = lls_added_by_content(&t->added, text, len);

@@ -49,7 +49,6 @@ const char    *lls_tokenizer_token(const lls_tokenizer_t *t, int32_t id, size_t 
 bool           lls_tokenizer_is_special(const lls_tokenizer_t *t, int32_t id);
 /* One more than the largest id, added tokens included. */
 uint32_t       lls_tokenizer_n_vocab(const lls_tokenizer_t *t);
-size_t         lls_tokenizer_max_token_len(const lls_tokenizer_t *t);   /* bytes */
 /* The id of a token by its spelling in the file; -1 if there is none. */
 int32_t        lls_tokenizer_find(const lls_tokenizer_t *t, const char *text, size_t len);
 int32_t        lls_tokenizer_bos(const lls_tokenizer_t *t);             /* -1 = none */
