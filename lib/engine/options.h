@@ -5,7 +5,7 @@
  *
  * A table row has scope, name (vLLM's), type, range, default and help; parsing follows the row, so
  * what llm_option_info() says is what is done.  '-' equals '_' in names and the last one of a list
- * wins. Integers take k, m, g, t (1000) and K, M, G, T (1024) after a decimal number; bools are
+ * wins.  Integers take k, m, g, t (1000) and K, M, G, T (1024) after a decimal number; bools are
  * true, false, 1, 0.  An unknown name is LLM_ERR_INVALID and names the nearest known one; a known
  * one whose feature or value this library does not have is LLM_ERR_UNSUPPORTED.
  *

@@ -2,9 +2,9 @@
 /*
  * traits - what a config.json says, as numbers that forward() reads.
  *
- * Stage 1 of loading: a generic reader maps the common keys (old names and transformers 5's), a row
- * of the family table sets defaults and fixes up what is peculiar.  A new family is one row, a name
- * map and a golden test.  Keys of the must-understand list that nobody read are errors.
+ * A generic reader maps the common keys (old names and transformers 5's), a row of the family table
+ * sets defaults and fixes up what is peculiar.  A new family is one row, a name map and a golden
+ * test.  Keys of the must-understand list that nobody read are errors.
  *
  * Ropes whose angles depend on the length (dynamic, longrope) are decided once, for max_model_len,
  * so that cached keys stay valid: longrope takes the long factors iff max_model_len is larger than
