@@ -71,7 +71,8 @@ check() {
     echo "== $name: $((SECONDS - start)) s"
 }
 
-export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=1}
+# gcc's fake stack is not aligned for AVX-512, so stack-use-after-return stays off.
+export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=0}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
 export TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1}
 for build in $builds; do

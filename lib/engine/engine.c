@@ -346,8 +346,8 @@ llm_status_t lls_engine_turn(lls_engine_t *e, llm_error_t *err)
         return LLM_ERR_DEVICE;
     }
     atomic_store(&e->step_began_us, lls_clock_us());
+    take_arrivals(e);               /* before memory goes that its list of aborts may name */
     free_retired(e);
-    take_arrivals(e);
     expire_deadlines(e, lls_clock_us());
     if (lls_sched_schedule(e->sched, e->step_plan))
         st = run_step(e, err);
