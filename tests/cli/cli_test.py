@@ -103,7 +103,7 @@ class Terminal:
                 try:
                     os.read(self.fd, 65536)
                 except OSError:
-                    pass
+                    time.sleep(0.05)    # its terminal is closed, it ends soon
         os.kill(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
         raise AssertionError("does not end")
