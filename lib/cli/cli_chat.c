@@ -4,10 +4,13 @@
 #include <errno.h>
 #include <histedit.h>
 #include <jansson.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <wchar.h>
+
+#define LOOK_MS 100
 
 /* libedit on a terminal; plain lines, without a prompt, from anything else. */
 typedef struct input {
@@ -33,22 +36,30 @@ static char *prompt_text(EditLine *edit)
     return text;
 }
 
-/* libedit's own reader retries after a signal; this one ends the line, so Ctrl-C drops it. */
+/* libedit's own reader retries after a signal; this one ends the line, so Ctrl-C drops it.  It looks
+ * for one now and then, because it may come just before the wait. */
 static int read_char(EditLine *edit, wchar_t *out)
 {
-    mbstate_t state = { 0 };
-    char      byte;
+    mbstate_t     state = { 0 };
+    struct pollfd p = { .fd = STDIN_FILENO, .events = POLLIN };
+    char          byte;
+    ssize_t       n;
 
     (void)edit;
     for (;;) {
-        ssize_t n = read(STDIN_FILENO, &byte, 1);
-
-        if (n < 0 && errno == EINTR && !lls_cli_interrupted(0))
+        if (lls_cli_interrupted(0))
+            return -1;
+        if (poll(&p, 1, LOOK_MS) <= 0)
+            continue;
+        n = read(STDIN_FILENO, &byte, 1);
+        if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
             return (int)n;
+        if (byte == '\0')           /* Ctrl-D typed before the terminal gave single characters */
+            return 0;
         switch (mbrtowc(out, &byte, 1, &state)) {
-        case (size_t)-2: break;         /* the character goes on */
+        case (size_t)-2: break;     /* the character goes on */
         case (size_t)-1: memset(&state, 0, sizeof state); break;
         default: return 1;
         }
