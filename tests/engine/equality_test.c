@@ -212,8 +212,11 @@ static void every_family_keeps_its_bits(void **state)
 
 static void the_quantised_model_keeps_its_bits(void **state)
 {
-    if (demo_model() == NULL || SANITIZED)
+    if (demo_model() == NULL || SANITIZED) {
+        print_message(SANITIZED ? "left to the builds without sanitizers\n"
+                                : "LLM_DEMO_MODEL names no model\n");
         skip();
+    }
     for (size_t i = 1; i < 4; i++)          /* plain takes minutes here; families cover it */
         if (has_isa(demo_model(), isas[i]))
             scene(demo_model(), "auto", isas[i]);
