@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/engine_int.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 #include <sys/eventfd.h>
