@@ -78,7 +78,7 @@
 #include <stdint.h>
 
 #define LLM_VERSION_MAJOR  0
-#define LLM_VERSION_MINOR  1
+#define LLM_VERSION_MINOR  2
 #define LLM_VERSION_PATCH  0
 #define LLM_VERSION_NUMBER \
     (LLM_VERSION_MAJOR * 1000000 + LLM_VERSION_MINOR * 1000 + LLM_VERSION_PATCH)
@@ -121,7 +121,7 @@ extern "C" {
 
 /* The version of the library in memory, which need not be the header's. [any] */
 LLM_API uint32_t    llm_version_number(void);
-LLM_API const char *llm_version_string(void);   /* "0.1.0 (cuda 12.8; sm_90)" */
+LLM_API const char *llm_version_string(void);   /* "0.2.0 (cuda 12.8; sm_90)" */
 
 /* ---- Status -------------------------------------------------------------- */
 
@@ -332,6 +332,17 @@ LLM_API llm_status_t llm_tokenizer_decode(const llm_tokenizer_t *tokenizer,
  * lives; NULL if there is no such id. */
 LLM_API const char  *llm_tokenizer_token(const llm_tokenizer_t *tokenizer, int32_t id, size_t *len);
 
+enum { LLM_TOKEN_BOS = 1, LLM_TOKEN_EOS = 2 };
+
+/* Since 0.2.  One more than the largest id, added tokens included. */
+LLM_API size_t       llm_tokenizer_size(const llm_tokenizer_t *tokenizer);
+/* Since 0.2.  The id of LLM_TOKEN_*, or -1 if the model names none. */
+LLM_API int32_t      llm_tokenizer_special(const llm_tokenizer_t *tokenizer, int32_t which);
+/* Since 0.2.  The id of a token by its spelling in the file, such as "<|im_end|>",
+ * or -1.  len: bytes, or LLM_CSTR. */
+LLM_API int32_t      llm_tokenizer_find(const llm_tokenizer_t *tokenizer, const char *token,
+                                        size_t len);
+
 /* ---- Requests ------------------------------------------------------------ */
 
 typedef uint64_t llm_request_id_t;  /* unique in an engine, never reused, never 0 */
@@ -347,10 +358,12 @@ typedef struct llm_logits {         /* made by the library; valid during the cal
     size_t           n_prompt;
     float           *logits;        /* yours to change, before penalties and temperature */
     size_t           n_vocab;
+    const char      *extra_args;    /* 0.2 JSON of the request option extra_args; NULL = none */
 } llm_logits_t;
 
 /* Runs inside step on rank 0, once for each row and token: the device waits for it.
- * Non-zero ends the request with LLM_FINISH_ABORT.  A guide has the last word. */
+ * Non-zero ends the completion with LLM_FINISH_ABORT, a NaN, +inf or nothing but -inf left in
+ * the row with LLM_FINISH_ERROR; others are not disturbed.  A guide has the last word. */
 typedef int32_t (*llm_logits_fn)(void *user, llm_logits_t *row);
 
 typedef struct llm_logit_bias {     /* frozen */
@@ -530,6 +543,13 @@ typedef struct llm_output {             /* made by the library */
     uint64_t             queue_us;          /* until first scheduled; 0 = not yet */
     uint64_t             first_token_us;    /* until the first token; 0 = not yet */
     uint64_t             elapsed_us;        /* until this record's newest token */
+    /* since 0.2: what the completion has cost so far */
+    uint64_t             itl_sum_us;        /* times between its tokens: their sum, */
+    uint64_t             itl_max_us;        /* and the longest */
+    uint64_t             kv_block_steps;    /* KV blocks held, summed over steps */
+    uint64_t             device_us;         /* of the steps it ran in, its share by tokens */
+    uint64_t             first_token_step;  /* counted as llm_stats_t.steps; 0 = no token yet */
+    uint64_t             last_token_step;
 } llm_output_t;
 
 /* Runs one scheduling step.  Blocks for at most one forward pass of at most
@@ -566,6 +586,36 @@ LLM_API const llm_output_t *llm_batch_output(const llm_batch_t *batch, size_t re
                                              size_t index);
 LLM_API void                llm_batch_destroy(llm_batch_t *batch);
 
+/* ---- Beam search: since 0.2 ---------------------------------------------- */
+
+enum {
+    LLM_BEAM_IGNORE_EOS = 1,            /* EOS ends no beam */
+    LLM_BEAM_KEEP_STOP  = 2,            /* leave EOS in the text */
+    LLM_BEAM_NO_PENALTY = 4             /* length_penalty is 0: a score is the plain sum */
+};
+
+/* vLLM's BeamSearchParams. */
+typedef struct llm_beam_params {
+    uint32_t struct_size;
+    uint32_t flags;                     /* LLM_BEAM_* */
+    uint32_t beam_width;                /* [1, 1024]; required */
+    uint32_t max_tokens;                /* required; UINT32_MAX = until the context is full */
+    float    temperature;               /* [0, 2]; counts where logprobs-mode is processed */
+    float    length_penalty;            /* 0 = 1; see below */
+} llm_beam_params_t;
+
+/* Of each request the prompt counts, cache_salt, priority, user_data and timeouts; sampling must
+ * be NULL.  A beam's score is cumulative_logprob / n ^ length_penalty, n = tokens of prompt and
+ * completion, a closing EOS not counted (vLLM).  In each step the 2 * beam_width likeliest
+ * tokens of every beam compete; beams that end with EOS are set aside; the best beam_width of
+ * all are the completions, best first, each with its cumulative_logprob.  The rest is as in
+ * llm_generate_batch(): a bad request is its own output.  Beams share the KV of what they have
+ * in common. */
+LLM_API llm_status_t llm_beam_search(llm_engine_t *engine, const llm_request_t *const *requests,
+                                     size_t n, const llm_beam_params_t *params,
+                                     llm_progress_fn progress, void *progress_user,
+                                     llm_batch_t **batch, llm_error_t *err);
+
 /* ---- Care ---------------------------------------------------------------- */
 
 typedef struct llm_stats {
@@ -584,6 +634,8 @@ typedef struct llm_stats {
     uint64_t cached_tokens;
     uint64_t completion_tokens;
     uint64_t preemptions;
+    uint32_t paused;                /* 0.2 1 = between llm_engine_pause() and resume */
+    uint32_t reserved0;             /* 0 */
 } llm_stats_t;
 
 /* Waits for nothing, so a watchdog may ask while a step hangs. [any] */
@@ -595,6 +647,20 @@ LLM_API llm_status_t llm_engine_metrics(const llm_engine_t *engine, char *text, 
 /* Forgets every cached prefix that no running request uses; LLM_ERR_BUSY if some were
  * in use and stay. */
 LLM_API llm_status_t llm_engine_reset_prefix_cache(llm_engine_t *engine);
+
+/* What happens to the requests that are in the engine. */
+enum {
+    LLM_PAUSE_ABORT = 0,            /* they end with LLM_FINISH_ABORT */
+    LLM_PAUSE_WAIT  = 1,            /* they run to their end */
+    LLM_PAUSE_KEEP  = 2,            /* they stand still, with their KV, until resume */
+    LLM_PAUSE_DRAIN = 3             /* as WAIT, and new ones are refused with LLM_ERR_STATE */
+};
+
+/* Since 0.2.  From the next step on nothing new is started; requests added meanwhile wait,
+ * deadlines run on.  Paused is reached when llm_stats_t.requests_running is 0, or at once with
+ * KEEP.  A second pause changes the mode; resume of what is not paused does nothing. [any] */
+LLM_API llm_status_t llm_engine_pause(llm_engine_t *engine, int32_t mode, llm_error_t *err);
+LLM_API llm_status_t llm_engine_resume(llm_engine_t *engine, llm_error_t *err);
 
 #ifdef __cplusplus
 }

@@ -294,7 +294,7 @@ LLM_API llm_status_t llm_engine_stats(const llm_engine_t *engine, llm_stats_t *s
     if (st != LLM_OK || stats == NULL)
         return st != LLM_OK ? st : LLM_ERR_INVALID;
     lls_engine_stats(engine, &s);
-    return lls_sized_give(stats, &s, sizeof s, sizeof s, "llm_stats_t", NULL);
+    return lls_sized_give(stats, &s, sizeof s, offsetof(llm_stats_t, paused), "llm_stats_t", NULL);
 }
 
 LLM_API llm_status_t llm_engine_metrics(const llm_engine_t *engine, char *text, size_t cap,

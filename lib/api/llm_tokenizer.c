@@ -191,3 +191,26 @@ LLM_API const char *llm_tokenizer_token(const llm_tokenizer_t *tokenizer, int32_
     *len = 0;
     return tokenizer == NULL ? NULL : lls_tokenizer_token(inner(tokenizer), id, len);
 }
+
+LLM_API size_t llm_tokenizer_size(const llm_tokenizer_t *tokenizer)
+{
+    return tokenizer == NULL ? 0 : lls_tokenizer_n_vocab(inner(tokenizer));
+}
+
+LLM_API int32_t llm_tokenizer_special(const llm_tokenizer_t *tokenizer, int32_t which)
+{
+    if (tokenizer == NULL)
+        return -1;
+    switch (which) {
+    case LLM_TOKEN_BOS: return lls_tokenizer_bos(inner(tokenizer));
+    case LLM_TOKEN_EOS: return lls_tokenizer_eos(inner(tokenizer));
+    default:            return -1;
+    }
+}
+
+LLM_API int32_t llm_tokenizer_find(const llm_tokenizer_t *tokenizer, const char *token, size_t len)
+{
+    if (tokenizer == NULL || token == NULL)
+        return -1;
+    return lls_tokenizer_find(inner(tokenizer), token, len == LLM_CSTR ? strlen(token) : len);
+}

@@ -23,7 +23,7 @@ import header
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 HEADER = os.path.join(HERE, "..", "..", "include", "llm.h")
-NODE = "LLMSERVE_0.1"
+MAP = os.path.join(HERE, "..", "..", "cmake", "llmserve.map")
 FROZEN = ["llm_error_t", "llm_allocator_t", "llm_option_t", "llm_logit_bias_t", "llm_logprob_t"]
 
 
@@ -92,9 +92,17 @@ def baselines():
                   if re.fullmatch(r"llm-\d+\.\d+\.\d+\.h", f))
 
 
+def nodes():
+    """The version that the linker's map gives to a name: the one that spells it, else the first."""
+    with open(MAP, encoding="utf-8") as f:
+        found = re.findall(r"^(LLMSERVE_[\d.]+) \{(.*?)^\}", f.read(), re.M | re.S)
+    named = {name: node for node, body in found for name in re.findall(r"\b(llm_\w+);", body)}
+    return lambda name: named.get(name, found[0][0])
+
+
 def symbol_faults(library):
-    got = symbols(library)
-    declared = sorted(f"{name}@@{NODE}" for name in header.read(HEADER)[2])
+    got, node = symbols(library), nodes()
+    declared = sorted(f"{name}@@{node(name)}" for name in header.read(HEADER)[2])
     return differences(committed("symbols"), got, "symbols") + \
         differences(declared, got, "symbols against llm.h")
 
