@@ -167,7 +167,7 @@ static void feed(run_t *r)
 static bool report(const run_t *r)
 {
     llm_progress_t p = { .struct_size = sizeof p, .stage = LLM_STAGE_BATCH, .done = r->b->n_done,
-                         .total = r->b->n, .elapsed_us = lls_clock_us() - r->began_us,
+                         .total = r->b->n, .elapsed_us = lls_engine_now(r->e) - r->began_us,
                          .prompt_tokens = r->b->prompt_tokens,
                          .completion_tokens = r->b->completion_tokens };
 
@@ -251,7 +251,7 @@ llm_status_t lls_engine_generate_batch(lls_engine_t *e, lls_batch_input_fn input
                                        lls_batch_result_t **batch, llm_error_t *err)
 {
     run_t        r = { .e = e, .input = input, .input_user = input_user, .progress = progress,
-                       .progress_user = progress_user, .began_us = lls_clock_us() };
+                       .progress_user = progress_user, .began_us = lls_engine_now(e) };
     llm_error_t  why = { 0 };
     llm_status_t st;
 

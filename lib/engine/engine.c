@@ -25,7 +25,7 @@ void lls_engine_leave(lls_engine_t *e) { atomic_store(&e->busy, 0); }
 static void note_end(lls_engine_t *e, const lls_completion_t *c)
 {
     const lls_request_t *req = c->req;
-    double               whole = (double)(lls_clock_us() - req->added_us) * 1e-6;
+    double               whole = (double)(lls_engine_now(e) - req->added_us) * 1e-6;
     double               queue = (double)c->queue_us * 1e-6;
     double               first = (double)c->first_token_us * 1e-6;
     double               last = (double)c->last_us * 1e-6;
@@ -226,7 +226,7 @@ static void expire_deadlines(lls_engine_t *e, uint64_t now)
 static void begin_rows(lls_engine_t *e)
 {
     const lls_step_plan_t *plan = e->step_plan;
-    uint64_t               now = lls_clock_us();
+    uint64_t               now = lls_engine_now(e);
 
     for (uint32_t i = 0; i < lls_plan_n_added(plan); i++) {
         const lls_new_row_t *a = &lls_plan_added(plan)[i];
@@ -345,10 +345,10 @@ llm_status_t lls_engine_turn(lls_engine_t *e, llm_error_t *err)
             *err = e->death;
         return LLM_ERR_DEVICE;
     }
-    atomic_store(&e->step_began_us, lls_clock_us());
+    atomic_store(&e->step_began_us, lls_engine_now(e));
     take_arrivals(e);               /* before memory goes that its list of aborts may name */
     free_retired(e);
-    expire_deadlines(e, lls_clock_us());
+    expire_deadlines(e, lls_engine_now(e));
     if (lls_sched_schedule(e->sched, e->step_plan))
         st = run_step(e, err);
     lls_req_discard(&e->mem, lls_sched_take_gone(e->sched));
@@ -438,17 +438,17 @@ static bool has_something(const lls_engine_t *e)
 
 llm_status_t lls_engine_wait(lls_engine_t *e, int64_t timeout_us)
 {
-    uint64_t      until = timeout_us < 0 ? UINT64_MAX : lls_clock_us() + (uint64_t)timeout_us;
+    uint64_t      until = timeout_us < 0 ? UINT64_MAX : lls_engine_now(e) + (uint64_t)timeout_us;
     struct pollfd p = { .fd = e->wake_fd, .events = POLLIN };
 
     while (!has_something(e)) {
-        uint64_t        now = lls_clock_us(), left = until > now ? until - now : 0, count;
+        uint64_t        now = lls_engine_now(e), left = until > now ? until - now : 0, count;
         struct timespec t = { (time_t)(left / 1000000), (long)(left % 1000000) * 1000 };
         if (ppoll(&p, 1, timeout_us < 0 ? NULL : &t, NULL) > 0)
             return read(e->wake_fd, &count, sizeof count) >= 0 || errno == EAGAIN
                        ? LLM_OK
                        : LLM_ERR_INTERNAL;
-        if (timeout_us >= 0 && lls_clock_us() >= until)
+        if (timeout_us >= 0 && lls_engine_now(e) >= until)
             return LLM_ERR_TIMEOUT;
     }
     return LLM_OK;
@@ -459,7 +459,7 @@ llm_status_t lls_engine_wait(lls_engine_t *e, int64_t timeout_us)
 void lls_engine_stats(const lls_engine_t *e, llm_stats_t *s)
 {
     const lls_metrics_t *m = &e->metrics;
-    uint64_t             began = atomic_load(&e->step_began_us), now = lls_clock_us();
+    uint64_t             began = atomic_load(&e->step_began_us), now = lls_engine_now(e);
 
     *s = (llm_stats_t){
         .struct_size = sizeof *s,
@@ -468,7 +468,7 @@ void lls_engine_stats(const lls_engine_t *e, llm_stats_t *s)
         .kv_blocks_total = (uint32_t)lls_metrics_gauge(m, LLS_GAUGE_KV_TOTAL),
         .kv_blocks_used = (uint32_t)lls_metrics_gauge(m, LLS_GAUGE_KV_USED),
         .dead = atomic_load(&e->dead), .step_age_us = began == 0 || now < began ? 0 : now - began,
-        .device_bytes = e->weights_bytes + e->workspace_bytes + e->plan.kv_cache_bytes,
+        .device_bytes = lls_engine_device_bytes(e),
         .steps = lls_metrics_count(m, LLS_COUNT_STEPS),
         .requests_finished = lls_metrics_count(m, LLS_COUNT_FINISHED),
         .prompt_tokens = lls_metrics_count(m, LLS_COUNT_PROMPT_TOKENS),

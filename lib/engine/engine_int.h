@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * engine_int - what the files of the engine share: setup.c (parts are made), input.c (requests come
- * in), engine.c (the loop), output.c (results become news), batch.c.
+ * engine_int - what the files of the engine share: assemble.c (it is put together), setup.c (a model
+ * as its runner), input.c (requests come in), engine.c (the loop), output.c (results become news),
+ * batch.c.
  *
  * Two kinds of state.  What is marked [lock] is shared between the threads that call [any]
  * functions and the stepping thread; the lock is held for a few instructions, never over a step.
@@ -29,6 +30,7 @@ typedef struct lls_slot {           /* of the table that ids point into */
 struct llm_engine {
     lls_mem_t            mem;
     lls_log_t            log;
+    lls_clock_t          clock;
     pid_t                pid;       /* a child after fork() is refused */
     lls_engine_options_t options;
     llm_plan_t           plan;
@@ -43,7 +45,9 @@ struct llm_engine {
     lls_sched_config_t sched_config;
     lls_step_limits_t  limits;
     uint32_t         kv_dtype;
-    uint64_t         block_bytes[LLS_MAX_GROUPS];       /* of each pool */
+    const lls_traits_t *traits;
+    uint64_t         group_bytes[LLS_MAX_GROUPS];       /* of a block of each group */
+    uint64_t         block_bytes[LLS_MAX_GROUPS];       /* of a block of each pool */
     lls_step_plan_t *step_plan;
     llm_sampling_params_t defaults; /* SamplingParams() under generation_config.json */
     int32_t         *eos_ids;
@@ -52,7 +56,7 @@ struct llm_engine {
     /* device memory: as allocated, and aligned */
     void            *weights_raw, *workspace_raw;
     void            *cache_raw[LLS_MAX_GROUPS], *cache[LLS_MAX_GROUPS];
-    size_t           weights_bytes, workspace_bytes, cache_bytes[LLS_MAX_GROUPS];
+    size_t           cache_bytes[LLS_MAX_GROUPS];       /* the others are in plan */
     /* shared with the threads that add, abort and ask */
     pthread_mutex_t  lock;
     int              wake_fd;       /* eventfd: llm_engine_notify() and arrivals */
@@ -80,6 +84,11 @@ struct llm_engine {
     double           ns_per_token;  /* of steps with prompts, smoothed; 0 = not known */
     lls_metrics_t    metrics;
 };
+
+static inline uint64_t lls_engine_now(const lls_engine_t *e) { return e->clock.us(e->clock.user); }
+
+/* assemble.c */
+uint64_t lls_engine_device_bytes(const lls_engine_t *e);    /* [any] */
 
 /* The one thread that may step, drain or run a batch. */
 bool lls_engine_enter(lls_engine_t *e);

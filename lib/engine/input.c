@@ -285,8 +285,8 @@ static void take_fields(intake_t *t)
     req->has_text = t->e->tokenizer != NULL && (t->p.flags & LLM_SAMPLE_NO_TEXT) == 0;
     req->logits_fn = t->p.logits_fn;
     req->logits_user = t->p.logits_user;
-    req->added_us = lls_clock_us();
-    req->arrived_us = lls_clock_wall_us();
+    req->added_us = lls_engine_now(t->e);
+    req->arrived_us = t->e->clock.wall_us(t->e->clock.user);
     if (r->queue_timeout_ms > 0)
         req->queue_deadline_us = req->added_us + r->queue_timeout_ms * 1000ull;
     if (r->timeout_ms > 0)

@@ -197,7 +197,7 @@ static void take_line(lls_engine_t *e, const lls_sched_out_t *line, const lls_st
 
 void lls_engine_take_results(lls_engine_t *e, const lls_step_result_t *result)
 {
-    uint64_t               now = lls_clock_us();
+    uint64_t               now = lls_engine_now(e);
     uint32_t               n;
     const lls_sched_out_t *lines = lls_sched_outs(e->sched, &n);
 
