@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * engine_int - what the files of the engine share: assemble.c (it is put together), setup.c (a model
- * as its runner), input.c (requests come in), engine.c (the loop), output.c (results become news),
+ * engine_int - what the files of the engine share: assemble.c (an engine is put together), setup.c
+ * (with a model), input.c (requests come in), engine.c (the loop), output.c (results become news),
  * batch.c.
  *
  * Two kinds of state.  What is marked [lock] is shared between the threads that call [any]

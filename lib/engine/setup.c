@@ -159,7 +159,7 @@ void lls_sampling_defaults(llm_sampling_params_t *p)
                                   .repetition_penalty = 1, .n = 1, .max_tokens = 16 };
 }
 
-/* ---- The parts: a model in the memory of this process--------------------------------------- */$
+/* ---- The parts: a model in the memory of this process ---------------------------------------- */
 
 typedef struct loading {
     const llm_engine_config_t *config;
