@@ -474,10 +474,10 @@ static verdict_t try_admit(lls_sched_t *s, lls_req_t *r, lls_step_plan_t *plan)
 
 static void admit_waiting(lls_sched_t *s, lls_step_plan_t *plan)
 {
-    uint32_t slot = s->head, next;
+    uint32_t slot = s->head[0], next;
 
     for (; slot != LLS_NONE && s->budget > 0; slot = next) {
-        next = req_at(s, slot)->next;
+        next = req_at(s, slot)->next[0];
         if (try_admit(s, req_at(s, slot), plan) == STOP)
             break;
     }
@@ -577,8 +577,13 @@ static bool plan_is_empty(const lls_step_plan_t *plan)
 
 static void count_cost(lls_sched_t *s)
 {
-    for (uint32_t i = 0; i < s->n_running; i++)
-        running_at(s, i)->block_steps += running_at(s, i)->kv.n_blocks[0];
+    uint32_t n_groups = lls_kv_get_config(s->kv)->n_groups;
+
+    for (uint32_t i = 0; i < s->n_running; i++) {
+        lls_req_t *r = running_at(s, i);
+        for (uint32_t g = 0; g < n_groups; g++)
+            r->block_steps += r->kv.n_blocks[g] - r->kv.n_gone[g];
+    }
 }
 
 bool lls_sched_schedule(lls_sched_t *s, lls_step_plan_t *plan)

@@ -43,7 +43,8 @@ enum lls_finish {
 enum {                              /* why a request is blocked; all must be cleared */
     LLS_BLOCKED_GRAMMAR = 1u << 0,  /* still compiling */
     LLS_BLOCKED_REMOTE  = 1u << 1,  /* KV on its way; cleared by the transfer's completion */
-    LLS_BLOCKED_INPUT   = 1u << 2   /* streaming input, or media still being prepared */
+    LLS_BLOCKED_INPUT   = 1u << 2,  /* streaming input, or media still being prepared */
+    LLS_BLOCKED_PAUSE   = 1u << 3   /* came during a pause */
 };
 
 enum {                              /* lls_req_desc_t.options, beside lls_new_row_t.flags */
@@ -52,6 +53,8 @@ enum {                              /* lls_req_desc_t.options, beside lls_new_ro
     LLS_REQ_DRAFTS        = 1u << 2,
     LLS_REQ_SAVE          = 1u << 3     /* hand the KV to the connector at the end */
 };
+
+#define LLS_QUEUE_LEVELS 6          /* of shortcuts in the queue: 4^6 waiting requests are no strain */
 
 typedef struct lls_media {          /* tokens [at.first, + n) stand for the embeddings of blob */
     lls_kv_media_t at;
@@ -100,7 +103,7 @@ typedef struct lls_req {
     /* what admission and the end touch */
     uint64_t    id, seq, fair_key;
     int32_t     priority;
-    uint32_t    slot, gen, prev, next;
+    uint32_t    slot, gen, prev, next[LLS_QUEUE_LEVELS];
     uint32_t    n_prompt, min_tokens, adapter, lora, load_to, skips;
     uint64_t    salt, adapter_gen, failed_at;
     lls_media_t *media;
@@ -180,6 +183,8 @@ llm_status_t lls_sched_add(lls_sched_t *s, lls_req_mem_t *prepared, uint64_t *ha
 llm_status_t lls_sched_fork(lls_sched_t *s, uint64_t parent, lls_req_mem_t *prepared,
                             uint64_t *handle);
 void lls_sched_unblock(lls_sched_t *s, uint64_t handle, uint32_t reasons);
+/* A waiting request leaves the queue until it is unblocked; one that runs is left alone. */
+void lls_sched_block(lls_sched_t *s, uint64_t handle, uint32_t reasons);
 /* Ends a request in any state: abort, deadline, stop string, grammar error. */
 void lls_sched_finish(lls_sched_t *s, uint64_t handle, uint32_t finish);
 /* Memory of requests whose slots were given back since the last call, for lls_req_discard(). */

@@ -28,11 +28,26 @@ static const char *check_req(const lls_sched_t *s, const lls_req_t *r)
     return NULL;
 }
 
+/* Every level above the first is part of the one below, in its order. */
+static const char *check_shortcuts(const lls_sched_t *s)
+{
+    for (uint32_t level = 1; level < LLS_QUEUE_LEVELS; level++) {
+        uint32_t below = s->head[level - 1];
+        for (uint32_t i = s->head[level]; i != LLS_NONE; i = req_at(s, i)->next[level]) {
+            while (below != LLS_NONE && below != i)
+                below = req_at(s, below)->next[level - 1];
+            if (below == LLS_NONE)
+                return "S10 a shortcut of the waiting queue leads elsewhere";
+        }
+    }
+    return NULL;
+}
+
 static const char *check_queues(lls_sched_t *s)
 {
     uint32_t n = 0, last = LLS_NONE, holders = 0;
 
-    for (uint32_t i = s->head; i != LLS_NONE; last = i, i = req_at(s, i)->next) {
+    for (uint32_t i = s->head[0]; i != LLS_NONE; last = i, i = req_at(s, i)->next[0]) {
         if (req_at(s, i)->state != LLS_REQ_WAITING || req_at(s, i)->prev != last ||
             ++n > s->n_waiting)
             return "S2 waiting queue broken";
@@ -50,7 +65,7 @@ static const char *check_queues(lls_sched_t *s)
         return "S7 LoRA slots do not add up";
     if (s->n_free_rows + s->n_running != s->cfg.max_rows)
         return "R1 rows do not add up";
-    return n == s->n_waiting ? NULL : "S2 waiting count";
+    return n != s->n_waiting ? "S2 waiting count" : check_shortcuts(s);
 }
 
 bool lls_sched_charges_add_up(const lls_sched_t *s, const lls_step_plan_t *plan)

@@ -260,7 +260,8 @@ llm_status_t lls_sched_create(lls_mem_t *mem, const lls_sched_config_t *config, 
         s->mem = s->enc.mem = mem;
         s->cfg = *config;
         s->kv = kv;
-        s->head = s->tail = LLS_NONE;
+        memset(s->head, 0xff, sizeof s->head);      /* LLS_NONE */
+        s->tail = LLS_NONE;
         s->n_free_slots = config->max_reqs;
         s->n_free_rows = config->max_rows;
     }

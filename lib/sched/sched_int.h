@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * sched_int - what the files of the scheduler share: sched_create.c (create, prepare), sched_req.c
- * (requests come, wait, leave), sched.c (schedule), sched_update.c (results, control) and
- * sched_check.c.
+ * (requests come and leave), sched_queue.c (they wait), sched.c (schedule), sched_update.c (results,
+ * control) and sched_check.c.
  */
 #ifndef LLS_SCHED_SCHED_INT_H
 #define LLS_SCHED_SCHED_INT_H
@@ -38,7 +38,7 @@ struct lls_sched {
     lls_req_t         *reqs;
     uint32_t          *free_slots, n_free_slots;
     uint32_t          *running, n_running;
-    uint32_t           head, tail;          /* waiting */
+    uint32_t           head[LLS_QUEUE_LEVELS], tail;    /* waiting */
     uint32_t           n_waiting, n_blocked, n_partial, n_jobs;
     uint32_t          *free_rows, n_free_rows;
     uint32_t          *gone_rows, n_gone_rows;      /* to be told to the runner */

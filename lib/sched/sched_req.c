@@ -25,40 +25,7 @@ void lls_sched_free_slot(lls_sched_t *s, lls_req_t *r)
     s->free_slots[s->n_free_slots++] = r->slot;
 }
 
-/* ---- Waiting queue: ordered by priority, fairness key, arrival ------------------------------- */
-
-bool lls_req_goes_before(const lls_req_t *a, const lls_req_t *b)
-{
-    if (a->priority != b->priority)
-        return a->priority < b->priority;
-    if (a->fair_key != b->fair_key)
-        return a->fair_key < b->fair_key;
-    return a->seq < b->seq;
-}
-
-void lls_sched_enqueue(lls_sched_t *s, lls_req_t *r)
-{
-    uint32_t after = s->tail;
-
-    /* Who was preempted goes back to the front, past a queue that may be long. */
-    if (s->head != LLS_NONE && lls_req_goes_before(r, req_at(s, s->head)))
-        after = LLS_NONE;
-    while (after != LLS_NONE && lls_req_goes_before(r, req_at(s, after)))
-        after = req_at(s, after)->prev;
-    r->prev = after;
-    r->next = after == LLS_NONE ? s->head : req_at(s, after)->next;
-    *(r->prev == LLS_NONE ? &s->head : &req_at(s, r->prev)->next) = r->slot;
-    *(r->next == LLS_NONE ? &s->tail : &req_at(s, r->next)->prev) = r->slot;
-    r->state = LLS_REQ_WAITING;
-    s->n_waiting++;
-}
-
-void lls_sched_dequeue(lls_sched_t *s, lls_req_t *r)
-{
-    *(r->prev == LLS_NONE ? &s->head : &req_at(s, r->prev)->next) = r->next;
-    *(r->next == LLS_NONE ? &s->tail : &req_at(s, r->next)->prev) = r->prev;
-    s->n_waiting--;
-}
+/* ---- Blocked requests: in no queue ------------------------------------------------------------ */
 
 void lls_sched_block_req(lls_sched_t *s, lls_req_t *r, uint32_t reasons)
 {
@@ -84,6 +51,20 @@ void lls_sched_unblock(lls_sched_t *s, uint64_t handle, uint32_t reasons)
 
     if (r != NULL)
         lls_sched_unblock_req(s, r, reasons);
+}
+
+void lls_sched_block(lls_sched_t *s, uint64_t handle, uint32_t reasons)
+{
+    lls_req_t *r = lls_sched_get(s, handle);
+
+    if (r == NULL || (r->state != LLS_REQ_WAITING && r->state != LLS_REQ_BLOCKED))
+        return;
+    if (r->state == LLS_REQ_WAITING) {
+        lls_sched_dequeue(s, r);
+        s->n_blocked++;
+    }
+    r->state = LLS_REQ_BLOCKED;
+    r->blocked |= (uint8_t)reasons;
 }
 
 /* ---- Add ------------------------------------------------------------------------------------ */

@@ -700,6 +700,53 @@ static void a_paused_scheduler_ends_requests_but_runs_none(void **state)
     end(r);
 }
 
+/* Arrivals by priority, in arrival order inside a class, with departures from the middle; every
+ * change is followed by the check of order and shortcuts. */
+static void a_long_queue_keeps_its_order(void **state)
+{
+    lls_sched_config_t c = { .max_reqs = 300, .max_rows = 1, .max_tokens = 8 };
+    rig_t             *r = begin(&c, NULL);
+    uint64_t           handles[300], first, before = 0;
+    uint32_t           x = 7;
+    int32_t            last = INT32_MIN;
+
+    first = add_own(r, desc(r, 4, 2), 999);
+    step(r);                                    /* takes the only row */
+    for (uint32_t i = 0; i < 299; i++) {
+        lls_req_desc_t d = desc(r, 4, 2);
+        x = x * 1664525u + 1013904223u;
+        d.priority = (int32_t)(x >> 28) - 8;
+        handles[i] = add(r, d);
+    }
+    for (uint32_t i = 0; i < 299; i += 3) {     /* abort, block, unblock */
+        lls_sched_finish(r->s, handles[i], LLS_FINISH_ABORT);
+        lls_sched_block(r->s, handles[i + 1], LLS_BLOCKED_PAUSE);
+        lls_sched_block(r->s, handles[i + 1], LLS_BLOCKED_GRAMMAR);
+        check(r);
+    }
+    lls_sched_block(r->s, first, LLS_BLOCKED_PAUSE);        /* it runs: left alone */
+    assert_int_equal(lls_sched_n_blocked(r->s), 100);
+    for (uint32_t i = 0; i < 299; i += 3) {
+        lls_sched_unblock(r->s, handles[i + 1], LLS_BLOCKED_GRAMMAR);
+        lls_sched_unblock(r->s, handles[i + 1], LLS_BLOCKED_PAUSE);
+        check(r);
+    }
+    assert_int_equal(lls_sched_n_blocked(r->s), 0);
+    for (uint32_t seen = 0; lls_sched_n_live(r->s) > 0; seen += lls_plan_n_added(r->plan)) {
+        step(r);
+        for (uint32_t i = 0; i < lls_plan_n_added(r->plan); i++) {
+            uint64_t         id = lls_plan_added(r->plan)[i].request;
+            const lls_req_t *q = lls_sched_get(r->s, handles[id - 1]);
+            assert_true(q != NULL && (q->priority > last || (q->priority == last && id > before)));
+            last = q->priority;
+            before = id;
+        }
+        assert_true(seen < 300);
+    }
+    assert_true(last > 0);
+    end(r);
+}
+
 /* ---- Refused -------------------------------------------------------------------------------- */
 
 static void refuse(rig_t *r, const lls_req_desc_t *d, llm_status_t status, const char *text)
@@ -864,6 +911,7 @@ int main(void)
         cmocka_unit_test(a_withdrawn_plan_leaves_nothing_behind),
         cmocka_unit_test(resetting_the_prefix_cache_preempts_nobody),
         cmocka_unit_test(a_paused_scheduler_ends_requests_but_runs_none),
+        cmocka_unit_test(a_long_queue_keeps_its_order),
         cmocka_unit_test(what_can_never_run_is_refused_with_numbers),
         cmocka_unit_test(a_full_house_keeps_the_request_with_the_caller),
         cmocka_unit_test(bad_configurations_are_refused),
