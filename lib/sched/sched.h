@@ -178,10 +178,14 @@ void lls_req_discard(lls_mem_t *mem, lls_req_mem_t *list);
 /* Takes the prepared request over; LLM_ERR_BUSY (then it stays the caller's) is the only failure.
  * Handles are slot (low 32 bits) and generation; a stale one is harmless. */
 llm_status_t lls_sched_add(lls_sched_t *s, lls_req_mem_t *prepared, uint64_t *handle);
-/* As add, and as far as its tokens are those of a running parent it shares the parent's blocks
- * (n > 1, beams); blocked, it is a snapshot that keeps them until they are needed elsewhere. */
+/* As add, in the parent's place in the queue; and as far as its tokens are those of a running or
+ * held parent it shares the parent's blocks (n > 1, beams); blocked, it is a snapshot that keeps
+ * them until they are needed elsewhere. */
 llm_status_t lls_sched_fork(lls_sched_t *s, uint64_t parent, lls_req_mem_t *prepared,
                             uint64_t *handle);
+/* A running request gives up its row and is blocked.  If it decodes and awaits no result it keeps its
+ * blocks, to go on from or to be forked, until they are needed elsewhere. */
+void lls_sched_hold(lls_sched_t *s, uint64_t handle, uint32_t reasons);
 void lls_sched_unblock(lls_sched_t *s, uint64_t handle, uint32_t reasons);
 /* A waiting request leaves the queue until it is unblocked; one that runs is left alone. */
 void lls_sched_block(lls_sched_t *s, uint64_t handle, uint32_t reasons);

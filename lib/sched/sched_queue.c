@@ -16,7 +16,9 @@ bool lls_req_goes_before(const lls_req_t *a, const lls_req_t *b)
         return a->priority < b->priority;
     if (a->fair_key != b->fair_key)
         return a->fair_key < b->fair_key;
-    return a->seq < b->seq;
+    if (a->seq != b->seq)
+        return a->seq < b->seq;
+    return a->slot < b->slot;       /* forks are as old as their parent */
 }
 
 /* The link behind a slot, LLS_NONE being the head of the queue. */

@@ -130,12 +130,20 @@ static bool same_ident(const lls_req_t *a, const lls_req_t *b)
            memcmp(a->media_at, b->media_at, a->n_media * sizeof *a->media_at) == 0;
 }
 
+/* Its blocks are filled, or will be by plans that exist.  Those of a snapshot that never ran are
+ * filled by a copy that may be in the next plan, beside copies from them. */
+static bool has_contents(const lls_req_t *p)
+{
+    return p->state == LLS_REQ_RUNNING ||
+           (p->state == LLS_REQ_BLOCKED && p->n_jobs == 0 && p->n_run > 0);
+}
+
 /* Tokens of the parent's cache that r may go on from. */
 static uint32_t n_shareable(const lls_req_t *p, const lls_req_t *r)
 {
     uint32_t i = 0, n;
 
-    if (p->state != LLS_REQ_RUNNING || (p->options & LLS_REQ_WHOLE) ||
+    if (!has_contents(p) || (p->options & LLS_REQ_WHOLE) ||
         (r->options & (LLS_REQ_WHOLE | LLS_REQ_NO_CACHE_READ)) || !same_ident(p, r))
         return 0;
     n = lls_min_u32(n_settled(p), r->n_tokens - 1);
@@ -154,6 +162,8 @@ llm_status_t lls_sched_fork(lls_sched_t *s, uint64_t parent, lls_req_mem_t *prep
 
     if (st != LLM_OK)
         return st;
+    if (p != NULL)
+        r->seq = p->seq;
     n = p == NULL ? 0 : n_shareable(p, r);
     if (n > 0 && lls_kv_fork(s->kv, &r->kv, &p->kv, n)) {
         r->n_computed = n;
@@ -214,6 +224,26 @@ static uint32_t running_index(const lls_sched_t *s, const lls_req_t *r)
     while (s->running[i] != r->slot)
         i++;
     return i;
+}
+
+void lls_sched_hold(lls_sched_t *s, uint64_t handle, uint32_t reasons)
+{
+    lls_req_t *r = lls_sched_get(s, handle);
+    bool       keeps = r != NULL && r->n_flying == 0 && r->n_computed + 1 == r->n_tokens;
+
+    if (r == NULL || r->state != LLS_REQ_RUNNING)
+        return;
+    running_remove(s, running_index(s, r));
+    if (keeps) {
+        s->holders = true;
+        drop_row(s, r);
+        memset(r->n_sent, 0, sizeof r->n_sent);
+        r->n_drafts = 0;
+        r->epoch++;
+    } else {
+        lls_req_forget_progress(s, r);
+    }
+    lls_sched_block_req(s, r, reasons);
 }
 
 void lls_sched_preempt(lls_sched_t *s, uint32_t i)

@@ -139,6 +139,9 @@ static void inputs(sim_t *m)
     for (uint32_t i = 0; i < 4 && m->forks && m->n_reqs > 0 && m->n_reqs < MAX_REQS; i++)
         if (chance(m, 5))
             sim_fork_one(m);
+    for (uint32_t i = 0; i < 4 && m->forks && m->n_reqs > 0; i++)
+        if (chance(m, 5))
+            sim_hold_one(m);
     for (uint32_t i = 0; i < m->n_reqs; i++) {
         sim_req_t *r = &m->reqs[i];
         if (!r->ended && m->turns >= r->unblock_at)
@@ -298,11 +301,12 @@ static void print_totals(void)
     printf("steps %llu tokens %llu finished %llu aborted %llu cached %llu preempted %llu\n"
            "forked %llu shared %llu copies %llu drafts %llu accepted %llu async rows %llu\n"
            "masked %llu pooled %llu prompt logprobs %llu encoder runs %llu lora loads %llu\n"
-           "loads %llu saves %llu resets %llu flushes %llu withdrawn %llu\n",
+           "loads %llu saves %llu resets %llu flushes %llu withdrawn %llu "
+           "held %llu, with blocks %llu\n",
            N(steps), N(tokens), N(finished), N(aborted), N(cached), N(preempted), N(forked),
            N(shared), N(copies), N(drafts), N(accepted), N(async_rows), N(masked), N(pooled),
            N(plps), N(encs), N(lora_loads), N(loads), N(saves), N(resets), N(flushes),
-           N(withdrawn));
+           N(withdrawn), N(held), N(held_full));
 #undef N
 }
 

@@ -54,7 +54,7 @@ typedef struct sim {
 typedef struct sim_totals {
     uint64_t steps, tokens, finished, cached, preempted, drafts, accepted, aborted, forked, shared,
         loads, copies, pooled, encs, masked, lora_loads, saves, async_rows, plps, resets, flushes,
-        withdrawn;
+        withdrawn, held, held_full;
 } sim_totals_t;
 
 extern sim_totals_t sim_total;
@@ -79,6 +79,7 @@ static inline uint32_t between(sim_t *m, uint32_t lo, uint32_t hi)
 void     sim_choose(sim_t *m);
 void     sim_arrive(sim_t *m);
 void     sim_fork_one(sim_t *m);
+void     sim_hold_one(sim_t *m);
 uint64_t sim_truth(void *user, uint64_t request, uint32_t n);
 void     sim_grammar_mask(const sim_req_t *r, uint32_t n, const int32_t *more, uint32_t n_more,
                           uint32_t *bits);

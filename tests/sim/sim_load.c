@@ -217,7 +217,7 @@ void sim_fork_one(sim_t *m)
     r->d.adapter_gen = p->d.adapter_gen;
     r->d.salt = p->d.salt;
     finish_desc(m, r, m->n_reqs);
-    r->arrival = m->n_reqs;
+    r->arrival = p->arrival;
     run_alone(r);
     if (lls_req_prepare(&m->mem, &m->sc, &m->kvc, &r->d, &prepared, NULL) != LLM_OK)
         return;
@@ -232,6 +232,20 @@ void sim_fork_one(sim_t *m)
         p->aborted |= !p->ended;
         lls_sched_finish(m->sched, p->handle, LLS_FINISH_ABORT);
     }
+}
+
+/* One that runs stands still for a while, and may be forked or lose its blocks meanwhile. */
+void sim_hold_one(sim_t *m)
+{
+    sim_req_t *r = &m->reqs[rnd(m, m->n_reqs)];
+    lls_req_t *q = lls_sched_get(m->sched, r->handle);
+
+    if (q == NULL || q->state != LLS_REQ_RUNNING)
+        return;
+    lls_sched_hold(m->sched, r->handle, LLS_BLOCKED_GRAMMAR);
+    r->unblock_at = (uint32_t)m->turns + rnd(m, 30);
+    sim_total.held++;
+    sim_total.held_full += q->n_computed > 0;
 }
 
 static uint32_t remote_match(void *user, const lls_req_t *req, uint32_t n_local, uint32_t limit)

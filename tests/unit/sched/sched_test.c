@@ -408,6 +408,81 @@ static void a_fork_of_nobody_is_an_ordinary_request(void **state)
     end(r);
 }
 
+/* A step of beam search: who is held lends its blocks to forks, or gives them up when asked. */
+static void a_held_request_keeps_its_blocks_and_no_row(void **state)
+{
+    rig_t         *r = begin(NULL, NULL);
+    lls_req_desc_t d = desc(r, 15, 5);
+    uint64_t       h = add(r, desc(r, 14, 20)), other = add_own(r, desc(r, 4, 20), 50), fork[2];
+
+    lls_sched_hold(r->s, h, LLS_BLOCKED_INPUT);     /* it waits: nothing happens */
+    step(r);
+    lls_sched_hold(r->s, h, LLS_BLOCKED_INPUT);
+    check(r);
+    assert_int_equal(lls_sched_get(r->s, h)->state, LLS_REQ_BLOCKED);
+    assert_int_equal(lls_sched_get(r->s, h)->n_computed, 14);
+    assert_true(schedule(r));
+    assert_int_equal(lls_plan_n_freed(r->plan), 1);
+    assert_int_equal(lls_plan_n_runs(r->plan), 1);
+    answer(r, 1);
+    for (int32_t i = 0; i < 2; i++) {
+        r->tokens[14] = 500 + i;
+        d.id = r->n_added++;
+        assert_int_equal(lls_sched_fork(r->s, h, prepare(r, &d), &fork[i]), LLM_OK);
+        assert_int_equal(lls_sched_get(r->s, fork[i])->n_computed, 14);
+        check(r);
+    }
+    lls_sched_unblock(r->s, h, LLS_BLOCKED_INPUT);
+    assert_true(schedule(r));
+    assert_int_equal(lls_plan_n_copies(r->plan), 2);
+    assert_int_equal(run_of(r, h)->n, 1);
+    assert_int_equal(run_of(r, h)->pos, 14);
+    assert_int_equal(run_of(r, fork[0])->n, 1);
+    assert_int_equal(run_of(r, fork[1])->pos, 14);
+    answer(r, 1);
+    lls_sched_finish(r->s, other, LLS_FINISH_ABORT);
+    check(r);
+    end(r);
+}
+
+static void a_fork_waits_in_its_parents_place(void **state)
+{
+    rig_t         *r = begin(&(lls_sched_config_t){ .max_rows = 1 }, NULL);
+    lls_req_desc_t d = desc(r, 6, 2);
+    uint64_t       parent = add(r, desc(r, 4, 20)), fork;
+
+    step(r);
+    add_own(r, desc(r, 4, 20), 60);
+    d.id = r->n_added++;
+    assert_int_equal(lls_sched_fork(r->s, parent, prepare(r, &d), &fork), LLM_OK);
+    check(r);
+    lls_sched_finish(r->s, parent, LLS_FINISH_ABORT);
+    assert_true(schedule(r));
+    assert_int_equal(lls_plan_n_added(r->plan), 1);
+    assert_int_equal(lls_plan_added(r->plan)[0].request, d.id);
+    answer(r, 1);
+    end(r);
+}
+
+static void what_is_held_gives_way_to_who_runs(void **state)
+{
+    lls_kv_config_t k = { .pool_blocks = { 9 } };
+    rig_t          *r = begin(NULL, &k);
+    uint64_t        h = add(r, desc(r, 14, 10)), other = add_own(r, desc(r, 15, 12), 50);
+
+    step(r);
+    lls_sched_hold(r->s, h, LLS_BLOCKED_INPUT);
+    for (uint32_t i = 0; i < 6; i++)
+        step(r);
+    assert_int_equal(lls_sched_get(r->s, h)->n_computed, 0);
+    assert_int_equal(lls_sched_get(r->s, other)->n_preempted, 0);
+    lls_sched_unblock(r->s, h, LLS_BLOCKED_INPUT);
+    for (uint32_t i = 0; i < 40 && lls_sched_n_live(r->s) > 0; i++)
+        step(r);
+    assert_int_equal(lls_sched_n_live(r->s), 0);
+    end(r);
+}
+
 static void a_window_keeps_few_blocks_however_long_it_runs(void **state)
 {
     lls_kv_config_t k = { .n_groups = 1, .n_pools = 1, .pool_blocks = { 9 } };
@@ -900,6 +975,9 @@ int main(void)
         cmocka_unit_test(prompt_logprobs_run_every_position_a_few_a_step),
         cmocka_unit_test(a_fork_shares_what_is_common_and_no_more),
         cmocka_unit_test(a_fork_of_nobody_is_an_ordinary_request),
+        cmocka_unit_test(a_held_request_keeps_its_blocks_and_no_row),
+        cmocka_unit_test(a_fork_waits_in_its_parents_place),
+        cmocka_unit_test(what_is_held_gives_way_to_who_runs),
         cmocka_unit_test(a_window_keeps_few_blocks_however_long_it_runs),
         cmocka_unit_test(the_queue_is_by_priority_then_fairness_then_arrival),
         cmocka_unit_test(the_victim_is_the_worst_by_the_queues_order),
