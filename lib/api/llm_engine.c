@@ -2,13 +2,13 @@
 /* llm.h, the engine: pointers, sizes, flags and enums are checked here, meanings below. */
 #include <string.h>
 
+#include "api/requests.h"
 #include "api/sized.h"
 #include "engine/engine.h"
 
 #define REQUEST_FLAGS (LLM_REQUEST_NO_SPECIAL | LLM_REQUEST_ECHO | LLM_REQUEST_PREFILL_ONLY)
 
-/* LLM_ERR_STATE in a child after fork(), LLM_ERR_INVALID for NULL. */
-static llm_status_t check_engine(const llm_engine_t *engine, llm_error_t *err)
+llm_status_t lls_api_check_engine(const llm_engine_t *engine, llm_error_t *err)
 {
     if (engine == NULL)
         return lls_fail_param(err, LLM_ERR_INVALID, "engine", "engine is NULL");
@@ -94,7 +94,7 @@ LLM_API void llm_engine_destroy(llm_engine_t *engine)
 
 LLM_API llm_status_t llm_engine_plan(const llm_engine_t *engine, llm_plan_t *plan)
 {
-    llm_status_t st = check_engine(engine, NULL);
+    llm_status_t st = lls_api_check_engine(engine, NULL);
 
     if (st == LLM_OK && plan == NULL)
         st = LLM_ERR_INVALID;
@@ -105,7 +105,7 @@ LLM_API llm_status_t llm_engine_plan(const llm_engine_t *engine, llm_plan_t *pla
 
 LLM_API const llm_tokenizer_t *llm_engine_tokenizer(const llm_engine_t *engine)
 {
-    return check_engine(engine, NULL) == LLM_OK ? (const void *)lls_engine_tokenizer(engine) : NULL;
+    return lls_api_check_engine(engine, NULL) == LLM_OK ? (const void *)lls_engine_tokenizer(engine) : NULL;
 }
 
 /* ---- Requests -------------------------------------------------------------------------------- */
@@ -168,7 +168,7 @@ LLM_API llm_status_t llm_sampling_defaults(const llm_engine_t *engine,
                                            llm_sampling_params_t *params)
 {
     llm_sampling_params_t p;
-    llm_status_t          st = engine == NULL ? LLM_OK : check_engine(engine, NULL);
+    llm_status_t          st = engine == NULL ? LLM_OK : lls_api_check_engine(engine, NULL);
 
     if (st != LLM_OK || params == NULL)
         return st != LLM_OK ? st : LLM_ERR_INVALID;
@@ -184,7 +184,7 @@ LLM_API llm_status_t llm_engine_add_request(llm_engine_t *engine, const llm_requ
 {
     llm_request_t         r;
     llm_sampling_params_t s;
-    llm_status_t          st = check_engine(engine, err);
+    llm_status_t          st = lls_api_check_engine(engine, err);
 
     if (id != NULL)
         *id = 0;
@@ -199,52 +199,52 @@ LLM_API llm_status_t llm_engine_add_request(llm_engine_t *engine, const llm_requ
 
 LLM_API llm_status_t llm_engine_abort(llm_engine_t *engine, llm_request_id_t id)
 {
-    llm_status_t st = check_engine(engine, NULL);
+    llm_status_t st = lls_api_check_engine(engine, NULL);
 
     return st == LLM_OK ? lls_engine_abort(engine, id) : st;
 }
 
 LLM_API void llm_engine_abort_all(llm_engine_t *engine)
 {
-    if (check_engine(engine, NULL) == LLM_OK)
+    if (lls_api_check_engine(engine, NULL) == LLM_OK)
         lls_engine_abort_all(engine);
 }
 
 LLM_API size_t llm_engine_unfinished(const llm_engine_t *engine)
 {
-    return check_engine(engine, NULL) == LLM_OK ? lls_engine_unfinished(engine) : 0;
+    return lls_api_check_engine(engine, NULL) == LLM_OK ? lls_engine_unfinished(engine) : 0;
 }
 
 /* ---- Stepping -------------------------------------------------------------------------------- */
 
 LLM_API llm_status_t llm_engine_step(llm_engine_t *engine, llm_error_t *err)
 {
-    llm_status_t st = check_engine(engine, err);
+    llm_status_t st = lls_api_check_engine(engine, err);
 
     return st == LLM_OK ? lls_engine_step(engine, err) : st;
 }
 
 LLM_API const llm_output_t *llm_engine_next_output(llm_engine_t *engine)
 {
-    return check_engine(engine, NULL) == LLM_OK ? lls_engine_next_output(engine) : NULL;
+    return lls_api_check_engine(engine, NULL) == LLM_OK ? lls_engine_next_output(engine) : NULL;
 }
 
 LLM_API llm_status_t llm_engine_wait(llm_engine_t *engine, int64_t timeout_us)
 {
-    llm_status_t st = check_engine(engine, NULL);
+    llm_status_t st = lls_api_check_engine(engine, NULL);
 
     return st == LLM_OK ? lls_engine_wait(engine, timeout_us) : st;
 }
 
 LLM_API void llm_engine_notify(llm_engine_t *engine)
 {
-    if (check_engine(engine, NULL) == LLM_OK)
+    if (lls_api_check_engine(engine, NULL) == LLM_OK)
         lls_engine_notify(engine);
 }
 
 /* ---- Batch ----------------------------------------------------------------------------------- */
 
-static void batch_input(void *user, size_t i, lls_batch_input_t *input)
+void lls_api_batch_input(void *user, size_t i, lls_batch_input_t *input)
 {
     const llm_request_t *in = ((const llm_request_t *const *)user)[i];
     llm_status_t         st;
@@ -264,7 +264,7 @@ LLM_API llm_status_t llm_generate_batch(llm_engine_t *engine, const llm_request_
                                         size_t n, llm_progress_fn progress, void *progress_user,
                                         llm_batch_t **batch, llm_error_t *err)
 {
-    llm_status_t st = check_engine(engine, err);
+    llm_status_t st = lls_api_check_engine(engine, err);
 
     if (batch == NULL)
         return is_null("batch", err);
@@ -273,7 +273,7 @@ LLM_API llm_status_t llm_generate_batch(llm_engine_t *engine, const llm_request_
         st = check_array("requests", requests, n, err);
     if (st != LLM_OK)
         return st;
-    return lls_engine_generate_batch(engine, batch_input, (void *)(uintptr_t)requests, n, progress,
+    return lls_engine_generate_batch(engine, lls_api_batch_input, (void *)(uintptr_t)requests, n, progress,
                                      progress_user, batch, err);
 }
 
@@ -289,7 +289,7 @@ LLM_API void llm_batch_destroy(llm_batch_t *batch) { lls_batch_result_destroy(ba
 LLM_API llm_status_t llm_engine_stats(const llm_engine_t *engine, llm_stats_t *stats)
 {
     llm_stats_t  s;
-    llm_status_t st = check_engine(engine, NULL);
+    llm_status_t st = lls_api_check_engine(engine, NULL);
 
     if (st != LLM_OK || stats == NULL)
         return st != LLM_OK ? st : LLM_ERR_INVALID;
@@ -300,7 +300,7 @@ LLM_API llm_status_t llm_engine_stats(const llm_engine_t *engine, llm_stats_t *s
 LLM_API llm_status_t llm_engine_metrics(const llm_engine_t *engine, char *text, size_t cap,
                                         size_t *n)
 {
-    llm_status_t st = check_engine(engine, NULL);
+    llm_status_t st = lls_api_check_engine(engine, NULL);
 
     if (n != NULL)
         *n = 0;
@@ -312,7 +312,21 @@ LLM_API llm_status_t llm_engine_metrics(const llm_engine_t *engine, char *text, 
 
 LLM_API llm_status_t llm_engine_reset_prefix_cache(llm_engine_t *engine)
 {
-    llm_status_t st = check_engine(engine, NULL);
+    llm_status_t st = lls_api_check_engine(engine, NULL);
 
     return st == LLM_OK ? lls_engine_reset_prefix_cache(engine) : st;
+}
+
+LLM_API llm_status_t llm_engine_pause(llm_engine_t *engine, int32_t mode, llm_error_t *err)
+{
+    llm_status_t st = lls_api_check_engine(engine, err);
+
+    return st == LLM_OK ? lls_engine_pause(engine, mode, err) : st;
+}
+
+LLM_API llm_status_t llm_engine_resume(llm_engine_t *engine, llm_error_t *err)
+{
+    llm_status_t st = lls_api_check_engine(engine, err);
+
+    return st == LLM_OK ? lls_engine_resume(engine, err) : st;
 }

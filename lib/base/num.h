@@ -19,6 +19,7 @@ static inline uint64_t lls_max_u64(uint64_t a, uint64_t b) { return a > b ? a : 
 static inline uint32_t lls_ceil_div(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
 /* a - b, or 0 */
 static inline uint32_t lls_sub_u32(uint32_t a, uint32_t b) { return a > b ? a - b : 0; }
+static inline uint64_t lls_sub_u64(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
 /* n rounded up to a multiple of align, a power of two */
 static inline size_t lls_align_up(size_t n, size_t align) { return (n + align - 1) & ~(align - 1); }
 

@@ -6,6 +6,8 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "sample/sampler.h"
+
 #define DEFAULT_KV_BYTES    (4ull << 30)
 #define DEFAULT_SEQS        128u
 #define DEFAULT_CHUNK       512u    /* tokens a step: a prefill step of a small model is 0.2 s */
@@ -132,8 +134,9 @@ static void size_cache(lls_engine_t *e)
 static void size_steps(lls_engine_t *e)
 {
     lls_sched_config_t *c = &e->sched_config;
-    uint32_t width = e->options.max_logprobs < 0 ? e->plan.vocab_size
-                                                 : (uint32_t)e->options.max_logprobs;
+    uint32_t likeliest = e->options.max_logprobs < 0 ? e->plan.vocab_size
+                                                     : (uint32_t)e->options.max_logprobs;
+    uint32_t width = lls_max_u32(likeliest, LLS_SAMPLE_MAX_LOGPROB_IDS);
 
     *c = (lls_sched_config_t){
         .max_reqs = e->options.max_num_queued_reqs + e->plan.max_num_seqs,
@@ -194,6 +197,7 @@ static llm_status_t make_tables(lls_engine_t *e, llm_error_t *err)
         e->free_slots[i] = n - 1 - i;
     e->n_free_slots = n;
     lls_plan_init(plan, &e->limits);
+    lls_admission_init(&e->admission, e->plan.max_num_batched_tokens);
     return LLM_OK;
 }
 
@@ -238,7 +242,11 @@ static llm_status_t make_host(lls_engine_t *e, llm_error_t *err)
 
     if (st == LLM_OK)
         st = make_tables(e, err);
-    return st == LLM_OK ? collect_eos(e, err) : st;
+    if (st == LLM_OK)
+        st = collect_eos(e, err);
+    return st == LLM_OK ? lls_reasoning_open(&e->reasoning, &e->mem, e->options.reasoning_config,
+                                             e->tokenizer, e->plan.vocab_size, err)
+                        : st;
 }
 
 /* ---- What was made --------------------------------------------------------------------------- */
@@ -257,10 +265,12 @@ int32_t lls_engine_call_hook(void *user, uint64_t request, const int32_t *tokens
     llm_logits_t         row = { .struct_size = sizeof row, .index = c->index, .id = req->id,
                                  .user_data = req->user_data, .tokens = tokens,
                                  .n_tokens = n_tokens, .n_prompt = n_prompt, .logits = logits,
-                                 .n_vocab = n_vocab };
+                                 .n_vocab = n_vocab, .extra_args = req->extra_args };
+    bool                 was_usable = lls_sample_row_is_usable(logits, n_vocab);
 
     c->refused = req->logits_fn(req->logits_user, &row) != 0;
-    return c->refused;
+    c->spoilt = was_usable && !lls_sample_row_is_usable(logits, n_vocab);
+    return c->refused || c->spoilt;
 }
 
 /* ---- Create and destroy ---------------------------------------------------------------------- */
@@ -282,6 +292,8 @@ static llm_status_t new_engine(const llm_allocator_t *hook, const lls_clock_t *c
     e->pid = getpid();
     e->inbox_end = &e->inbox;
     e->pending_end = &e->pending;
+    e->pause.mode = LLS_NOT_PAUSED;
+    atomic_store(&e->paused, LLS_NOT_PAUSED);
     pthread_mutex_init(&e->lock, NULL);
     e->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     *out = e;
@@ -364,6 +376,7 @@ void lls_engine_destroy(lls_engine_t *e)
     lls_free(&e->mem, e->by_row);
     lls_free(&e->mem, e->in_step);
     lls_free(&e->mem, e->eos_ids);
+    lls_reasoning_deinit(&e->reasoning);
     lls_engine_options_deinit(&e->options);
     if (e->wake_fd >= 0)
         close(e->wake_fd);

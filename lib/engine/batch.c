@@ -3,13 +3,17 @@
 
 #include <string.h>
 
-typedef struct run {                /* one llm_generate_batch() */
+#define NAP_US 100000               /* between two reports where nothing moves */
+
+typedef struct run {                /* one llm_generate_batch() or llm_beam_search() */
     lls_engine_t      *e;
     struct llm_batch  *b;
     lls_batch_input_fn input;
     void              *input_user;
     lls_batch_input_t  next;        /* input number b->n_queued, if has_next */
     bool               has_next;
+    const llm_beam_params_t *beam;  /* NULL = no search */
+    size_t             window;      /* requests in the engine at a time */
     llm_progress_fn    progress;
     void              *progress_user;
     uint64_t           began_us;
@@ -124,6 +128,22 @@ static void refuse(run_t *r, lls_batch_item_t *item, int32_t finish, const llm_e
     r->has_next = false;
 }
 
+static llm_status_t admit_next(run_t *r, lls_batch_item_t *item, llm_error_t *err)
+{
+    llm_sampling_params_t beams;
+    llm_status_t          st;
+
+    if (r->beam == NULL)
+        return lls_engine_admit(r->e, &r->next.request,
+                                r->next.has_sampling ? &r->next.sampling : NULL, NULL, item,
+                                &item->id, err);
+    st = lls_beam_check_request(&r->next.request, err);
+    lls_beam_sampling(r->e, r->beam, &beams);
+    return st == LLM_OK ? lls_engine_admit(r->e, &r->next.request, &beams, r->beam, item, &item->id,
+                                           err)
+                        : st;
+}
+
 /* False if the queue has no room for the next one now. */
 static bool queue_next(run_t *r)
 {
@@ -140,8 +160,11 @@ static bool queue_next(run_t *r)
         refuse(r, item, LLM_FINISH_ERROR, &r->next.refused);
         return true;
     }
-    st = lls_engine_admit(r->e, &r->next.request, r->next.has_sampling ? &r->next.sampling : NULL,
-                          item, &item->id, &err);
+    if (atomic_load(&r->e->paused) == LLM_PAUSE_ABORT) {    /* as those that are queued already */
+        refuse(r, item, LLM_FINISH_ABORT, NULL);
+        return true;
+    }
+    st = admit_next(r, item, &err);
     if (st == LLM_ERR_BUSY && atomic_load(&r->e->n_unfinished) > 0)
         return false;
     if (st != LLM_OK) {
@@ -155,9 +178,7 @@ static bool queue_next(run_t *r)
 
 static void feed(run_t *r)
 {
-    size_t window = 2 * (size_t)r->e->plan.max_num_seqs;
-
-    while (r->b->n_queued < r->b->n && r->b->n_queued - r->b->n_done < window)
+    while (r->b->n_queued < r->b->n && r->b->n_queued - r->b->n_done < r->window)
         if (!queue_next(r))
             break;
 }
@@ -174,8 +195,10 @@ static bool report(const run_t *r)
     for (const lls_request_t *q = r->e->alive; q != NULL; q = q->next)
         for (uint32_t i = 0; q->batch != NULL && i < q->n; i++)
             if (q->c[i].live) {
-                p.completion_tokens += q->c[i].n_tokens;
-                p.prompt_tokens += i == 0 && q->c[i].n_tokens > 0 ? q->n_prompt : 0;
+                p.completion_tokens += q->search == NULL ? q->c[i].n_tokens
+                                                         : i == 0 ? lls_beam_n_tokens(q->search)
+                                                                  : 0;
+                p.prompt_tokens += i == 0 && q->c[i].first_token_us > 0 ? q->n_prompt : 0;
             }
     return r->progress == NULL || r->progress(r->progress_user, &p) == 0;
 }
@@ -206,6 +229,8 @@ static llm_status_t run(run_t *r, llm_error_t *err)
         st = lls_engine_turn(r->e, err);
         if (st == LLM_OK && !report(r))
             return stop(r, err);
+        if (st == LLM_OK && r->b->n_done < r->b->n_queued)
+            lls_engine_sleep(r->e, NAP_US);
     }
     return st;
 }
@@ -246,31 +271,60 @@ static llm_status_t new_batch(const lls_engine_t *e, size_t n, struct llm_batch 
     return LLM_OK;
 }
 
-llm_status_t lls_engine_generate_batch(lls_engine_t *e, lls_batch_input_fn input, void *input_user,
-                                       size_t n, llm_progress_fn progress, void *progress_user,
-                                       lls_batch_result_t **batch, llm_error_t *err)
+static llm_status_t run_all(run_t *r, size_t n, lls_batch_result_t **batch, llm_error_t *err)
 {
-    run_t        r = { .e = e, .input = input, .input_user = input_user, .progress = progress,
-                       .progress_user = progress_user, .began_us = lls_engine_now(e) };
-    llm_error_t  why = { 0 };
-    llm_status_t st;
+    lls_engine_t *e = r->e;
+    llm_error_t   why = { 0 };
+    llm_status_t  st;
 
     *batch = NULL;
+    r->began_us = lls_engine_now(e);
     if (!lls_engine_enter(e))
         return lls_fail(err, LLM_ERR_STATE,
                         "another thread, a callback or a process forked off is inside this engine");
-    st = new_batch(e, n, &r.b, &why);
+    if (atomic_load(&e->paused) != LLS_NOT_PAUSED) {
+        lls_engine_leave(e);
+        return lls_fail(err, LLM_ERR_STATE, "the engine is paused; resume it first");
+    }
+    st = new_batch(e, n, &r->b, &why);
     if (st == LLM_OK) {
-        st = run(&r, &why);
-        end_rest(&r, st, &why);
-        *batch = r.b;
+        st = run(r, &why);
+        end_rest(r, st, &why);
+        *batch = r->b;
     } else {
-        lls_batch_result_destroy(r.b);
+        lls_batch_result_destroy(r->b);
     }
     lls_engine_leave(e);
     if (st != LLM_OK && err != NULL)
         *err = why;
     return st;
+}
+
+llm_status_t lls_engine_generate_batch(lls_engine_t *e, lls_batch_input_fn input, void *input_user,
+                                       size_t n, llm_progress_fn progress, void *progress_user,
+                                       lls_batch_result_t **batch, llm_error_t *err)
+{
+    run_t r = { .e = e, .input = input, .input_user = input_user, .progress = progress,
+                .progress_user = progress_user, .window = 2 * (size_t)e->plan.max_num_seqs };
+
+    return run_all(&r, n, batch, err);
+}
+
+/* As many searches at a time as have all their beams in one step. */
+llm_status_t lls_engine_beam_search(lls_engine_t *e, lls_batch_input_fn input, void *input_user,
+                                    size_t n, const llm_beam_params_t *params,
+                                    llm_progress_fn progress, void *progress_user,
+                                    lls_batch_result_t **batch, llm_error_t *err)
+{
+    run_t        r = { .e = e, .input = input, .input_user = input_user, .beam = params,
+                       .progress = progress, .progress_user = progress_user };
+    llm_status_t st = lls_beam_check(e, params, err);
+
+    *batch = NULL;
+    if (st != LLM_OK)
+        return st;
+    r.window = lls_max_u32(1, e->plan.max_num_seqs / params->beam_width);
+    return run_all(&r, n, batch, err);
 }
 
 const llm_output_t *lls_batch_result_output(const lls_batch_result_t *b, size_t request,

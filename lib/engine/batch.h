@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * batch - llm_generate_batch(): many requests to the end, in order, whatever happens to some.
+ * batch - llm_generate_batch() and llm_beam_search(): many requests to the end, in order, whatever
+ * happens to some.
  *
  * A batch owns copies of its outputs and an accounting of its own, so that it may outlive the
  * engine.  Every request has an output at any moment, so running out of memory costs one request
@@ -10,7 +11,7 @@
 #ifndef LLS_ENGINE_BATCH_H
 #define LLS_ENGINE_BATCH_H
 
-#include "engine/engine_int.h"
+#include "engine/beam.h"
 
 typedef struct lls_batch_out {
     llm_output_t record;

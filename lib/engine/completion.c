@@ -3,22 +3,27 @@
 
 #include <string.h>
 
+#include "engine/beam.h"
+
 void lls_request_destroy(lls_request_t *req)
 {
     if (req == NULL)
         return;
-    for (uint32_t i = 0; i < req->n; i++) {
+    for (uint32_t i = 0; i < req->n_slots; i++) {
         lls_completion_t *c = &req->c[i];
         lls_detok_deinit(&c->detok);
+        lls_repetition_deinit(&c->repetition, req->mem);
         lls_free(req->mem, c->tokens);
         lls_free(req->mem, c->logprobs);
         lls_req_discard(req->mem, c->prepared);
     }
+    lls_beam_destroy(req->search);
     lls_stop_deinit(&req->stop);
     lls_free(req->mem, req->prompt_ids);
     lls_free(req->mem, req->prompt);
     lls_free(req->mem, req->prompt_logprobs);
     lls_free(req->mem, req->stop_ids);
+    lls_free(req->mem, req->extra_args);
     lls_free(req->mem, req);
 }
 
@@ -73,6 +78,17 @@ bool lls_completion_push(lls_completion_t *c, int32_t token, bool silent,
     return true;
 }
 
+void lls_completion_copy_times(lls_completion_t *c, const lls_completion_t *from)
+{
+    c->queue_us = from->queue_us;
+    c->first_token_us = from->first_token_us;
+    c->last_us = from->last_us;
+    c->itl_sum_us = from->itl_sum_us;
+    c->itl_max_us = from->itl_max_us;
+    c->first_step = from->first_step;
+    c->last_step = from->last_step;
+}
+
 void lls_completion_end(lls_completion_t *c, uint32_t finish)
 {
     c->finish = finish;
@@ -119,6 +135,12 @@ static void record_totals(llm_output_t *r, const lls_completion_t *c)
     r->queue_us = c->queue_us;
     r->first_token_us = c->first_token_us;
     r->elapsed_us = c->last_us;
+    r->itl_sum_us = c->itl_sum_us;
+    r->itl_max_us = c->itl_max_us;
+    r->kv_block_steps = c->block_steps;
+    r->device_us = c->device_ns / 1000;
+    r->first_token_step = c->first_step;
+    r->last_token_step = c->last_step;
 }
 
 /* What only the first record carries. */

@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "engine/engine_int.h"
+#include "engine/beam.h"
 
-#include <errno.h>
-#include <poll.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #define STEP_TARGET_NS  500e6       /* a step with prompts is cut to about this long */
 #define MIN_BUDGET      128u        /* below it a step of a large model only streams weights */
@@ -32,7 +28,6 @@ static void note_end(lls_engine_t *e, const lls_completion_t *c)
     lls_metrics_t       *m = &e->metrics;
 
     atomic_fetch_add_explicit(&m->finished[c->finish], 1, memory_order_relaxed);
-    lls_metrics_add(m, LLS_COUNT_PREEMPTIONS, c->n_preempted);
     lls_metrics_observe(m, LLS_HIST_REQUEST_PROMPT, req->n_prompt);
     lls_metrics_observe(m, LLS_HIST_REQUEST_GENERATION, (double)c->n_tokens);
     lls_metrics_observe(m, LLS_HIST_E2E, whole);
@@ -55,15 +50,17 @@ static void take_totals(lls_engine_t *e, lls_completion_t *c)
         return;
     c->n_cached = r->n_cached;
     c->n_preempted = r->n_preempted;
+    c->block_steps = r->block_steps;
 }
 
 static uint32_t sched_reason(uint32_t finish)
 {
     switch (finish) {
-    case LLM_FINISH_STOP:     return LLS_FINISH_STOP;
-    case LLM_FINISH_DEADLINE: return LLS_FINISH_DEADLINE;
-    case LLM_FINISH_ERROR:    return LLS_FINISH_ERROR;
-    default:                  return LLS_FINISH_ABORT;
+    case LLM_FINISH_STOP:       return LLS_FINISH_STOP;
+    case LLM_FINISH_REPETITION: return LLS_FINISH_REPETITION;
+    case LLM_FINISH_DEADLINE:   return LLS_FINISH_DEADLINE;
+    case LLM_FINISH_ERROR:      return LLS_FINISH_ERROR;
+    default:                    return LLS_FINISH_ABORT;
     }
 }
 
@@ -71,16 +68,21 @@ void lls_engine_end(lls_engine_t *e, lls_completion_t *c, uint32_t finish)
 {
     lls_request_t *req = c->req;
 
-    if (!c->live)
+    if (!c->live || lls_beam_close(e, c, finish))
         return;
-    take_totals(e, c);
-    lls_sched_finish(e->sched, c->handle, sched_reason(finish));    /* harmless if ended there */
-    e->by_slot[(uint32_t)c->handle] = NULL;
+    if (c->handle != LLS_NO_HANDLE) {
+        take_totals(e, c);
+        lls_sched_finish(e->sched, c->handle, sched_reason(finish));    /* harmless if ended there */
+        e->by_slot[(uint32_t)c->handle] = NULL;
+    }
+    lls_admission_forget(&e->admission, c);
     lls_completion_end(c, finish);
     note_end(e, c);
     if (req->n_ended == req->n) {
         pthread_mutex_lock(&e->lock);
         req->done = true;
+        if (lls_engine_came_paused(e, req))
+            atomic_fetch_sub(&e->n_held, 1);
         pthread_mutex_unlock(&e->lock);
         atomic_fetch_sub(&e->n_unfinished, 1);
         lls_metrics_add(&e->metrics, LLS_COUNT_FINISHED, 1);
@@ -107,6 +109,16 @@ static void unlink_request(lls_engine_t *e, lls_request_t *req)
         e->alive = req->next;
 }
 
+void lls_engine_shrink(lls_engine_t *e, lls_request_t *req, uint32_t n)
+{
+    for (uint32_t i = n; i < req->n; i++)
+        lls_admission_forget(&e->admission, &req->c[i]);
+    pthread_mutex_lock(&e->lock);
+    req->n = n;
+    pthread_mutex_unlock(&e->lock);
+    lls_batch_expect(req->batch, n, NULL);
+}
+
 void lls_engine_retire(lls_engine_t *e, lls_request_t *req)
 {
     unlink_request(e, req);
@@ -114,13 +126,12 @@ void lls_engine_retire(lls_engine_t *e, lls_request_t *req)
     e->retired = req;
 }
 
-static void free_retired(lls_engine_t *e)
+static void free_requests(lls_engine_t *e, lls_request_t *req)
 {
-    while (e->retired != NULL) {
-        lls_request_t *req = e->retired;
-        e->retired = req->next;
+    for (lls_request_t *next; req != NULL; req = next) {
+        next = req->next;
         pthread_mutex_lock(&e->lock);
-        for (uint32_t i = req->n; i > 0; i--) {
+        for (uint32_t i = req->n_slots; i > 0; i--) {
             uint32_t slot = req->c[i - 1].slot;
             e->slots[slot].c = NULL;
             e->slots[slot].gen++;
@@ -168,25 +179,35 @@ static void submit(lls_engine_t *e, lls_request_t *req)
     lls_metrics_observe(&e->metrics, LLS_HIST_REQUEST_N, req->n);
     for (uint32_t i = 0; i < req->n; i++) {
         lls_completion_t *c = &req->c[i];
-        llm_status_t      st = lls_sched_add(e->sched, c->prepared, &c->handle);
+        llm_status_t      st;
+        if (c->prepared == NULL) {  /* a beam to come */
+            lls_admission_forget(&e->admission, c);
+            continue;
+        }
+        st = lls_sched_add(e->sched, c->prepared, &c->handle);
         lls_assert(st == LLM_OK);   /* the scheduler has a place for every slot of ours */
         (void)st;
         c->prepared = NULL;
         c->live = true;
         e->by_slot[(uint32_t)c->handle] = c;
+        if (e->pause.mode != LLS_NOT_PAUSED && req->pause == e->pause.number)
+            lls_sched_block(e->sched, c->handle, LLS_BLOCKED_PAUSE);
     }
 }
 
 static void take_arrivals(lls_engine_t *e)
 {
     lls_request_t *req, *next, *aborts;
+    lls_pause_t    pause;
 
     pthread_mutex_lock(&e->lock);
     req = e->inbox;
     aborts = e->aborts;
     e->inbox = e->aborts = NULL;
     e->inbox_end = &e->inbox;
+    pause = (lls_pause_t){ atomic_load(&e->paused), e->pause_number };
     pthread_mutex_unlock(&e->lock);
+    lls_engine_follow_pause(e, pause);
     for (; req != NULL; req = next) {
         next = req->next;
         submit(e, req);
@@ -238,6 +259,7 @@ static void begin_rows(lls_engine_t *e)
             lls_metrics_add(&e->metrics, LLS_COUNT_PREFIX_HITS, a->n_computed);
             lls_metrics_add(&e->metrics, LLS_COUNT_PROMPT_CACHED, a->n_computed);
         }
+        lls_admission_computed(&e->admission, c, a->n_computed);
     }
     pthread_mutex_lock(&e->lock);
     e->n_in_step = e->step_live = lls_plan_n_runs(plan);
@@ -267,6 +289,31 @@ static llm_status_t execute(lls_engine_t *e, const lls_step_result_t **result)
     if (st == LLM_OK)
         st = ops->wait(e->runner, -1, result);
     return st;
+}
+
+/* Every completion's part of the step: of the prompt, and of the device's time. */
+static void charge_rows(lls_engine_t *e, uint64_t device_ns)
+{
+    const lls_step_plan_t *plan = e->step_plan;
+
+    for (uint32_t i = 0; i < e->n_in_step; i++) {
+        const lls_run_row_t *run = &lls_plan_runs(plan)[i];
+        lls_completion_t    *c = e->in_step[i];
+        c->device_ns += device_ns / plan->n_tokens * run->n;
+        lls_admission_computed(&e->admission, c, run->pos + run->n);
+    }
+}
+
+/* Tokens of the step that belong to prompts. */
+static uint32_t prompt_tokens(const lls_engine_t *e)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < e->n_in_step; i++) {
+        const lls_run_row_t *run = &lls_plan_runs(e->step_plan)[i];
+        n += lls_min_u32(run->n, lls_sub_u32(e->in_step[i]->req->n_prompt, run->pos));
+    }
+    return n;
 }
 
 static void measure(lls_engine_t *e, const lls_step_result_t *result)
@@ -308,6 +355,7 @@ static llm_status_t die(lls_engine_t *e, llm_status_t st, llm_error_t *err)
 static llm_status_t run_step(lls_engine_t *e, llm_error_t *err)
 {
     const lls_step_result_t *result = NULL;
+    uint32_t                 n_prompt;
     llm_status_t             st;
 
     begin_rows(e);
@@ -320,8 +368,12 @@ static llm_status_t run_step(lls_engine_t *e, llm_error_t *err)
     if (st != LLM_OK)
         return die(e, st, err);
     measure(e, result);
+    charge_rows(e, result->device_ns);
+    n_prompt = prompt_tokens(e);
     lls_sched_update(e->sched, result);
     lls_engine_take_results(e, result);
+    lls_admission_measure(&e->admission, n_prompt, e->step_plan->n_tokens,
+                          atomic_load(&e->step_began_us), lls_engine_now(e));
     return LLM_OK;
 }
 
@@ -334,11 +386,15 @@ static void refresh_gauges(lls_engine_t *e)
     lls_metrics_set(&e->metrics, LLS_GAUGE_WAITING, s.n_waiting + s.n_blocked);
     lls_metrics_set(&e->metrics, LLS_GAUGE_KV_TOTAL, s.blocks_total);
     lls_metrics_set(&e->metrics, LLS_GAUGE_KV_USED, s.blocks_held);
+    lls_metrics_add(&e->metrics, LLS_COUNT_PREEMPTIONS,
+                    s.n_preempted - lls_metrics_count(&e->metrics, LLS_COUNT_PREEMPTIONS));
 }
 
 llm_status_t lls_engine_turn(lls_engine_t *e, llm_error_t *err)
 {
-    llm_status_t st = LLM_OK;
+    llm_status_t   st = LLM_OK;
+    lls_request_t *retired;
+    bool           has_step;
 
     if (atomic_load(&e->dead)) {
         if (err != NULL)
@@ -347,9 +403,12 @@ llm_status_t lls_engine_turn(lls_engine_t *e, llm_error_t *err)
     }
     atomic_store(&e->step_began_us, lls_engine_now(e));
     take_arrivals(e);               /* before memory goes that its list of aborts may name */
-    free_retired(e);
+    retired = e->retired;
+    e->retired = NULL;
     expire_deadlines(e, lls_engine_now(e));
-    if (lls_sched_schedule(e->sched, e->step_plan))
+    has_step = lls_sched_schedule(e->sched, e->step_plan);
+    free_requests(e, retired);      /* now their places in the scheduler are free as well */
+    if (has_step)
         st = run_step(e, err);
     lls_req_discard(&e->mem, lls_sched_take_gone(e->sched));
     refresh_gauges(e);
@@ -371,11 +430,13 @@ llm_status_t lls_engine_step(lls_engine_t *e, llm_error_t *err)
 
 /* ---- Other threads --------------------------------------------------------------------------- */
 
-/* With the lock.  Tells the step now running when it is for nobody any more. */
-static void mark_aborted(lls_engine_t *e, lls_request_t *req)
+/* Tells the step now running when it is for nobody any more. */
+bool lls_engine_mark_aborted(lls_engine_t *e, lls_request_t *req)
 {
     bool was_in_step = false;
 
+    if (req->aborted || req->done)
+        return false;
     req->aborted = true;
     req->next_abort = e->aborts;
     e->aborts = req;
@@ -386,6 +447,7 @@ static void mark_aborted(lls_engine_t *e, lls_request_t *req)
     }
     if (was_in_step && e->step_live == 0)
         atomic_store(&e->cancel, 1);
+    return true;
 }
 
 llm_status_t lls_engine_abort(lls_engine_t *e, llm_request_id_t id)
@@ -396,10 +458,8 @@ llm_status_t lls_engine_abort(lls_engine_t *e, llm_request_id_t id)
     pthread_mutex_lock(&e->lock);
     if (slot < e->options.max_num_queued_reqs && e->slots[slot].c != NULL) {
         lls_request_t *req = e->slots[slot].c->req;
-        if (req->id == id && !req->aborted && !req->done) {
-            mark_aborted(e, req);
+        if (req->id == id && lls_engine_mark_aborted(e, req))
             st = LLM_OK;
-        }
     }
     pthread_mutex_unlock(&e->lock);
     if (st == LLM_OK)
@@ -412,8 +472,8 @@ void lls_engine_abort_all(lls_engine_t *e)
     pthread_mutex_lock(&e->lock);
     for (uint32_t i = 0; i < e->options.max_num_queued_reqs; i++) {
         lls_completion_t *c = e->slots[i].c;
-        if (c != NULL && c->index == 0 && !c->req->aborted && !c->req->done)
-            mark_aborted(e, c->req);
+        if (c != NULL && c->index == 0)
+            lls_engine_mark_aborted(e, c->req);
     }
     pthread_mutex_unlock(&e->lock);
     lls_engine_notify(e);
@@ -421,45 +481,13 @@ void lls_engine_abort_all(lls_engine_t *e)
 
 size_t lls_engine_unfinished(const lls_engine_t *e) { return atomic_load(&e->n_unfinished); }
 
-void lls_engine_notify(lls_engine_t *e)
-{
-    int      saved = errno;         /* this may be a signal handler */
-    uint64_t one = 1;
-    ssize_t  n = write(e->wake_fd, &one, sizeof one);
-
-    (void)n;                        /* full means that a wake-up is pending already */
-    errno = saved;
-}
-
-static bool has_something(const lls_engine_t *e)
-{
-    return atomic_load(&e->n_unfinished) > 0 || e->pending != NULL;
-}
-
-llm_status_t lls_engine_wait(lls_engine_t *e, int64_t timeout_us)
-{
-    uint64_t      until = timeout_us < 0 ? UINT64_MAX : lls_engine_now(e) + (uint64_t)timeout_us;
-    struct pollfd p = { .fd = e->wake_fd, .events = POLLIN };
-
-    while (!has_something(e)) {
-        uint64_t        now = lls_engine_now(e), left = until > now ? until - now : 0, count;
-        struct timespec t = { (time_t)(left / 1000000), (long)(left % 1000000) * 1000 };
-        if (ppoll(&p, 1, timeout_us < 0 ? NULL : &t, NULL) > 0)
-            return read(e->wake_fd, &count, sizeof count) >= 0 || errno == EAGAIN
-                       ? LLM_OK
-                       : LLM_ERR_INTERNAL;
-        if (timeout_us >= 0 && lls_engine_now(e) >= until)
-            return LLM_ERR_TIMEOUT;
-    }
-    return LLM_OK;
-}
-
 /* ---- Care ------------------------------------------------------------------------------------ */
 
 void lls_engine_stats(const lls_engine_t *e, llm_stats_t *s)
 {
     const lls_metrics_t *m = &e->metrics;
     uint64_t             began = atomic_load(&e->step_began_us), now = lls_engine_now(e);
+    int32_t              mode = atomic_load(&e->paused);
 
     *s = (llm_stats_t){
         .struct_size = sizeof *s,
@@ -474,7 +502,11 @@ void lls_engine_stats(const lls_engine_t *e, llm_stats_t *s)
         .prompt_tokens = lls_metrics_count(m, LLS_COUNT_PROMPT_TOKENS),
         .cached_tokens = lls_metrics_count(m, LLS_COUNT_PROMPT_CACHED),
         .completion_tokens = lls_metrics_count(m, LLS_COUNT_GENERATION_TOKENS),
-        .preemptions = lls_metrics_count(m, LLS_COUNT_PREEMPTIONS) };
+        .preemptions = lls_metrics_count(m, LLS_COUNT_PREEMPTIONS),
+        .paused = mode != LLS_NOT_PAUSED };
+    if (s->paused && mode != LLM_PAUSE_KEEP)    /* who came before counts until its end */
+        s->requests_running = lls_max_u32(s->requests_running, (uint32_t)lls_sub_u64(
+            atomic_load(&e->n_unfinished), atomic_load(&e->n_held)));
     s->host_bytes = atomic_load(&e->mem.held) - s->device_bytes;
 }
 

@@ -55,6 +55,11 @@ typedef void (*lls_batch_input_fn)(void *user, size_t i, lls_batch_input_t *inpu
 llm_status_t lls_engine_generate_batch(lls_engine_t *e, lls_batch_input_fn input, void *input_user,
                                        size_t n, llm_progress_fn progress, void *progress_user,
                                        lls_batch_result_t **batch, llm_error_t *err);
+/* params is of this library's size; inputs have no sampling. */
+llm_status_t lls_engine_beam_search(lls_engine_t *e, lls_batch_input_fn input, void *input_user,
+                                    size_t n, const llm_beam_params_t *params,
+                                    llm_progress_fn progress, void *progress_user,
+                                    lls_batch_result_t **batch, llm_error_t *err);
 const llm_output_t *lls_batch_result_output(const lls_batch_result_t *b, size_t request,
                                             size_t index);
 void                lls_batch_result_destroy(lls_batch_result_t *b);
@@ -62,5 +67,7 @@ void                lls_batch_result_destroy(lls_batch_result_t *b);
 void         lls_engine_stats(const lls_engine_t *e, llm_stats_t *stats);   /* [any] */
 size_t       lls_engine_metrics(const lls_engine_t *e, char *text, size_t cap);     /* [any] */
 llm_status_t lls_engine_reset_prefix_cache(lls_engine_t *e);
+llm_status_t lls_engine_pause(lls_engine_t *e, int32_t mode, llm_error_t *err);     /* [any] */
+llm_status_t lls_engine_resume(lls_engine_t *e, llm_error_t *err);                  /* [any] */
 
 #endif

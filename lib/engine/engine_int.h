@@ -2,7 +2,7 @@
 /*
  * engine_int - what the files of the engine share: assemble.c (an engine is put together), setup.c
  * (with a model), input.c (requests come in), engine.c (the loop), output.c (results become news),
- * batch.c.
+ * pause.c (the loop stands still), batch.c.
  *
  * Two kinds of state.  What is marked [lock] is shared between the threads that call [any]
  * functions and the stepping thread; the lock is held for a few instructions, never over a step.
@@ -15,10 +15,11 @@
 #include <sys/types.h>
 
 #include "cpu/cpu.h"
-#include "engine/completion.h"
+#include "engine/admission.h"
 #include "engine/engine.h"
 #include "engine/metrics.h"
 #include "engine/options.h"
+#include "engine/reasoning.h"
 #include "model/model.h"
 #include "run/model_runner.h"
 
@@ -26,6 +27,13 @@ typedef struct lls_slot {           /* of the table that ids point into */
     lls_completion_t *c;            /* NULL = free, or reserved by an add that is not done yet */
     uint32_t          gen;
 } lls_slot_t;
+
+#define LLS_NOT_PAUSED (-1)
+
+typedef struct lls_pause {
+    int32_t  mode;                  /* LLM_PAUSE_*, or LLS_NOT_PAUSED */
+    uint32_t number;                /* 1, 2, ...: which pause this is, or the last one was */
+} lls_pause_t;
 
 struct llm_engine {
     lls_mem_t            mem;
@@ -53,6 +61,7 @@ struct llm_engine {
     int32_t         *eos_ids;
     uint32_t         n_eos_ids;
     int32_t          eos_id;        /* the one that ends a request without being named; -1 = none */
+    lls_reasoning_t  reasoning;
     /* device memory: as allocated, and aligned */
     void            *weights_raw, *workspace_raw;
     void            *cache_raw[LLS_MAX_GROUPS], *cache[LLS_MAX_GROUPS];
@@ -65,6 +74,10 @@ struct llm_engine {
     lls_request_t   *inbox, **inbox_end;        /* [lock] */
     lls_request_t   *aborts;        /* [lock] */
     uint64_t         n_added;       /* [lock] requests so far: the seeds of unseeded ones */
+    uint32_t         pause_number;  /* [lock] of the pause that is on, or was last */
+    _Atomic int32_t  paused;        /* LLM_PAUSE_* or LLS_NOT_PAUSED; written with the lock */
+    _Atomic uint64_t n_held;        /* unfinished requests that came during this pause */
+    lls_admission_t  admission;     /* shares its counters */
     uint32_t         step_live;     /* [lock] rows of the step now running that have not ended */
     _Atomic uint32_t cancel;        /* the step now running is for nobody */
     _Atomic uint32_t busy;          /* a thread is inside step or batch */
@@ -81,6 +94,7 @@ struct llm_engine {
     lls_completion_t *pending, **pending_end;   /* records due, oldest first */
     lls_request_t   *retired;       /* their last record was lent; freed by the next step */
     uint64_t         next_deadline_us;          /* no deadline is earlier; 0 = none */
+    lls_pause_t      pause;         /* as the last turn found it */
     double           ns_per_token;  /* of steps with prompts, smoothed; 0 = not known */
     lls_metrics_t    metrics;
 };
@@ -94,27 +108,47 @@ uint64_t lls_engine_device_bytes(const lls_engine_t *e);    /* [any] */
 bool lls_engine_enter(lls_engine_t *e);
 void lls_engine_leave(lls_engine_t *e);
 
-/* input.c.  With batch set its records go there. */
+/* input.c.  With batch set its records go there; with beam it is a search, and sampling what its
+ * beams ask for. */
 llm_status_t lls_engine_admit(lls_engine_t *e, const llm_request_t *request,
-                              const llm_sampling_params_t *sampling, struct lls_batch_item *batch,
+                              const llm_sampling_params_t *sampling,
+                              const llm_beam_params_t *beam, struct lls_batch_item *batch,
                               llm_request_id_t *id, llm_error_t *err);
+/* What a slot of ours is called outside and in the scheduler. */
+llm_request_id_t lls_engine_id(const lls_engine_t *e, uint32_t slot);
 
 /* engine.c */
 /* A step without enter and leave. */
 llm_status_t lls_engine_turn(lls_engine_t *e, llm_error_t *err);
 /* Ends a live completion: the scheduler forgets it, its last record becomes due. */
 void         lls_engine_end(lls_engine_t *e, lls_completion_t *c, uint32_t finish);
+/* Of its completions, none of which runs, only the first n are left. */
+void         lls_engine_shrink(lls_engine_t *e, lls_request_t *req, uint32_t n);
 /* All records of the request were handed over: the next step frees it. */
 void         lls_engine_retire(lls_engine_t *e, lls_request_t *req);
 /* Frees everything that was asked, finished or not; for destroy. */
 void         lls_engine_drop_requests(lls_engine_t *e);
+/* With the lock: the next turn ends it.  False if it has ended, or was aborted before. */
+bool         lls_engine_mark_aborted(lls_engine_t *e, lls_request_t *req);
+
+/* pause.c */
+/* A turn begins and finds the pause as it is now. */
+void         lls_engine_follow_pause(lls_engine_t *e, lls_pause_t now);
+/* With the lock: it waits for the end of the pause that is on. */
+static inline bool lls_engine_came_paused(const lls_engine_t *e, const lls_request_t *req)
+{
+    return atomic_load(&e->paused) != LLS_NOT_PAUSED && req->pause == e->pause_number;
+}
+/* As lls_engine_wait(), whatever records are due: for loops that do not drain. */
+llm_status_t lls_engine_sleep(lls_engine_t *e, int64_t timeout_us);
 
 /* output.c */
 void lls_engine_take_results(lls_engine_t *e, const lls_step_result_t *result);
 /* Puts a completion among the pending ones if a record is due. */
 void lls_engine_news(lls_engine_t *e, lls_completion_t *c);
 
-/* batch.c: room for the outputs of n completions; then each takes its last record. */
+/* batch.c: room for the outputs of n completions, or fewer than expected before; then each takes
+ * its last record. */
 llm_status_t lls_batch_expect(struct lls_batch_item *item, uint32_t n, llm_error_t *err);
 void lls_batch_take(struct lls_batch_item *item, lls_completion_t *c);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "engine/engine_int.h"
+#include "engine/beam.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -26,8 +26,20 @@ typedef struct intake {
     size_t                 cap_bad_tokens, cap_bad_lens;
     uint32_t               n_bad, n_bad_tokens;
     struct lls_batch_item *batch;
+    const llm_beam_params_t *beam;      /* NULL = no search */
     llm_error_t           *err;
 } intake_t;
+
+llm_request_id_t lls_engine_id(const lls_engine_t *e, uint32_t slot)
+{
+    return (uint64_t)e->slots[slot].gen << 32 | (slot + 1);
+}
+
+/* A search has two for every beam: those of a round come while those of the last are still here. */
+static uint32_t n_slots(const intake_t *t)
+{
+    return t->beam != NULL ? 2 * t->beam->beam_width : t->p.n;
+}
 
 /* ---- The prompt ------------------------------------------------------------------------------ */
 
@@ -164,6 +176,14 @@ static llm_status_t push_bad(intake_t *t, const int32_t *ids, size_t n)
     return LLM_OK;
 }
 
+static bool is_repeated(const intake_t *t, uint32_t i)
+{
+    for (uint32_t k = 0; k < i; k++)
+        if (strcmp(t->p.bad_words[k], t->p.bad_words[i]) == 0)
+            return true;
+    return false;
+}
+
 /* A word counts as it is, and behind a space where that is one other token of its own (vLLM). */
 static llm_status_t take_bad_word(intake_t *t, const char *word, bool spaced)
 {
@@ -179,6 +199,10 @@ static llm_status_t take_bad_word(intake_t *t, const char *word, bool spaced)
     memcpy(text + 1, word, len + 1);
     st = lls_tokenizer_encode(e->tokenizer, &e->mem, spaced ? text : text + 1,
                               spaced ? len + 1 : len, LLM_ENCODE_NO_SPECIAL, &ids, &n, t->err);
+    if (st == LLM_OK && n == 0 && !spaced)
+        st = lls_fail_param(t->err, LLM_ERR_INVALID, "bad_words",
+                            "bad_words entries must tokenize to at least one token, \"%.60s\" "
+                            "does not", word);
     if (st == LLM_OK && n > 0) {
         last = t->n_bad > 0 ? t->n_bad_tokens - t->bad_lens[t->n_bad - 1] : 0;
         if (!spaced || (t->n_bad > 0 && n == t->bad_lens[t->n_bad - 1] &&
@@ -199,6 +223,8 @@ static llm_status_t take_bad_words(intake_t *t)
                               "bad_words need a tokenizer, and skip-tokenizer-init is set");
     for (uint32_t i = 0; st == LLM_OK && i < t->p.n_bad_words; i++) {
         const char *word = t->p.bad_words[i] + strspn(t->p.bad_words[i], " \t\n\r\v\f");
+        if (is_repeated(t, i))
+            continue;
         st = take_bad_word(t, word, false);
         if (st == LLM_OK)
             st = take_bad_word(t, word, true);
@@ -207,6 +233,26 @@ static llm_status_t take_bad_words(intake_t *t)
 }
 
 /* ---- What the request keeps ------------------------------------------------------------------ */
+
+/* Each id once, however long the list is. */
+static bool take_stop_ids(intake_t *t)
+{
+    lls_request_t *req = t->req;
+    uint8_t       *seen = lls_calloc(req->mem, t->e->plan.vocab_size / 8 + 1, 1);
+
+    if (seen == NULL)
+        return false;
+    for (uint32_t i = 0; i < t->p.n_stop_token_ids; i++) {
+        int32_t id = t->p.stop_token_ids[i];
+        if ((seen[id / 8] >> id % 8 & 1) == 0)
+            req->stop_ids[req->n_stop_ids++] = id;
+        seen[id / 8] |= (uint8_t)(1 << id % 8);
+    }
+    t->p.stop_token_ids = req->stop_ids;
+    t->p.n_stop_token_ids = req->n_stop_ids;
+    lls_free(req->mem, seen);
+    return true;
+}
 
 static llm_status_t take_stops(intake_t *t)
 {
@@ -217,14 +263,20 @@ static llm_status_t take_stops(intake_t *t)
         return lls_fail_param(t->err, LLM_ERR_INVALID, "stop", no_text
                               ? "stop strings need text, and NO_TEXT (detokenize off) is set"
                               : "stop strings need a tokenizer, and skip-tokenizer-init is set");
-    req->n_stop_ids = t->p.n_stop_token_ids;
-    req->stop_ids = lls_calloc(req->mem, req->n_stop_ids + 1, sizeof *req->stop_ids);
-    if (req->stop_ids == NULL)
+    req->stop_ids = lls_calloc(req->mem, t->p.n_stop_token_ids + 1, sizeof *req->stop_ids);
+    if (req->stop_ids == NULL || !take_stop_ids(t))
         return lls_fail(t->err, LLM_ERR_NO_MEMORY, "stop ids");
-    if (req->n_stop_ids > 0)
-        memcpy(req->stop_ids, t->p.stop_token_ids, req->n_stop_ids * sizeof *req->stop_ids);
     return lls_stop_init(&req->stop, req->mem, t->p.stop, t->p.n_stop,
                          (t->p.flags & LLM_SAMPLE_KEEP_STOP) != 0, t->p.min_tokens, t->err);
+}
+
+static llm_status_t keep_extra_args(intake_t *t)
+{
+    if (t->o.extra_args == NULL)
+        return LLM_OK;
+    t->req->extra_args = lls_strdup(t->req->mem, t->o.extra_args);
+    return t->req->extra_args != NULL ? LLM_OK
+                                      : lls_fail(t->err, LLM_ERR_NO_MEMORY, "extra_args");
 }
 
 static llm_status_t make_prompt_logprobs(intake_t *t)
@@ -241,10 +293,10 @@ static llm_status_t make_prompt_logprobs(intake_t *t)
     if (req->prompt_logprobs == NULL)
         return lls_fail(t->err, LLM_ERR_NO_MEMORY, "log-probabilities of %u prompt tokens",
                         req->n_prompt);
-    for (uint32_t i = 0; i < width; i++)
+    req->n_plps = 1 + lls_min_u32(t->p.prompt_logprob_start, req->n_prompt - 1);
+    req->plps_done = req->n_plps == req->n_prompt;
+    for (size_t i = 0; i < (size_t)req->n_plps * width; i++)
         req->prompt_logprobs[i].token = -1;
-    req->n_plps = 1;
-    req->plps_done = req->n_prompt == 1;
     return LLM_OK;
 }
 
@@ -268,7 +320,9 @@ static llm_status_t reserve_output(intake_t *t, lls_completion_t *c)
                             tail, (t->p.flags & LLM_SAMPLE_KEEP_SPECIAL) == 0, t->err);
     if (st == LLM_OK && req->has_text)
         st = lls_detok_reserve(&c->detok, n * RESERVE_BYTES_A_TOKEN, t->err);
-    return st;
+    return st == LLM_OK ? lls_repetition_init(&c->repetition, req->mem, &t->o.repetition,
+                                              lls_min_u32(t->p.max_tokens, left), t->err)
+                        : st;
 }
 
 static void take_fields(intake_t *t)
@@ -282,6 +336,8 @@ static void take_fields(intake_t *t)
     req->output_kind = t->batch != NULL ? LLM_OUTPUT_FINAL : t->o.output_kind;
     req->stream_interval = lls_max_u32(t->o.stream_interval, t->e->options.stream_interval);
     req->n_logprobs = t->p.n_logprobs;
+    req->min_tokens = t->p.min_tokens;
+    req->priority = t->e->options.by_priority ? t->o.priority : 0;
     req->has_text = t->e->tokenizer != NULL && (t->p.flags & LLM_SAMPLE_NO_TEXT) == 0;
     req->logits_fn = t->p.logits_fn;
     req->logits_user = t->p.logits_user;
@@ -328,7 +384,9 @@ static llm_status_t prepare(intake_t *t, lls_completion_t *c, const int32_t *sto
         .seed = lls_sample_seed(&t->p, e->options.seed, t->number, c->index),
         .callback = t->p.logits_fn != NULL ? 0 : LLS_NONE, .eos = e->eos_ids,
         .n_eos = e->n_eos_ids,      /* banned below min_tokens, even if they do not end it (vLLM) */
-        .bad_tokens = t->bad_tokens, .bad_lens = t->bad_lens, .n_bad = t->n_bad };
+        .bad_tokens = t->bad_tokens, .bad_lens = t->bad_lens, .n_bad = t->n_bad,
+        .think_start = e->reasoning.start, .n_think_start = e->reasoning.n_start,
+        .think_end = e->reasoning.end, .n_think_end = e->reasoning.n_end };
     lls_sample_view_t  view;
     llm_status_t       st = lls_sample_extra_check(&t->p, &extra, t->err);
     uint32_t           n_words;
@@ -339,15 +397,16 @@ static llm_status_t prepare(intake_t *t, lls_completion_t *c, const int32_t *sto
     lls_sample_pack(&t->p, &extra, words);
     lls_sample_unpack(words, n_words, e->plan.vocab_size, &view);
     lls_req_desc_t d = {
-        .id = (uint64_t)e->slots[c->slot].gen << 32 | (c->slot + 1), .tokens = req->prompt_ids,
+        .id = lls_engine_id(e, c->slot), .tokens = req->prompt_ids,
         .n_tokens = req->n_prompt, .max_tokens = t->p.max_tokens, .min_tokens = t->p.min_tokens,
-        .priority = e->options.by_priority ? t->o.priority : 0,
+        .priority = req->priority,
         .row_flags = row_flags(t, c->index, lls_sample_wants_history(&view)),
         .salt = salt_of(t), .stop_ids = stop_ids, .n_stop_ids = n_stop, .params = words,
         .n_params = n_words, .positions = LLS_NONE, .embeds = LLS_NONE };
     if ((d.row_flags & LLS_ROW_PROMPT_LOGPROBS) || t->o.skip_reading_prefix_cache)
         d.options |= LLS_REQ_NO_CACHE_READ;
-    return lls_req_prepare(&e->mem, &e->sched_config, &e->kv_config, &d, &c->prepared, t->err);
+    st = lls_req_prepare(&e->mem, &e->sched_config, &e->kv_config, &d, &c->prepared, t->err);
+    return st == LLM_OK && t->beam != NULL ? lls_beam_create(e, req, t->beam, &d, t->err) : st;
 }
 
 static llm_status_t prepare_all(intake_t *t)
@@ -367,7 +426,7 @@ static llm_status_t prepare_all(intake_t *t)
     }
     for (uint32_t i = 0; st == LLM_OK && i < req->n; i++) {
         st = reserve_output(t, &req->c[i]);
-        if (st == LLM_OK)
+        if (st == LLM_OK && (i == 0 || t->beam == NULL))
             st = prepare(t, &req->c[i], ids, req->n_stop_ids + n_eos, words);
     }
     lls_free(&e->mem, ids);
@@ -382,7 +441,7 @@ static llm_status_t busy(intake_t *t, uint32_t n_free)
     llm_status_t st = lls_fail_param(t->err, LLM_ERR_BUSY, "max-num-queued-reqs",
                                      "the queue is full: %u of %u places are free, %u are wanted; "
                                      "try again later", n_free, t->e->options.max_num_queued_reqs,
-                                     t->p.n);
+                                     n_slots(t));
 
     if (t->err != NULL)
         t->err->retry_after_ms = BUSY_RETRY_MS;
@@ -392,18 +451,18 @@ static llm_status_t busy(intake_t *t, uint32_t n_free)
 static llm_status_t reserve_slots(intake_t *t)
 {
     lls_engine_t *e = t->e;
-    uint32_t      n_free;
+    uint32_t      n_free, n = n_slots(t);
 
-    t->slots = lls_alloc(&e->mem, t->p.n * sizeof *t->slots);
+    t->slots = lls_alloc(&e->mem, n * sizeof *t->slots);
     if (t->slots == NULL)
         return lls_fail(t->err, LLM_ERR_NO_MEMORY, "%u completions", t->p.n);
     pthread_mutex_lock(&e->lock);
     n_free = e->n_free_slots;
-    for (uint32_t i = 0; n_free >= t->p.n && i < t->p.n; i++)
+    for (uint32_t i = 0; n_free >= n && i < n; i++)
         t->slots[i] = e->free_slots[--e->n_free_slots];
     t->number = ++e->n_added;
     pthread_mutex_unlock(&e->lock);
-    if (n_free >= t->p.n)
+    if (n_free >= n)
         return LLM_OK;
     lls_free(&e->mem, t->slots);
     t->slots = NULL;
@@ -413,24 +472,24 @@ static llm_status_t reserve_slots(intake_t *t)
 static void give_slots_back(intake_t *t)
 {
     pthread_mutex_lock(&t->e->lock);
-    for (uint32_t i = t->p.n; t->slots != NULL && i > 0; i--)
+    for (uint32_t i = n_slots(t); t->slots != NULL && i > 0; i--)
         t->e->free_slots[t->e->n_free_slots++] = t->slots[i - 1];
     pthread_mutex_unlock(&t->e->lock);
 }
 
 static llm_status_t make_request(intake_t *t)
 {
-    size_t bytes = sizeof *t->req + t->p.n * sizeof *t->req->c;
+    uint32_t n = n_slots(t);
 
-    t->req = lls_zalloc(&t->e->mem, bytes);
+    t->req = lls_zalloc(&t->e->mem, sizeof *t->req + n * sizeof *t->req->c);
     if (t->req == NULL)
         return lls_fail(t->err, LLM_ERR_NO_MEMORY, "request of %u completions", t->p.n);
     t->req->mem = &t->e->mem;
     t->req->n = t->p.n;
-    for (uint32_t i = 0; i < t->p.n; i++) {
+    t->req->n_slots = n;
+    for (uint32_t i = 0; i < n; i++)
         t->req->c[i] = (lls_completion_t){ .req = t->req, .index = i, .slot = t->slots[i],
-                                           .stop_token = -1 };
-    }
+                                           .handle = LLS_NO_HANDLE, .stop_token = -1 };
     return LLM_OK;
 }
 
@@ -443,7 +502,7 @@ static llm_status_t fill_request(intake_t *t)
     take_fields(t);
     if ((st = take_prompt(t)) != LLM_OK || (st = keep_echo(t)) != LLM_OK ||
         (st = take_bad_words(t)) != LLM_OK || (st = take_stops(t)) != LLM_OK ||
-        (st = make_prompt_logprobs(t)) != LLM_OK)
+        (st = keep_extra_args(t)) != LLM_OK || (st = make_prompt_logprobs(t)) != LLM_OK)
         return st;
     return prepare_all(t);
 }
@@ -455,37 +514,78 @@ static llm_status_t refuse_dead(const lls_engine_t *e, llm_error_t *err)
     return LLM_ERR_DEVICE;
 }
 
-/* From here on the request belongs to the stepping thread. */
-static llm_status_t hand_in(intake_t *t, llm_request_id_t *id)
+static llm_status_t refuse_draining(llm_error_t *err)
+{
+    return lls_fail(err, LLM_ERR_STATE,
+                    "the engine drains and takes no requests until llm_engine_resume()");
+}
+
+/* With the lock.  A batch is one piece of work, so none of this is asked of its requests. */
+static llm_status_t check_door(const intake_t *t)
+{
+    const lls_engine_t *e = t->e;
+    uint64_t            now = lls_engine_now(e);
+    llm_status_t        st;
+
+    if (atomic_load(&e->dead))      /* it died while the prompt was tokenised */
+        return refuse_dead(e, t->err);
+    if (t->batch != NULL)
+        return LLM_OK;
+    if (atomic_load(&e->paused) == LLM_PAUSE_DRAIN)
+        return refuse_draining(t->err);
+    st = lls_admission_check_room(&e->admission, t->req, e->options.max_num_queued_tokens, now,
+                                  t->err);
+    return st == LLM_OK && e->options.deadline_admission
+               ? lls_admission_check_deadlines(&e->admission, t->req, now, t->err)
+               : st;
+}
+
+/* With the lock.  From here on the request belongs to the stepping thread. */
+static void let_in(intake_t *t, llm_request_id_t *id)
 {
     lls_engine_t  *e = t->e;
     lls_request_t *req = t->req;
 
-    pthread_mutex_lock(&e->lock);
-    if (atomic_load(&e->dead)) {    /* it died while the prompt was tokenised */
-        pthread_mutex_unlock(&e->lock);
-        return refuse_dead(e, t->err);
-    }
-    for (uint32_t i = 0; i < req->n; i++)
+    for (uint32_t i = 0; i < req->n_slots; i++)
         e->slots[req->c[i].slot].c = &req->c[i];
-    req->id = (uint64_t)e->slots[req->c[0].slot].gen << 32 | (req->c[0].slot + 1);
+    req->id = lls_engine_id(e, req->c[0].slot);
     if (id != NULL)
         *id = req->id;
+    if (t->batch == NULL && atomic_load(&e->paused) != LLS_NOT_PAUSED) {
+        req->pause = e->pause_number;
+        atomic_fetch_add(&e->n_held, 1);
+    }
+    lls_admission_count(&e->admission, req);
     atomic_fetch_add(&e->n_unfinished, 1);
     *e->inbox_end = req;
     e->inbox_end = &req->next;
-    pthread_mutex_unlock(&e->lock);
-    lls_engine_notify(e);
-    return LLM_OK;
+}
+
+static llm_status_t hand_in(intake_t *t, llm_request_id_t *id)
+{
+    llm_status_t st;
+
+    pthread_mutex_lock(&t->e->lock);
+    st = check_door(t);
+    if (st == LLM_OK)
+        let_in(t, id);
+    pthread_mutex_unlock(&t->e->lock);
+    if (st == LLM_OK)
+        lls_engine_notify(t->e);
+    return st;
 }
 
 static llm_status_t take_in(intake_t *t)
 {
     lls_engine_t     *e = t->e;
     lls_sample_limits_t lim = { e->plan.vocab_size, e->plan.max_model_len,
-                                e->options.max_logprobs };
+                                e->options.max_logprobs, e->reasoning.start != NULL };
     llm_status_t      st = lls_sample_params_check(&t->o.sampling, &lim, &t->p, t->err);
 
+    if (st == LLM_OK)
+        st = lls_sample_options_check(&t->o.more, &lim, &t->p, t->err);
+    if (st == LLM_OK && t->beam != NULL)
+        t->p.n = t->beam->beam_width;
     if (st == LLM_OK)
         st = reserve_slots(t);
     if (st == LLM_OK && t->batch != NULL)
@@ -496,16 +596,19 @@ static llm_status_t take_in(intake_t *t)
 }
 
 llm_status_t lls_engine_admit(lls_engine_t *e, const llm_request_t *request,
-                              const llm_sampling_params_t *sampling, struct lls_batch_item *batch,
+                              const llm_sampling_params_t *sampling,
+                              const llm_beam_params_t *beam, struct lls_batch_item *batch,
                               llm_request_id_t *id, llm_error_t *err)
 {
-    intake_t     t = { .e = e, .in = request, .err = err };
+    intake_t     t = { .e = e, .in = request, .beam = beam, .err = err };
     llm_status_t st;
 
     if (id != NULL)
         *id = 0;
     if (atomic_load(&e->dead))
         return refuse_dead(e, err);
+    if (batch == NULL && atomic_load(&e->paused) == LLM_PAUSE_DRAIN)
+        return refuse_draining(err);
     st = lls_request_options_resolve(request, sampling != NULL ? sampling : &e->defaults, &e->mem,
                                      &t.o, err);
     if (st != LLM_OK)
@@ -529,5 +632,5 @@ llm_status_t lls_engine_add(lls_engine_t *e, const llm_request_t *request,
                             const llm_sampling_params_t *sampling, llm_request_id_t *id,
                             llm_error_t *err)
 {
-    return lls_engine_admit(e, request, sampling, NULL, id, err);
+    return lls_engine_admit(e, request, sampling, NULL, NULL, id, err);
 }

@@ -148,15 +148,42 @@ static llm_status_t fail_type(const lls_option_def_t *def, const char *param, co
                           what, text);
 }
 
+/* vLLM's way: an integer is below or above a bound, other numbers are not in the range. */
+static llm_status_t fail_range(const lls_option_def_t *def, const char *param, bool is_int,
+                               long double value, const char *text, llm_error_t *err)
+{
+    const char *name = def->info.name, *low_text = def->info.range + 1;
+    const char *high_text = strchr(low_text, ',') + 2, *end;
+    long double low;
+    bool        is_below;
+
+    scan_number(low_text, &end, &low);
+    is_below = value < low || (value == low && low_text[-1] == '(');
+    if (is_below && def->below != NULL)
+        return lls_fail_param(err, LLM_ERR_INVALID, param, "%s must be %s, got %s", name,
+                              def->below, text);
+    if (!is_int)
+        return lls_fail_param(err, LLM_ERR_INVALID, param, "%s must be in %s, got %s", name,
+                              def->info.range, text);
+    if (is_below)
+        return lls_fail_param(err, LLM_ERR_INVALID, param, "%s must be at least %.*s, got %s", name,
+                              (int)strcspn(low_text, ","), low_text, text);
+    return lls_fail_param(err, LLM_ERR_INVALID, param, "%s must be at most %.*s, got %s", name,
+                          (int)strcspn(high_text, "])"), high_text, text);
+}
+
 static llm_status_t parse_number(const lls_option_def_t *def, const char *param, const char *text,
                                  lls_option_value_t *v, llm_error_t *err)
 {
-    bool is_int = strcmp(def->info.type, "int") == 0;
-    bool ok = is_int ? parse_int(text, &v->i) : parse_float(text, &v->f);
+    bool        is_int = strcmp(def->info.type, "int") == 0;
+    bool        ok = is_int ? parse_int(text, &v->i) : parse_float(text, &v->f);
+    long double value = is_int ? (long double)v->i : (long double)v->f;
 
-    if (ok && is_in_range(def->info.range, is_int ? (long double)v->i : (long double)v->f))
+    if (ok && is_in_range(def->info.range, value))
         return LLM_OK;
-    return fail_type(def, param, is_int ? "an integer" : "a number", text, err);
+    if (ok)
+        return fail_range(def, param, is_int, value, text, err);
+    return fail_type(def, param, is_int ? "an integer" : "a finite number", text, err);
 }
 
 static llm_status_t parse_word(const lls_option_def_t *def, const char *param, const char *text,
@@ -192,8 +219,8 @@ llm_status_t lls_option_check_float(const lls_option_def_t *def, const char *par
 {
     if (is_in_range(def->info.range, (long double)value))
         return LLM_OK;
-    return lls_fail_param(err, LLM_ERR_INVALID, param, "%s must be a number in %s, got %g",
-                          def->info.name, def->info.range, value);
+    return lls_fail_param(err, LLM_ERR_INVALID, param, "%s must be in %s, got %g", def->info.name,
+                          def->info.range, value);
 }
 
 llm_status_t lls_option_parse(const lls_option_def_t *def, const char *param, const char *text,

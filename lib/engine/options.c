@@ -106,13 +106,15 @@ static llm_status_t put_tokens(lls_request_options_t *r, const lls_option_def_t 
 static bool bias_of(const char *key, const json_t *value, llm_logit_bias_t *out)
 {
     long long token = 0;
-    size_t    n = strspn(key, "0123456789");
+    bool      negative = *key == '-';
+    size_t    n = strspn(key += negative, "0123456789");
 
     if (n == 0 || n > 9 || key[n] != '\0' || !json_is_number(value))
         return false;
     for (; *key != '\0'; key++)
         token = token * 10 + (*key - '0');
-    *out = (llm_logit_bias_t){ .token = (int32_t)token, .bias = (float)json_number_value(value) };
+    *out = (llm_logit_bias_t){ .token = (int32_t)(negative ? -token : token),
+                               .bias = (float)json_number_value(value) };
     return true;
 }
 
@@ -130,7 +132,9 @@ static llm_status_t put_bias(lls_request_options_t *r, const lls_option_def_t *d
         return fail_json(def, "an object of token id to a number", err);
     json_object_foreach(json, key, value)
         if (!bias_of(key, value, &bias[i++]))
-            return fail_json(def, "an object of token id to a number", err);
+            return lls_fail_param(err, LLM_ERR_INVALID, def->info.name,
+                                  "%s contains \"%.60s\", which is not a token id with a number",
+                                  def->info.name, key);
     r->sampling.logit_bias = bias;
     r->sampling.n_logit_bias = n;
     return LLM_OK;
@@ -148,10 +152,64 @@ static llm_status_t put_text(lls_request_options_t *r, const lls_option_def_t *d
     return LLM_OK;
 }
 
-/* vLLM counts the likeliest, llm.h the entries. */
+/* vLLM counts the likeliest, llm.h the entries; true is 1. */
 static int32_t entries_of(const lls_option_value_t *v)
 {
-    return v->is_special ? 0 : v->i < 0 ? -1 : (int32_t)v->i + 1;
+    if (v->is_special)
+        return v->text[0] == 't' || v->text[0] == 'T' ? 2 : 0;
+    return v->i < 0 ? -1 : (int32_t)v->i + 1;
+}
+
+static bool size_of_key(const json_t *value, uint32_t *size)
+{
+    json_int_t v = json_integer_value(value);
+
+    *size = (uint32_t)v;
+    return json_is_integer(value) && v >= 0 && v <= UINT32_MAX;
+}
+
+static llm_status_t check_repetition(const lls_repetition_params_t *p, const char *name,
+                                     llm_error_t *err)
+{
+    if (p->min_pattern_size > p->max_pattern_size)
+        return lls_fail_param(err, LLM_ERR_INVALID, name,
+                              "max_pattern_size, min_pattern_size must be >=0, with "
+                              "min_pattern_size <= max_pattern_size, got %u and %u; set both to 0 "
+                              "to disable repetitive pattern detection", p->max_pattern_size,
+                              p->min_pattern_size);
+    if (p->max_pattern_size > 0 && p->min_count < 2)
+        return lls_fail_param(err, LLM_ERR_INVALID, name,
+                              "min_count must be >= 2 to detect repetitive patterns in engine "
+                              "output, got %u; set max_pattern_size to 0 to detect none",
+                              p->min_count);
+    return LLM_OK;
+}
+
+static llm_status_t put_repetition(lls_request_options_t *r, const lls_option_def_t *def,
+                                   json_t *json, llm_error_t *err)
+{
+    lls_repetition_params_t *p = &r->repetition;
+    const char              *key;
+    json_t                  *value;
+
+    if (!json_is_object(json))
+        return fail_json(def, "a JSON object", err);
+    *p = (lls_repetition_params_t){ 0 };
+    json_object_foreach(json, key, value) {
+        uint32_t *to = strcmp(key, "max_pattern_size") == 0   ? &p->max_pattern_size
+                       : strcmp(key, "min_pattern_size") == 0 ? &p->min_pattern_size
+                       : strcmp(key, "min_count") == 0        ? &p->min_count
+                                                              : NULL;
+        if (to == NULL)
+            return lls_fail_param(err, LLM_ERR_INVALID, def->info.name,
+                                  "%s has max_pattern_size, min_pattern_size and min_count, not "
+                                  "\"%.60s\"", def->info.name, key);
+        if (!size_of_key(value, to))
+            return lls_fail_param(err, LLM_ERR_INVALID, def->info.name,
+                                  "%s.%s must be an integer >= 0 and below 2^32", def->info.name,
+                                  key);
+    }
+    return check_repetition(p, def->info.name, err);
 }
 
 static llm_status_t put_list(lls_request_options_t *r, const lls_option_def_t *def,
@@ -168,12 +226,28 @@ static llm_status_t put_list(lls_request_options_t *r, const lls_option_def_t *d
         return put_tokens(r, def, v->json, &s->stop_token_ids, &s->n_stop_token_ids, err);
     case LLS_LIST_ALLOWED:
         if (json_is_array(v->json) && json_array_size(v->json) == 0)
-            return fail_json(def, "null or have at least one token id", err);
+            return lls_fail_param(err, LLM_ERR_INVALID, def->info.name,
+                                  "%s is not None and empty; give a token id or null",
+                                  def->info.name);
         return put_tokens(r, def, v->json, &s->allowed_token_ids, &s->n_allowed_token_ids, err);
+    case LLS_LIST_LOGPROB_IDS:
+        return put_tokens(r, def, v->json, &r->more.logprob_ids, &r->more.n_logprob_ids, err);
+    case LLS_LIST_PROMPT_LOGPROB_IDS:
+        return put_tokens(r, def, v->json, &r->more.prompt_logprob_ids,
+                          &r->more.n_prompt_logprob_ids, err);
+    case LLS_LIST_THINK:
+        r->more.think_limit = v->is_special || v->i < 0 ? 0 : (uint32_t)v->i + 1;
+        return LLM_OK;
+    case LLS_LIST_EXTRA_ARGS:
+        if (!json_is_object(v->json))
+            return fail_json(def, "a JSON object", err);
+        return put_text(r, def, v->text, &r->extra_args, err);
     case LLS_LIST_BIAS:
         return put_bias(r, def, v->json, err);
     case LLS_LIST_SALT:
         return put_text(r, def, v->text, &r->cache_salt, err);
+    case LLS_LIST_REPETITION:
+        return put_repetition(r, def, v->json, err);
     case LLS_LIST_REQUEST_ID:
         return put_text(r, def, v->text, &r->request_id, err);
     case LLS_LIST_SEED:
@@ -195,11 +269,24 @@ static llm_status_t put_list(lls_request_options_t *r, const lls_option_def_t *d
 /* Without its list: null stands for it in every json option of a request. */
 static void drop_list(lls_request_options_t *r, uint32_t arg)
 {
-    llm_sampling_params_t *s = &r->sampling;
-
-    *(arg == LLS_LIST_STOP ? &s->n_stop : arg == LLS_LIST_BAD_WORDS ? &s->n_bad_words :
-      arg == LLS_LIST_STOP_IDS ? &s->n_stop_token_ids : arg == LLS_LIST_ALLOWED ?
-      &s->n_allowed_token_ids : &s->n_logit_bias) = 0;
+    switch (arg) {
+    case LLS_LIST_STOP:               r->sampling.n_stop = 0; break;
+    case LLS_LIST_BAD_WORDS:          r->sampling.n_bad_words = 0; break;
+    case LLS_LIST_STOP_IDS:           r->sampling.n_stop_token_ids = 0; break;
+    case LLS_LIST_ALLOWED:            r->sampling.n_allowed_token_ids = 0; break;
+    case LLS_LIST_BIAS:               r->sampling.n_logit_bias = 0; break;
+    case LLS_LIST_EXTRA_ARGS:         r->extra_args = NULL; break;
+    case LLS_LIST_LOGPROB_IDS:
+        r->more.logprob_ids = NULL;
+        r->more.n_logprob_ids = 0;
+        break;
+    case LLS_LIST_PROMPT_LOGPROB_IDS:
+        r->more.prompt_logprob_ids = NULL;
+        r->more.n_prompt_logprob_ids = 0;
+        break;
+    case LLS_LIST_REPETITION:         r->repetition.max_pattern_size = 0; break;
+    default:                          break;
+    }
 }
 
 /* ---- Values into fields --------------------------------------------------------------------- */

@@ -16,6 +16,8 @@
 #define LLS_ENGINE_OPTIONS_H
 
 #include "base/mem.h"
+#include "engine/repetition.h"
+#include "sample/params.h"
 
 /* Everything a config says, fields and options resolved.  Strings are ours. */
 typedef struct lls_engine_options {
@@ -29,6 +31,7 @@ typedef struct lls_engine_options {
     char      *cpu_isa;             /* "auto", "plain", "avx2", "avx512", "avx512bf16" */
     char      *generation_config;   /* "auto", "vllm" or a folder */
     char      *hf_overrides;        /* JSON object, or NULL */
+    char      *reasoning_config;    /* JSON object, or NULL */
     char      *served_model_name;   /* NULL = model */
     uint64_t   kv_cache_memory_bytes;       /* 0 = by the rule of the device */
     uint64_t   seed;
@@ -36,17 +39,20 @@ typedef struct lls_engine_options {
     uint32_t   max_num_seqs;        /* 0 = by device */
     uint32_t   max_num_batched_tokens;      /* 0 = by device */
     uint32_t   max_num_queued_reqs; /* resolved: 16384 */
+    uint32_t   max_num_queued_tokens;       /* 0 = no limit */
     uint32_t   block_size;          /* resolved: 16 */
     uint32_t   num_gpu_blocks_override;     /* 0 = none */
     uint32_t   long_prefill_token_threshold;/* 0 = none */
     uint32_t   stream_interval;     /* resolved: 1 */
     uint32_t   n_threads;           /* 0 = cores of this process */
     int32_t    max_logprobs;        /* resolved: 20; -1 = no cap */
+    int32_t    logprobs_mode;       /* LLS_RAW_LOGPROBS, ... of sample/logprobs.h */
     float      gpu_memory_utilization;      /* resolved: 0.92 */
     bool       enable_prefix_caching;       /* resolved: true */
     bool       enable_chunked_prefill;      /* resolved: true */
     bool       skip_tokenizer_init;
     bool       by_priority;         /* scheduling-policy is "priority" */
+    bool       deadline_admission;
     int32_t    log_level;           /* resolved: LLM_LOG_WARN */
     llm_log_fn log;
     void      *log_user;
@@ -66,6 +72,8 @@ void         lls_engine_options_deinit(lls_engine_options_t *o);
 typedef struct lls_request_options {
     lls_mem_t            *mem;
     llm_sampling_params_t sampling;
+    lls_sample_options_t  more;             /* what has no member in it */
+    const char           *extra_args;       /* JSON object for the callback, or NULL */
     const char           *cache_salt;       /* or NULL */
     const char           *request_id;       /* a name for logs, or NULL */
     int32_t               priority;
@@ -73,6 +81,7 @@ typedef struct lls_request_options {
     uint32_t              stream_interval;  /* >= 1 */
     int64_t               truncate_prompt_tokens;   /* keep the last n; -1 = what fits; 0 = off */
     bool                  skip_reading_prefix_cache;
+    lls_repetition_params_t repetition;
     void                 *owned;            /* blocks that options made, a list */
 } lls_request_options_t;
 

@@ -29,7 +29,12 @@ enum {
     LLS_LIST_LOGPROBS,
     LLS_LIST_PROMPT_LOGPROBS,
     LLS_LIST_SALT,
-    LLS_LIST_REQUEST_ID
+    LLS_LIST_REPETITION,
+    LLS_LIST_REQUEST_ID,
+    LLS_LIST_LOGPROB_IDS,
+    LLS_LIST_PROMPT_LOGPROB_IDS,
+    LLS_LIST_THINK,
+    LLS_LIST_EXTRA_ARGS
 };
 
 typedef struct lls_option_def {
@@ -39,6 +44,7 @@ typedef struct lls_option_def {
     const char       *special;      /* "a|b": words that stand for special_value */
     int64_t           special_value;
     const char       *later;        /* "a|b": words of vLLM that this library does not have */
+    const char       *below;        /* what a number below the range must be; NULL = by the range */
 } lls_option_def_t;
 
 typedef struct lls_option_value {

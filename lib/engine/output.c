@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "engine/engine_int.h"
+#include "engine/beam.h"
 
 #include <string.h>
 
@@ -78,10 +78,14 @@ static void note_token(lls_engine_t *e, lls_completion_t *c, uint64_t now)
         c->first_token_us = since;
         lls_metrics_observe(&e->metrics, LLS_HIST_TTFT, (double)since * 1e-6);
         lls_metrics_add(&e->metrics, LLS_COUNT_PROMPT_TOKENS, c->req->n_prompt);
+        c->first_step = lls_metrics_count(&e->metrics, LLS_COUNT_STEPS);
     } else {
         lls_metrics_observe(&e->metrics, LLS_HIST_ITL, (double)(since - c->last_us) * 1e-6);
+        c->itl_sum_us += since - c->last_us;
+        c->itl_max_us = lls_max_u64(c->itl_max_us, since - c->last_us);
     }
     c->last_us = since;
+    c->last_step = lls_metrics_count(&e->metrics, LLS_COUNT_STEPS);
     lls_metrics_add(&e->metrics, LLS_COUNT_GENERATION_TOKENS, 1);
 }
 
@@ -107,22 +111,32 @@ static bool hits_stop_string(lls_completion_t *c, size_t seen)
     return true;
 }
 
-/* False if the completion has ended with this token, for a reason the scheduler does not know. */
-static bool take_token(lls_engine_t *e, lls_completion_t *c, int32_t token, bool ends_it,
+/* min_tokens holds it back as it does stops; an end that the scheduler saw comes first. */
+static bool hits_repetition(lls_completion_t *c, uint32_t finish)
+{
+    bool repeats = lls_repetition_push(&c->repetition, c->tokens, c->n_tokens);
+
+    return repeats && finish == LLS_FINISH_NONE && c->n_tokens >= c->req->min_tokens;
+}
+
+/* finish: why the scheduler ended it with this token.  False if it has ended with the token for a
+ * reason that the scheduler does not know. */
+static bool take_token(lls_engine_t *e, lls_completion_t *c, int32_t token, uint32_t finish,
                        const lls_logprob_t *logprobs)
 {
-    bool   silent = ends_it && !c->req->stop.include;
+    bool   silent = finish == LLS_FINISH_STOP && !c->req->stop.include, repeats;
     size_t seen = c->detok.len;
 
     if (!lls_completion_push(c, token, silent, logprobs)) {
         fail_memory(e, c);
         return false;
     }
-    if (c->req->has_text && hits_stop_string(c, seen)) {
+    repeats = hits_repetition(c, finish);
+    if (c->req->has_text && hits_stop_string(c, seen))
         lls_engine_end(e, c, LLM_FINISH_STOP);
-        return false;
-    }
-    return true;
+    else if (repeats)
+        lls_engine_end(e, c, LLM_FINISH_REPETITION);
+    return c->live;
 }
 
 static const lls_logprob_t *logprobs_of(const lls_step_result_t *result,
@@ -133,6 +147,25 @@ static const lls_logprob_t *logprobs_of(const lls_step_result_t *result,
         return NULL;
     return lls_result_logprobs(result) + lls_result_rows(result)[line->run].logprobs.off +
            (size_t)k * c->req->n_logprobs;
+}
+
+/* Why a row has no token. */
+static void explain(lls_completion_t *c, uint32_t row_status)
+{
+    if (c->spoilt)
+        lls_fail_param(&c->error, LLM_ERR_INVALID, "logits_fn",
+                       "logits_fn left a NaN, +inf or nothing but -inf in the logits of token "
+                       "%zu of the completion", c->n_tokens);
+    else if (row_status == LLS_ROW_NAN && c->req->logits_fn != NULL)
+        lls_fail_param(&c->error, LLM_ERR_INVALID, "logits_fn",
+                       "behind logits_fn the penalties and bad words of the request leave no "
+                       "token %zu to draw", c->n_tokens);
+    else if (row_status == LLS_ROW_NAN)
+        lls_fail(&c->error, LLM_ERR_INTERNAL,
+                 "the logits of token %zu are not finite, or the request allows none of them; its "
+                 "constraints or the model's weights are at fault", c->n_tokens);
+    else
+        lls_fail(&c->error, LLM_ERR_INTERNAL, "the row failed in the runner");
 }
 
 static uint32_t public_reason(lls_completion_t *c, uint32_t finish, uint32_t row_status)
@@ -148,9 +181,7 @@ static uint32_t public_reason(lls_completion_t *c, uint32_t finish, uint32_t row
     }
     if (c->refused)
         return LLM_FINISH_ABORT;
-    lls_fail(&c->error, LLM_ERR_INTERNAL, row_status == LLS_ROW_NAN
-             ? "the logits are not finite; the model's weights or a logits callback are at fault"
-             : "the row failed in the runner");
+    explain(c, row_status);
     return LLM_FINISH_ERROR;
 }
 
@@ -179,9 +210,13 @@ static void take_line(lls_engine_t *e, const lls_sched_out_t *line, const lls_st
         return;                     /* it was ended from here */
     if (line->n > 0)
         note_token(e, c, now);
+    if (line->n > 0 && c->req->search != NULL) {
+        lls_beam_propose(e, c, logprobs_of(result, line, c, 0));
+        return;
+    }
     for (uint32_t k = 0; k < line->n; k++) {
-        bool ends_it = line->finish == LLS_FINISH_STOP && k + 1 == line->n;
-        if (!take_token(e, c, r->tokens[line->first + k], ends_it, logprobs_of(result, line, c, k)))
+        uint32_t finish = k + 1 == line->n ? line->finish : LLS_FINISH_NONE;
+        if (!take_token(e, c, r->tokens[line->first + k], finish, logprobs_of(result, line, c, k)))
             return;
     }
     if (line->finish != LLS_FINISH_NONE) {
@@ -190,6 +225,7 @@ static void take_line(lls_engine_t *e, const lls_sched_out_t *line, const lls_st
     }
     c->n_cached = r->n_cached;
     c->n_preempted = r->n_preempted;
+    c->block_steps = r->block_steps;
     c->visible = c->req->stop.n > 0 ? lls_stop_visible(&c->req->stop, c->detok.text, c->detok.len)
                                     : c->detok.len;
     lls_engine_news(e, c);

@@ -34,7 +34,8 @@ static lls_model_runner_config_t runner_config(lls_engine_t *e)
 {
     lls_model_runner_config_t c = {
         .model = e->model, .ops = lls_cpu_ops(e->cpu), .backend = e->cpu, .limits = e->limits,
-        .kv = e->kv_config, .hook = lls_engine_call_hook, .hook_user = e, .cancel = &e->cancel };
+        .kv = e->kv_config, .hook = lls_engine_call_hook, .hook_user = e, .cancel = &e->cancel,
+        .logprobs_mode = (uint32_t)e->options.logprobs_mode };
 
     for (uint32_t i = 0; i < e->kv_config.n_pools; i++) {
         c.pool_base[i] = e->cache[i];

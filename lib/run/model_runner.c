@@ -6,10 +6,11 @@
 #include "base/carve.h"
 #include "base/clock.h"
 #include "sample/logprobs.h"
+#include "sample/think.h"
 #include "tensor/rows.h"
 
 #define ALIGN 64u
-/* Rows of logits worked on at once where a raw copy is kept, or where they are prompt positions. */
+/* Rows of logits worked on at once where log-probabilities are wanted. */
 #define CHUNK 16u
 
 typedef struct runner_row {
@@ -17,6 +18,7 @@ typedef struct runner_row {
     uint32_t          flags;        /* LLS_ROW_* */
     uint32_t          n_prompt, n_words;
     uint32_t          n_history;    /* tokens kept; 0 if the row wants none */
+    lls_think_t       think;
     lls_sample_view_t view;         /* points into the row's words */
 } runner_row_t;
 
@@ -56,6 +58,8 @@ static lls_rows_limits_t rows_limits(const lls_model_runner_config_t *cfg)
 }
 
 static uint32_t n_vocab(const model_runner_t *r) { return lls_model_traits(r->cfg.model)->n_vocab; }
+static bool     is_processed(const model_runner_t *r) { return (r->cfg.logprobs_mode & 1) != 0; }
+static bool     is_of_logits(const model_runner_t *r) { return (r->cfg.logprobs_mode & 2) != 0; }
 
 /* What sampling takes behind the forward pass; while planning it stands for the largest case. */
 static void sample_rows(model_runner_t *r, uint32_t first, uint32_t n, bool with_logprobs);
@@ -184,11 +188,14 @@ static bool next_job(model_runner_t *r, uint32_t i, uint32_t k, lls_logprob_job_
     uint32_t             width = row->view.n_prompt_logprobs;
     lls_prompt_logprob_t *out;
 
-    if (next < 0 || run->pos + k + 1 >= row->n_prompt)
+    if (next < 0 || run->pos + k + 1 >= row->n_prompt ||
+        run->pos + k < row->view.prompt_logprob_start)
         return false;
     out = lls_result_push_plps(r->result, 1);
     *out = (lls_prompt_logprob_t){ i, run->pos + k, { lls_result_n_logprobs(r->result), width } };
-    *job = (lls_logprob_job_t){ .token = next, .n_entries = width,
+    *job = (lls_logprob_job_t){ .token = next, .n_entries = width, .of_logits = is_of_logits(r),
+                                .ids = row->view.n_prompt_logprob_ids > 0
+                                           ? row->view.prompt_logprob_ids : NULL,
                                 .out = lls_result_push_logprobs(r->result, width) };
     return true;
 }
@@ -317,17 +324,22 @@ static void take_tokens(model_runner_t *r, uint32_t first, uint32_t n, const lls
     }
 }
 
+/* raw NULL = processed: the rows as they were drawn from. */
 static void take_logprobs(model_runner_t *r, uint32_t first, uint32_t n, const lls_tensor_t *raw,
                           const lls_tensor_t *ids)
 {
     for (uint32_t i = 0; !r->x.planning && i < n; i++) {
-        lls_row_result_t *out = &lls_result_rows(r->result)[r->sample_run[first + i]];
-        uint32_t          width = r->sample_rows[first + i].params.n_logprobs;
-        out->logprobs = (lls_span_t){ lls_result_n_logprobs(r->result), width };
+        const lls_sample_row_t  *row = &r->sample_rows[first + i];
+        const lls_sample_view_t *p = &row->params;
+        lls_row_result_t        *out = &lls_result_rows(r->result)[r->sample_run[first + i]];
+        const lls_tensor_t      *from = raw != NULL ? raw : &r->logits;
+        out->logprobs = (lls_span_t){ lls_result_n_logprobs(r->result), p->n_logprobs };
         r->jobs[i] = (lls_logprob_job_t){
-            .logits = (const float *)raw->data + i * raw->stride[0], .n_entries = width,
+            .logits = (const float *)from->data + (raw != NULL ? i : row->logit) * from->stride[0],
+            .temperature = raw != NULL ? 0 : p->temperature, .of_logits = is_of_logits(r),
+            .n_entries = p->n_logprobs, .ids = p->n_logprob_ids > 0 ? p->logprob_ids : NULL,
             .token = ((const int32_t *)ids->data)[i * ids->stride[0]],
-            .out = lls_result_push_logprobs(r->result, width) };
+            .out = lls_result_push_logprobs(r->result, p->n_logprobs) };
     }
     LLS_OP(&r->x, logprobs, n_vocab(r), r->jobs, n);
 }
@@ -335,13 +347,14 @@ static void take_logprobs(model_runner_t *r, uint32_t first, uint32_t n, const l
 static void sample_rows(model_runner_t *r, uint32_t first, uint32_t n, bool with_logprobs)
 {
     size_t            mark = r->x.used;
+    bool              keeps = with_logprobs && !is_processed(r);
     lls_sample_rows_t rows = { .n_rows = n, .n_vocab = n_vocab(r), .row = r->sample_rows + first,
-                               .out = r->sample_outs + first };
+                               .out = r->sample_outs + first, .dense = with_logprobs && !keeps };
     lls_tensor_t      ids = lls_tmp(&r->x, LLS_I32, n, 1), raw;
 
     if (n == 0)
         return;
-    if (with_logprobs)
+    if (keeps)
         keep_raw(r, first, n, &raw);
     penalise(r, &rows, first);
     if (r->x.planning || lls_sample_needs_truncate(&rows))
@@ -350,21 +363,23 @@ static void sample_rows(model_runner_t *r, uint32_t first, uint32_t n, bool with
     if (!r->x.planning)
         take_tokens(r, first, n, &ids);
     if (with_logprobs)
-        take_logprobs(r, first, n, &raw, &ids);
+        take_logprobs(r, first, n, keeps ? &raw : NULL, &ids);
     r->x.used = mark;
 }
 
 static void fill_sample_row(model_runner_t *r, uint32_t i, uint32_t to)
 {
     const lls_run_row_t *run = &lls_plan_runs(r->plan)[i];
-    const runner_row_t  *row = &r->row[run->row];
+    runner_row_t        *row = &r->row[run->row];
+    const int32_t       *tokens = row->n_history > 0 ? history_of(r, run->row) : NULL;
+    uint32_t             n = run->pos + run->n;
 
     r->sample_run[to] = i;
     r->sample_outs[to] = (lls_sample_out_t){ LLS_ROW_OK, LLS_NONE };
     r->sample_rows[to] = (lls_sample_row_t){
-        .params = row->view, .tokens = row->n_history > 0 ? history_of(r, run->row) : NULL,
-        .n_prompt = row->n_prompt, .n_tokens = run->pos + run->n, .position = run->pos + run->n,
-        .logit = run->logit };
+        .params = row->view, .tokens = tokens, .n_prompt = row->n_prompt, .n_tokens = n,
+        .position = n, .logit = run->logit,
+        .forced = lls_think_next(&row->think, &row->view, tokens, n) };
 }
 
 /* Rows without log-probabilities first, then those with; returns how many of each. */

@@ -16,7 +16,8 @@
 #include "model/model.h"
 #include "step/runner.h"
 
-/* A row's logits before penalties, for the host to change.  Non-zero fails the row. */
+/* A row's logits before penalties, for the host to change.  Non-zero fails the row, and the host
+ * knows why. */
 typedef int32_t (*lls_logits_hook_fn)(void *user, uint64_t request, const int32_t *tokens,
                                       uint32_t n_tokens, uint32_t n_prompt, float *logits,
                                       uint32_t n_vocab);
@@ -31,6 +32,7 @@ typedef struct lls_model_runner_config {
     uint64_t           block_bytes[LLS_MAX_GROUPS];     /* of each pool */
     lls_logits_hook_fn hook;        /* NULL = no row has LLS_ROW_PROCESSOR */
     void              *hook_user;
+    uint32_t           logprobs_mode;   /* LLS_RAW_LOGPROBS, ... of sample/logprobs.h */
     const _Atomic uint32_t *cancel; /* non-zero: execute stops between layers, LLM_ERR_CANCELLED */
 } lls_model_runner_config_t;
 

@@ -54,27 +54,44 @@ static void find_likeliest(const float *x, uint32_t k, float max, lls_sample_scr
     lls_sort_ids(s->id, n, cmp_likelier, x);
 }
 
+/* As V2 does it: an elementwise division, so that logits equal its own. */
+static const float *over_temperature(const lls_logprob_job_t *job, lls_sample_scratch_t *s)
+{
+    if (job->temperature == 0 || job->temperature == 1)
+        return job->logits;
+    for (uint32_t i = 0; i < s->n_vocab; i++)
+        s->w[i] = job->logits[i] / job->temperature;
+    return s->w;
+}
+
+static lls_logprob_t entry_of(const float *x, int32_t token, uint32_t rank, double log_sum)
+{
+    return (lls_logprob_t){ .token = token, .rank = (int32_t)rank,
+                            .logprob = (float)((double)x[token] - log_sum) };
+}
+
 void lls_logprobs_row(lls_logprob_job_t *job, lls_sample_scratch_t *s)
 {
-    const float *x = job->logits;
-    double       log_sum;
+    const float *x = over_temperature(job, s);
+    double       log_sum = 0;
     float        max;
     uint32_t     k = job->n_entries - 1;
 
-    lls_assert(job->n_entries >= 1 && k <= s->n_vocab && (uint32_t)job->token < s->n_vocab);
+    lls_assert(job->n_entries >= 1 && (job->ids != NULL || k <= s->n_vocab) &&
+               (uint32_t)job->token < s->n_vocab);
     if (!s->k->scan(x, s->n_vocab, s->peaks, &max) || max == -INFINITY) {
         no_entries(job);
         return;
     }
     job->status = LLS_ROW_OK;
-    log_sum = (double)max + log(s->k->sum_exp(x, s->n_vocab, max));
-    job->out[0] = (lls_logprob_t){
-        .token = job->token, .logprob = (float)((double)x[job->token] - log_sum),
-        .rank = (int32_t)s->k->count_from(x, s->n_vocab, x[job->token])
-    };
-    if (k > 0)
+    if (!job->of_logits)
+        log_sum = (double)max + log(s->k->sum_exp(x, s->n_vocab, max));
+    job->out[0] = entry_of(x, job->token, s->k->count_from(x, s->n_vocab, x[job->token]), log_sum);
+    if (job->ids == NULL && k > 0)
         find_likeliest(x, k, max, s);
-    for (uint32_t i = 0; i < k; i++)
-        job->out[1 + i] = (lls_logprob_t){ .token = (int32_t)s->id[i], .rank = (int32_t)i + 1,
-                                           .logprob = (float)((double)x[s->id[i]] - log_sum) };
+    for (uint32_t i = 0; i < k; i++) {
+        int32_t  token = job->ids != NULL ? job->ids[i] : (int32_t)s->id[i];
+        uint32_t rank = job->ids != NULL ? s->k->count_from(x, s->n_vocab, x[token]) : i + 1;
+        job->out[1 + i] = entry_of(x, token, rank, log_sum);
+    }
 }

@@ -68,19 +68,45 @@ static llm_status_t check_strings(const char *name, const char *const *texts, si
     return st;
 }
 
+static llm_status_t check_finite(const char *name, float value, llm_error_t *err)
+{
+    return isfinite(value) ? LLM_OK
+                           : lls_fail_param(err, LLM_ERR_INVALID, name,
+                                            "%s must be a finite number, got %g", name,
+                                            (double)value);
+}
+
+static llm_status_t check_temperature(float t, llm_error_t *err)
+{
+    llm_status_t st = check_finite("temperature", t, err);
+
+    if (st == LLM_OK && t < 0)
+        st = lls_fail_param(err, LLM_ERR_INVALID, "temperature",
+                            "temperature must be non-negative, got %g", (double)t);
+    return st == LLM_OK ? check_range("temperature", t, 0, 2, err) : st;
+}
+
+static llm_status_t check_repetition(float r, llm_error_t *err)
+{
+    llm_status_t st = check_finite("repetition_penalty", r, err);
+
+    if (st == LLM_OK && r < 0)
+        st = lls_fail_param(err, LLM_ERR_INVALID, "repetition_penalty",
+                            "repetition_penalty must be greater than zero, got %g", (double)r);
+    return st;
+}
+
 static llm_status_t check_scalars(const llm_sampling_params_t *in, llm_error_t *err)
 {
-    llm_status_t st = check_range("temperature", in->temperature, 0, 2, err);
+    llm_status_t st = check_temperature(in->temperature, err);
 
     if (st == LLM_OK && !(in->top_p >= 0 && in->top_p <= 1))
         st = lls_fail_param(err, LLM_ERR_INVALID, "top_p", "top_p must be in (0, 1], got %g",
                             (double)in->top_p);
     if (st == LLM_OK)
         st = check_range("min_p", in->min_p, 0, 1, err);
-    if (st == LLM_OK && !(in->repetition_penalty >= 0 && isfinite(in->repetition_penalty)))
-        st = lls_fail_param(err, LLM_ERR_INVALID, "repetition_penalty",
-                            "repetition_penalty must be finite and greater than zero, got %g",
-                            (double)in->repetition_penalty);
+    if (st == LLM_OK)
+        st = check_repetition(in->repetition_penalty, err);
     if (st == LLM_OK)
         st = check_range("presence_penalty", in->presence_penalty, -2, 2, err);
     if (st == LLM_OK)
@@ -123,8 +149,7 @@ static llm_status_t check_lists(const llm_sampling_params_t *in, const lls_sampl
             lls_fail_param(err, LLM_ERR_INVALID, "stop",
                            "stop strings need text; drop LLM_SAMPLE_NO_TEXT or use stop_token_ids");
     if (st == LLM_OK)
-        st = check_strings("bad_words", in->bad_words, in->n_bad_words, LLS_SAMPLE_MAX_BAD_WORDS,
-                           err);
+        st = check_strings("bad_words", in->bad_words, in->n_bad_words, LLS_SAMPLE_MAX_BAD, err);
     if (st == LLM_OK)
         st = check_tokens("stop_token_ids", in->stop_token_ids, in->n_stop_token_ids, lim->n_vocab,
                           lim, err);
@@ -135,28 +160,34 @@ static llm_status_t check_lists(const llm_sampling_params_t *in, const lls_sampl
         st = check_array("logit_bias", in->logit_bias, in->n_logit_bias, LLS_SAMPLE_MAX_BIAS, err);
     for (size_t i = 0; i < in->n_logit_bias && st == LLM_OK; i++) {
         st = check_token("logit_bias", in->logit_bias[i].token, lim, err);
-        if (st == LLM_OK && !isfinite(in->logit_bias[i].bias))
+        if (st == LLM_OK && isnan(in->logit_bias[i].bias))
             st = lls_fail_param(err, LLM_ERR_INVALID, "logit_bias",
-                                "logit_bias of token %d must be finite, got %g",
-                                in->logit_bias[i].token, (double)in->logit_bias[i].bias);
+                                "logit_bias of token %d must be a number, got nan",
+                                in->logit_bias[i].token);
     }
     return st;
 }
 
-/* Entries a token from the field's count: 0 none, 1 + k, -1 all. */
-static llm_status_t check_logprobs(const char *name, int32_t asked, const lls_sample_limits_t *lim,
-                                   uint32_t *n_entries, llm_error_t *err)
+static uint32_t max_logprobs(const lls_sample_limits_t *lim)
 {
-    uint32_t max = lim->max_logprobs < 0 ? lim->n_vocab : (uint32_t)lim->max_logprobs;
+    return lim->max_logprobs < 0 ? lim->n_vocab : (uint32_t)lim->max_logprobs;
+}
+
+/* Entries a token from the field's count: 0 none, 1 + k, -1 all.  of: "sample" or "prompt". */
+static llm_status_t check_logprobs(const char *name, const char *of, int32_t asked,
+                                   const lls_sample_limits_t *lim, uint32_t *n_entries,
+                                   llm_error_t *err)
+{
+    uint32_t max = max_logprobs(lim);
     uint32_t k = asked < 0 ? lim->n_vocab : (uint32_t)asked - (asked > 0);
 
     if (asked < -1)
         return lls_fail_param(err, LLM_ERR_INVALID, name,
-                              "%s must be -1 (all) or at least 0, got %d", name, asked);
+                              "%s must be non-negative or -1, got %d", name, asked);
     if (k > max)
         return lls_fail_param(err, LLM_ERR_INVALID, name,
-                              "%s asks for the %u likeliest tokens, max-logprobs allows %u; "
-                              "lower it or raise the option", name, k, max);
+                              "Requested %s logprobs of %u, which is greater than max allowed: "
+                              "%u; raise max-logprobs", of, k, max);
     *n_entries = asked == 0 ? 0 : 1 + lls_min_u32(k, lim->n_vocab);
     return LLM_OK;
 }
@@ -225,9 +256,9 @@ llm_status_t lls_sample_params_check(const llm_sampling_params_t *in,
     if (st == LLM_OK)
         st = check_lists(in, lim, err);
     if (st == LLM_OK)
-        st = check_logprobs("n_logprobs", in->n_logprobs, lim, &out->n_logprobs, err);
+        st = check_logprobs("n_logprobs", "sample", in->n_logprobs, lim, &out->n_logprobs, err);
     if (st == LLM_OK)
-        st = check_logprobs("n_prompt_logprobs", in->n_prompt_logprobs, lim,
+        st = check_logprobs("n_prompt_logprobs", "prompt", in->n_prompt_logprobs, lim,
                             &out->n_prompt_logprobs, err);
     if (st == LLM_OK)
         st = set_lengths(in, lim, out, err);
@@ -238,6 +269,83 @@ llm_status_t lls_sample_params_check(const llm_sampling_params_t *in,
     else
         memset(out, 0, sizeof *out);
     return st;
+}
+
+/* ---- Options -------------------------------------------------------------------------------- */
+
+/* The ids take the place of the likeliest; width is what the count asked for. */
+static llm_status_t check_ids(const char *name, const char *count, const int32_t *ids, size_t n,
+                              size_t max, const lls_sample_limits_t *lim, uint32_t *width,
+                              llm_error_t *err)
+{
+    llm_status_t st;
+
+    if (n > max)
+        return lls_fail_param(err, LLM_ERR_INVALID, name,
+                              "Requested %s of length %zu, which is greater than max allowed: %zu",
+                              name, n, max);
+    st = check_tokens(name, ids, n, max, lim, err);
+    if (st == LLM_OK && *width != 0 && *width - 1 != n)
+        return lls_fail_param(err, LLM_ERR_INVALID, name,
+                              "when both %s and %s are set, %s must equal the length: it is %u, "
+                              "%s has %zu ids", count, name, count, *width - 1, name, n);
+    if (st == LLM_OK && n > 0)
+        *width = 1 + (uint32_t)n;
+    return st;
+}
+
+static bool has_repeats(const int32_t *ids, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < i; j++)
+            if (ids[i] == ids[j])
+                return true;
+    return false;
+}
+
+static llm_status_t check_prompt_ids(const lls_sample_options_t *in, const lls_sample_limits_t *lim,
+                                     lls_sample_params_t *out, llm_error_t *err)
+{
+    static const char name[] = "prompt_logprob_token_ids";
+    const int32_t    *ids = in->prompt_logprob_ids;
+    size_t            n = in->n_prompt_logprob_ids;
+    llm_status_t      st = LLM_OK;
+
+    if (ids != NULL && n == 0)
+        return lls_fail_param(err, LLM_ERR_INVALID, name, "%s must not be empty", name);
+    if (ids != NULL)
+        st = check_ids(name, "prompt_logprobs", ids, n,
+                       lls_min_u32(max_logprobs(lim), LLS_SAMPLE_MAX_LOGPROB_IDS), lim,
+                       &out->n_prompt_logprobs, err);
+    if (st == LLM_OK && has_repeats(ids, n))
+        return lls_fail_param(err, LLM_ERR_INVALID, name, "%s must not contain duplicates", name);
+    return st;
+}
+
+llm_status_t lls_sample_options_check(const lls_sample_options_t *in,
+                                      const lls_sample_limits_t *lim, lls_sample_params_t *out,
+                                      llm_error_t *err)
+{
+    llm_status_t st = LLM_OK;
+
+    if (in->think_limit > 0 && !lim->has_think)
+        return lls_fail_param(err, LLM_ERR_INVALID, "thinking_token_budget",
+                              "thinking_token_budget is set but reasoning-config is not "
+                              "configured; set the engine option reasoning-config");
+    if (in->logprob_ids != NULL)
+        st = check_ids("logprob_token_ids", "logprobs", in->logprob_ids, in->n_logprob_ids,
+                       LLS_SAMPLE_MAX_LOGPROB_IDS, lim, &out->n_logprobs, err);
+    if (st == LLM_OK)
+        st = check_prompt_ids(in, lim, out, err);
+    if (st != LLM_OK)
+        return st;
+    out->think_limit = in->think_limit;
+    out->logprob_ids = in->logprob_ids;
+    out->n_logprob_ids = (uint32_t)in->n_logprob_ids;
+    out->prompt_logprob_ids = in->prompt_logprob_ids;
+    out->n_prompt_logprob_ids = (uint32_t)in->n_prompt_logprob_ids;
+    out->prompt_logprob_start = in->n_prompt_logprob_ids > 0 ? in->prompt_logprob_start : 0;
+    return LLM_OK;
 }
 
 /* ---- Packing -------------------------------------------------------------------------------- */
@@ -262,8 +370,12 @@ enum {
     W_BIAS,
     W_BAD,
     W_BAD_TOKENS,
-    W_ZERO0,
-    W_ZERO1
+    W_LOGPROB_IDS,
+    W_PROMPT_LOGPROB_IDS,
+    W_PROMPT_LOGPROB_START,
+    W_THINK_LIMIT,
+    W_THINK_START,
+    W_THINK_END
 };
 
 static uint32_t word_of(float f)
@@ -282,9 +394,21 @@ static float float_of(uint32_t w)
     return f;
 }
 
+static bool is_eos(const lls_sample_extra_t *extra, int32_t token)
+{
+    for (uint32_t i = 0; i < extra->n_eos; i++)
+        if (extra->eos[i] == token)
+            return true;
+    return false;
+}
+
 static uint32_t n_banned(const lls_sample_params_t *p, const lls_sample_extra_t *extra)
 {
-    return p->min_tokens > 0 ? extra->n_eos + p->n_stop_token_ids : 0;
+    uint32_t n = p->min_tokens > 0 ? extra->n_eos + p->n_stop_token_ids : 0;
+
+    for (uint32_t i = 0; p->min_tokens > 0 && i < p->n_stop_token_ids; i++)
+        n -= is_eos(extra, p->stop_token_ids[i]);
+    return n;
 }
 
 static uint64_t n_bad_tokens(const lls_sample_extra_t *extra)
@@ -311,7 +435,11 @@ llm_status_t lls_sample_extra_check(const lls_sample_params_t *p, const lls_samp
         return lls_fail_param(err, LLM_ERR_INVALID, "stop_token_ids",
                               "min_tokens holds back %u stop and EOS ids, at most %d are allowed",
                               banned, LLS_SAMPLE_MAX_BANNED);
-    if (extra->n_bad > LLS_SAMPLE_MAX_BAD || n_bad_tokens(extra) > LLS_SAMPLE_MAX_BAD_TOKENS)
+    if (extra->n_bad > LLS_SAMPLE_MAX_BAD)
+        return lls_fail_param(err, LLM_ERR_INVALID, "bad_words",
+                              "bad_words are %u sequences after tokenization, at most %d are "
+                              "allowed", extra->n_bad, LLS_SAMPLE_MAX_BAD);
+    if (n_bad_tokens(extra) > LLS_SAMPLE_MAX_BAD_TOKENS)
         return lls_fail_param(err, LLM_ERR_INVALID, "bad_words",
                               "bad_words are %llu tokens, at most %d are allowed",
                               (unsigned long long)n_bad_tokens(extra), LLS_SAMPLE_MAX_BAD_TOKENS);
@@ -320,8 +448,10 @@ llm_status_t lls_sample_extra_check(const lls_sample_params_t *p, const lls_samp
 
 uint32_t lls_sample_pack_words(const lls_sample_params_t *p, const lls_sample_extra_t *extra)
 {
+    uint32_t n_think = p->think_limit > 0 ? extra->n_think_start + extra->n_think_end : 0;
+
     return LLS_SAMPLE_N_SCALARS + n_banned(p, extra) + p->n_allowed + 2 * p->n_bias + extra->n_bad +
-           (uint32_t)n_bad_tokens(extra);
+           (uint32_t)n_bad_tokens(extra) + p->n_logprob_ids + p->n_prompt_logprob_ids + n_think;
 }
 
 static uint32_t *put(uint32_t *at, const void *items, uint32_t n_words)
@@ -352,6 +482,22 @@ static void pack_scalars(const lls_sample_params_t *p, const lls_sample_extra_t 
     w[W_BIAS] = p->n_bias;
     w[W_BAD] = extra->n_bad;
     w[W_BAD_TOKENS] = (uint32_t)n_bad_tokens(extra);
+    w[W_LOGPROB_IDS] = p->n_logprob_ids;
+    w[W_PROMPT_LOGPROB_IDS] = p->n_prompt_logprob_ids;
+    w[W_PROMPT_LOGPROB_START] = p->prompt_logprob_start;
+    w[W_THINK_LIMIT] = p->think_limit;
+    w[W_THINK_START] = p->think_limit > 0 ? extra->n_think_start : 0;
+    w[W_THINK_END] = p->think_limit > 0 ? extra->n_think_end : 0;
+}
+
+static uint32_t *put_banned(uint32_t *at, const lls_sample_params_t *p,
+                            const lls_sample_extra_t *extra)
+{
+    at = put(at, extra->eos, extra->n_eos);
+    for (uint32_t i = 0; i < p->n_stop_token_ids; i++)
+        if (!is_eos(extra, p->stop_token_ids[i]))
+            *at++ = (uint32_t)p->stop_token_ids[i];
+    return at;
 }
 
 void lls_sample_pack(const lls_sample_params_t *p, const lls_sample_extra_t *extra, uint32_t *words)
@@ -359,10 +505,8 @@ void lls_sample_pack(const lls_sample_params_t *p, const lls_sample_extra_t *ext
     uint32_t *at = words + LLS_SAMPLE_N_SCALARS;
 
     pack_scalars(p, extra, words);
-    if (p->min_tokens > 0) {
-        at = put(at, extra->eos, extra->n_eos);
-        at = put(at, p->stop_token_ids, p->n_stop_token_ids);
-    }
+    if (p->min_tokens > 0)
+        at = put_banned(at, p, extra);
     at = put(at, p->allowed, p->n_allowed);
     for (uint32_t i = 0; i < p->n_bias; i++) {
         *at++ = (uint32_t)p->bias[i].token;
@@ -370,6 +514,10 @@ void lls_sample_pack(const lls_sample_params_t *p, const lls_sample_extra_t *ext
     }
     at = put(at, extra->bad_lens, extra->n_bad);
     at = put(at, extra->bad_tokens, (uint32_t)n_bad_tokens(extra));
+    at = put(at, p->logprob_ids, p->n_logprob_ids);
+    at = put(at, p->prompt_logprob_ids, p->n_prompt_logprob_ids);
+    at = put(at, extra->think_start, words[W_THINK_START]);
+    at = put(at, extra->think_end, words[W_THINK_END]);
     lls_assert(at == words + lls_sample_pack_words(p, extra));
 }
 
@@ -403,14 +551,32 @@ static bool are_lengths(const uint32_t *lens, uint32_t n, uint32_t total)
     return sum == total;
 }
 
+static bool is_sound_width(uint32_t n_entries, uint32_t n_ids, uint32_t n_vocab)
+{
+    return n_ids > 0 ? n_entries == 1 + n_ids : n_entries <= 1 + n_vocab;
+}
+
+static bool are_sound_counts(const lls_sample_view_t *v, uint32_t n_vocab)
+{
+    bool thinks = v->think_limit > 0;
+
+    return v->n_banned <= LLS_SAMPLE_MAX_BANNED && v->n_allowed <= LLS_SAMPLE_MAX_ALLOWED &&
+           v->n_bias <= LLS_SAMPLE_MAX_BIAS && v->n_bad <= LLS_SAMPLE_MAX_BAD &&
+           v->n_logprob_ids <= LLS_SAMPLE_MAX_LOGPROB_IDS &&
+           v->n_prompt_logprob_ids <= LLS_SAMPLE_MAX_LOGPROB_IDS &&
+           is_sound_width(v->n_logprobs, v->n_logprob_ids, n_vocab) &&
+           is_sound_width(v->n_prompt_logprobs, v->n_prompt_logprob_ids, n_vocab) &&
+           (v->n_think_start > 0) == thinks && v->n_think_start <= LLS_SAMPLE_MAX_THINK &&
+           (v->n_think_end > 0) == thinks && v->n_think_end <= LLS_SAMPLE_MAX_THINK;
+}
+
 static bool are_sound_scalars(const lls_sample_view_t *v, uint32_t n_vocab)
 {
     return (v->temperature == 0 ||
             (v->temperature >= LLS_SAMPLE_MIN_TEMPERATURE && v->temperature <= 2)) &&
            v->top_p > 0 && v->top_p <= 1 && v->min_p >= 0 && v->min_p <= 1 && v->repetition > 0 &&
            isfinite(v->repetition) && fabsf(v->presence) <= 2 && fabsf(v->frequency) <= 2 &&
-           v->top_k < n_vocab && v->n_logprobs <= 1 + n_vocab &&
-           v->n_prompt_logprobs <= 1 + n_vocab;
+           v->top_k < n_vocab;
 }
 
 static void unpack_scalars(const uint32_t *w, lls_sample_view_t *v)
@@ -422,7 +588,10 @@ static void unpack_scalars(const uint32_t *w, lls_sample_view_t *v)
         .top_k = w[W_TOP_K], .min_tokens = w[W_MIN_TOKENS], .n_logprobs = w[W_LOGPROBS],
         .n_prompt_logprobs = w[W_PROMPT_LOGPROBS], .callback = w[W_CALLBACK],
         .seed = w[W_SEED_LO] | (uint64_t)w[W_SEED_HI] << 32, .n_banned = w[W_BANNED],
-        .n_allowed = w[W_ALLOWED], .n_bias = w[W_BIAS], .n_bad = w[W_BAD]
+        .n_allowed = w[W_ALLOWED], .n_bias = w[W_BIAS], .n_bad = w[W_BAD],
+        .n_logprob_ids = w[W_LOGPROB_IDS], .n_prompt_logprob_ids = w[W_PROMPT_LOGPROB_IDS],
+        .prompt_logprob_start = w[W_PROMPT_LOGPROB_START], .think_limit = w[W_THINK_LIMIT],
+        .n_think_start = w[W_THINK_START], .n_think_end = w[W_THINK_END]
     };
 }
 
@@ -435,23 +604,28 @@ bool lls_sample_unpack(const uint32_t *words, uint32_t n, uint32_t n_vocab, lls_
         return false;
     unpack_scalars(words, v);
     n_bad = words[W_BAD_TOKENS];
-    if (v->n_banned > LLS_SAMPLE_MAX_BANNED || v->n_allowed > LLS_SAMPLE_MAX_ALLOWED ||
-        v->n_bias > LLS_SAMPLE_MAX_BIAS || v->n_bad > LLS_SAMPLE_MAX_BAD ||
-        n_bad > LLS_SAMPLE_MAX_BAD_TOKENS || words[W_ZERO0] != 0 || words[W_ZERO1] != 0 ||
-        n != LLS_SAMPLE_N_SCALARS + v->n_banned + v->n_allowed + 2 * v->n_bias + v->n_bad + n_bad)
+    if (!are_sound_counts(v, n_vocab) || n_bad > LLS_SAMPLE_MAX_BAD_TOKENS ||
+        n != LLS_SAMPLE_N_SCALARS + v->n_banned + v->n_allowed + 2 * v->n_bias + v->n_bad + n_bad +
+                 v->n_logprob_ids + v->n_prompt_logprob_ids + v->n_think_start + v->n_think_end)
         return false;
     v->banned = (const int32_t *)at;
     v->allowed = v->banned + v->n_banned;
     v->bias = (const llm_logit_bias_t *)(v->allowed + v->n_allowed);
     v->bad_lens = (const uint32_t *)(v->bias + v->n_bias);
     v->bad_tokens = (const int32_t *)(v->bad_lens + v->n_bad);
+    v->logprob_ids = v->bad_tokens + n_bad;
+    v->prompt_logprob_ids = v->logprob_ids + v->n_logprob_ids;
+    v->think_start = v->prompt_logprob_ids + v->n_prompt_logprob_ids;
+    v->think_end = v->think_start + v->n_think_start;
     return are_sound_scalars(v, n_vocab) &&
            are_tokens(v->banned, v->n_banned + v->n_allowed, n_vocab) &&
            are_biases(v->bias, v->n_bias, n_vocab) && are_lengths(v->bad_lens, v->n_bad, n_bad) &&
-           are_tokens(v->bad_tokens, n_bad, n_vocab);
+           are_tokens(v->bad_tokens, n_bad + v->n_logprob_ids + v->n_prompt_logprob_ids +
+                                         v->n_think_start + v->n_think_end, n_vocab);
 }
 
 bool lls_sample_wants_history(const lls_sample_view_t *v)
 {
-    return v->repetition != 1 || v->frequency != 0 || v->presence != 0 || v->n_bad > 0;
+    return v->repetition != 1 || v->frequency != 0 || v->presence != 0 || v->n_bad > 0 ||
+           v->think_limit > 0;
 }

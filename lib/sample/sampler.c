@@ -159,6 +159,8 @@ void lls_sample_row_penalise(const lls_sample_row_t *row, float *x, lls_sample_s
         penalise_history(row, x, s);
     if (p->n_bad > 0)
         ban_words(row, x);
+    if (row->forced > 0)
+        x[row->forced - 1] = LLS_SAMPLE_FORCED;
 }
 
 /* ---- Truncate ------------------------------------------------------------------------------- */
@@ -294,6 +296,17 @@ void lls_sample_row_truncate(const lls_sample_row_t *row, float *x, bool dense,
     memcpy(x, s->x, n * sizeof *x);
     memcpy(x + s->n_vocab - n, s->id, n * sizeof *x);
     out->n_kept = n;
+}
+
+bool lls_sample_row_is_usable(const float *x, uint32_t n)
+{
+    bool is_number = true, is_finite = false;
+
+    for (uint32_t i = 0; i < n; i++) {
+        is_number &= x[i] < INFINITY;       /* not NaN either */
+        is_finite |= x[i] > -INFINITY;
+    }
+    return is_number && is_finite;
 }
 
 /* ---- Draw ----------------------------------------------------------------------------------- */

@@ -4,7 +4,8 @@
  *
  * Order (vLLM's runner V2): [mask of a guide] [raw logprobs are read here] constrain (allowed ids,
  * logit_bias, min_tokens), [logits callback], penalise (repetition, frequency, presence, bad
- * words), truncate (temperature, min_p, top_k, top_p), draw.
+ * words, then the token that a budget of thoughts forces), truncate (temperature, min_p, top_k,
+ * top_p), draw.
  *
  * A row's result depends on its logits, parameters, tokens and position only: never on other rows,
  * threads or instruction sets.  Sums whose order could matter are sums of integers held in doubles.
@@ -19,7 +20,8 @@
  *   1. fills lls_sample_row_t for each row that samples and points lls_sample_rows_t at them;
  *   2. copies the logits rows that want raw logprobs (lls_tmp): later steps change rows in place,
  *      and which token to report is known only after draw; then logprobs.h reads the copies.
- *      Prompt logprobs are of rows that nobody samples from, so these need no copy;
+ *      Prompt logprobs are of rows that nobody samples from, so these need no copy; nor do
+ *      processed ones, which are read behind draw from rows that truncate left dense;
  *   3. runs op penalise with stages = LLS_SAMPLE_CONSTRAIN | LLS_SAMPLE_PENALISE; if some row has a
  *      callback: with CONSTRAIN, then the callbacks on its own thread, then with PENALISE;
  *   4. runs op truncate, then op draw; ids row i is the token of rows->row[i]; rows->out[i].status
@@ -39,7 +41,11 @@ typedef struct lls_sample_row {
     uint32_t          n_prompt, n_tokens;   /* always set: min_tokens counts with them */
     uint32_t          position; /* of the token to be drawn = n_tokens (with drafts: + its index) */
     uint32_t          logit;        /* row of the logits tensor */
+    uint32_t          forced;       /* lls_think_next(): 1 + the token that must come; 0 = none */
 } lls_sample_row_t;
+
+/* The logit of a forced token (vLLM's): no other reaches it. */
+#define LLS_SAMPLE_FORCED 1e9f
 
 typedef struct lls_sample_out {
     uint32_t status;                /* LLS_ROW_OK or LLS_ROW_NAN; set by truncate and by draw */
@@ -93,6 +99,8 @@ void    lls_sample_row_truncate(const lls_sample_row_t *row, float *x, bool dens
 int32_t lls_sample_row_draw(const lls_sample_row_t *row, const float *x, lls_sample_out_t *out,
                             lls_sample_scratch_t *s);
 
+/* False for what gives LLS_ROW_NAN. */
+bool  lls_sample_row_is_usable(const float *x, uint32_t n);
 /* The noise of one token. */
 float lls_sample_noise(uint64_t seed, uint32_t position, uint32_t token);
 

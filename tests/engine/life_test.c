@@ -34,43 +34,13 @@ static int tear_down(void **state)
     return 0;
 }
 
-typedef struct ask {                /* a request on the test's stack */
-    int32_t               tokens[200];
-    llm_sampling_params_t sp;
-    llm_request_t         r;
-} ask_t;
-
-static void make_ask(ask_t *a, uint32_t seed, uint32_t max_tokens)
+static void make(ask_t *a, uint32_t seed, uint32_t max_tokens)
 {
-    memset(a, 0, sizeof *a);
-    make_prompt(a->tokens, N_PROMPT, n_vocab, seed);
-    a->sp.struct_size = sizeof a->sp;
-    a->sp.max_tokens = max_tokens;
-    a->sp.flags = LLM_SAMPLE_IGNORE_EOS;
-    a->r.struct_size = sizeof a->r;
-    a->r.tokens = a->tokens;
-    a->r.n_tokens = N_PROMPT;
-    a->r.sampling = &a->sp;
+    make_ask(a, n_vocab, N_PROMPT, seed, max_tokens);
 }
 
-static llm_request_id_t add(const ask_t *a)
-{
-    llm_request_id_t id = 0;
-    llm_error_t      err;
-
-    if (llm_engine_add_request(engine, &a->r, &id, &err) != LLM_OK)
-        fail_msg("%s", err.message);
-    assert_true(id != 0);
-    return id;
-}
-
-static void step(void)
-{
-    llm_error_t err;
-
-    if (llm_engine_step(engine, &err) != LLM_OK)
-        fail_msg("%s", err.message);
-}
+static llm_request_id_t add(const ask_t *a) { return add_ask(engine, a); }
+static void             step(void) { step_engine(engine); }
 
 /* Runs one request to its last record, which is lent. */
 static const llm_output_t *finish(const ask_t *a)
@@ -96,7 +66,7 @@ static void kinds_are_views_of_the_same_output(void **state)
     const llm_output_t *o;
     ask_t               a;
 
-    make_ask(&a, 1, 16);
+    make(&a, 1, 16);
     a.r.user_data = &a;
     a.r.output_kind = LLM_OUTPUT_DELTA;
     add(&a);
@@ -128,7 +98,7 @@ static void what_is_not_drained_is_merged(void **state)
     const llm_output_t *o;
     ask_t               a;
 
-    make_ask(&a, 2, 6);
+    make(&a, 2, 6);
     add(&a);
     for (int i = 0; i < 4; i++)
         step();
@@ -145,7 +115,7 @@ static void a_stream_interval_spares_records(void **state)
     size_t              sizes[8], n = 0;
     ask_t               a;
 
-    make_ask(&a, 3, 10);
+    make(&a, 3, 10);
     a.r.stream_interval = 4;
     add(&a);
     while (llm_engine_unfinished(engine) > 0) {
@@ -167,7 +137,7 @@ static void n_completions_have_seeds_of_their_own(void **state)
     const llm_output_t *o;
     ask_t               a;
 
-    make_ask(&a, 4, 8);
+    make(&a, 4, 8);
     a.sp.n = 3;
     a.sp.temperature = 1;
     a.sp.flags |= LLM_SAMPLE_SEEDED;
@@ -195,7 +165,7 @@ static void an_echo_and_the_scores_of_a_prompt(void **state)
     const llm_output_t *o;
     ask_t               a;
 
-    make_ask(&a, 5, 1);
+    make(&a, 5, 1);
     a.r.flags = LLM_REQUEST_ECHO | LLM_REQUEST_PREFILL_ONLY;
     a.sp.n_prompt_logprobs = 3;
     o = finish(&a);
@@ -222,7 +192,7 @@ static void log_probabilities_of_the_whole_vocabulary_sum_to_one(void **state)
 
     engine = make_engine(MODEL, "float32",
                          OPTIONS("skip-tokenizer-init", "true", "max-logprobs", "-1"), NULL);
-    make_ask(&a, 6, 2);
+    make(&a, 6, 2);
     a.sp.n_logprobs = a.sp.n_prompt_logprobs = -1;
     o = finish(&a);
     assert_int_equal(o->n_logprobs, n_vocab + 1);
@@ -241,7 +211,7 @@ static void a_stop_id_ends_it_and_is_named(void **state)
     const llm_output_t *o;
     ask_t               a;
 
-    make_ask(&a, 7, 8);
+    make(&a, 7, 8);
     o = finish(&a);
     second = o->tokens[o->n_tokens - 1];    /* the eighth */
     a.sp.stop_token_ids = &second;
@@ -264,7 +234,7 @@ static void the_context_is_an_end(void **state)
     const llm_output_t *o;
     ask_t               a;
 
-    make_ask(&a, 8, UINT32_MAX);
+    make(&a, 8, UINT32_MAX);
     a.r.output_kind = LLM_OUTPUT_FINAL;
     o = finish(&a);
     assert_int_equal(o->finish_reason, LLM_FINISH_LENGTH);
@@ -277,7 +247,7 @@ static void abort_works_in_every_state(void **state)
         llm_request_id_t    id;
         const llm_output_t *o, *last = NULL;
         ask_t               a;
-        make_ask(&a, 9, 50);
+        make(&a, 9, 50);
         id = add(&a);
         for (int i = 0; i < when; i++)
             step();
@@ -303,7 +273,7 @@ static void deadlines_have_a_reason_of_their_own(void **state)
     ask_t               a;
     struct timespec     nap = { 0, 5000000 };
 
-    make_ask(&a, 10, 200);
+    make(&a, 10, 200);
     a.r.queue_timeout_ms = 1;
     add(&a);
     nanosleep(&nap, NULL);
@@ -334,7 +304,7 @@ static void a_full_queue_pushes_back(void **state)
 
     engine = make_engine(MODEL, "float32", OPTIONS("skip-tokenizer-init", "true",
                                                    "max-num-queued-reqs", "3"), NULL);
-    make_ask(&a, 11, 2);
+    make(&a, 11, 2);
     for (int i = 0; i < 3; i++)
         add(&a);
     assert_int_equal(llm_engine_add_request(engine, &a.r, NULL, &err), LLM_ERR_BUSY);
@@ -379,10 +349,10 @@ static void a_callback_steers_and_ends_only_its_own_request(void **state)
     llm_request_id_t           ids[4];
     ask_t                      a[4];
 
-    make_ask(&a[3], 12, 5);
+    make(&a[3], 12, 5);
     alone = finish(&a[3])->tokens[0];
     for (int i = 0; i < 4; i++) {
-        make_ask(&a[i], 12, 5);
+        make(&a[i], 12, 5);
         a[i].sp.logits_fn = fns[i];
         a[i].sp.logits_user = &token;
         a[i].r.output_kind = LLM_OUTPUT_FINAL;
@@ -420,10 +390,10 @@ static void a_bad_request_does_not_disturb_a_batch(void **state)
     const llm_output_t  *o;
     ask_t                other;
 
-    make_ask(&other, 99, 3);
+    make(&other, 99, 3);
     foreign = add(&other);
     for (uint32_t i = 0; i < 40; i++) {
-        make_ask(&a[i], 100 + i, 1 + i % 7);
+        make(&a[i], 100 + i, 1 + i % 7);
         a[i].r.user_data = &a[i];
         list[i] = &a[i].r;
     }
@@ -472,7 +442,7 @@ static void progress_can_stop_a_batch(void **state)
     int                  calls = 0, done = 0;
 
     for (uint32_t i = 0; i < 30; i++) {
-        make_ask(&a[i], 200 + i, i < 6 ? 2 : 60);
+        make(&a[i], 200 + i, i < 6 ? 2 : 60);
         list[i] = &a[i].r;
     }
     assert_int_equal(llm_generate_batch(engine, list, 30, stop_at_five, &calls, &b, &err),
@@ -501,7 +471,7 @@ static void an_empty_batch_and_one_that_outlives_its_engine(void **state)
     assert_null(llm_batch_output(b, 0, 0));
     llm_batch_destroy(b);
     engine = make_engine(MODEL, "float32", plain, NULL);
-    make_ask(&a, 13, 4);
+    make(&a, 13, 4);
     list[0] = &a.r;
     assert_int_equal(llm_generate_batch(engine, list, 1, NULL, NULL, &b, &err), LLM_OK);
     llm_engine_destroy(engine);
@@ -524,7 +494,7 @@ static void wait_sleeps_until_it_is_told(void **state)
     llm_engine_notify(engine);
     assert_int_equal(llm_engine_wait(engine, -1), LLM_OK);
     assert_int_equal(llm_engine_wait(engine, 1000), LLM_ERR_TIMEOUT);
-    make_ask(&a, 14, 2);
+    make(&a, 14, 2);
     add(&a);
     assert_int_equal(llm_engine_wait(engine, -1), LLM_OK);
     run_dry(engine);
@@ -535,7 +505,7 @@ static void a_prefix_is_found_until_it_is_reset(void **state)
     const llm_output_t *o;
     ask_t               a;
 
-    make_ask(&a, 15, 2);
+    make(&a, 15, 2);
     for (int i = 0; i < 200; i++)
         a.tokens[i] = i % 50;
     a.r.n_tokens = 100;

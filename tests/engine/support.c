@@ -79,6 +79,38 @@ void make_prompt(int32_t *tokens, size_t n, uint32_t n_vocab, uint32_t seed)
     }
 }
 
+void make_ask(ask_t *a, uint32_t n_vocab, uint32_t n_prompt, uint32_t seed, uint32_t max_tokens)
+{
+    memset(a, 0, sizeof *a);
+    make_prompt(a->tokens, n_prompt, n_vocab, seed);
+    a->sp.struct_size = sizeof a->sp;
+    a->sp.max_tokens = max_tokens;
+    a->sp.flags = LLM_SAMPLE_IGNORE_EOS;
+    a->r.struct_size = sizeof a->r;
+    a->r.tokens = a->tokens;
+    a->r.n_tokens = n_prompt;
+    a->r.sampling = &a->sp;
+}
+
+llm_request_id_t add_ask(llm_engine_t *e, const ask_t *a)
+{
+    llm_request_id_t id = 0;
+    llm_error_t      err;
+
+    if (llm_engine_add_request(e, &a->r, &id, &err) != LLM_OK)
+        fail_msg("%s", err.message);
+    assert_true(id != 0);
+    return id;
+}
+
+void step_engine(llm_engine_t *e)
+{
+    llm_error_t err;
+
+    if (llm_engine_step(e, &err) != LLM_OK)
+        fail_msg("%s", err.message);
+}
+
 void run_dry(llm_engine_t *e)
 {
     llm_error_t err;

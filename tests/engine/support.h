@@ -39,6 +39,17 @@ llm_status_t  try_engine(const char *model, const char *dtype, options_t options
 /* n token ids below n_vocab, a function of seed. */
 void make_prompt(int32_t *tokens, size_t n, uint32_t n_vocab, uint32_t seed);
 
+typedef struct ask {                /* a greedy request on the test's stack, end of sequence ignored */
+    int32_t               tokens[200];
+    llm_sampling_params_t sp;
+    llm_request_t         r;
+} ask_t;
+
+void make_ask(ask_t *a, uint32_t n_vocab, uint32_t n_prompt, uint32_t seed, uint32_t max_tokens);
+
+/* These fail the test with the library's message. */
+llm_request_id_t add_ask(llm_engine_t *e, const ask_t *a);
+void             step_engine(llm_engine_t *e);
 /* Steps until nothing is unfinished; records are thrown away. */
 void run_dry(llm_engine_t *e);
 
