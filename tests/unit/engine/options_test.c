@@ -6,6 +6,7 @@
 
 #include "engine/options.h"
 #include "engine/options_int.h"
+#include "sample/logprobs.h"
 
 static lls_mem_t    mem;
 static test_alloc_t counts;
@@ -189,18 +190,14 @@ static void what_is_not_there_yet_says_so(void **state)
         { "pipeline-parallel-size", "2", LLM_SCOPE_ENGINE },
         { "data-parallel-size", "4", LLM_SCOPE_ENGINE },
         { "tokenizer-mode", "slow", LLM_SCOPE_ENGINE },
-        { "logprobs-mode", "raw_logits", LLM_SCOPE_ENGINE },
         { "quantization", "awq", LLM_SCOPE_ENGINE },
         { "enable-lora", "true", LLM_SCOPE_ENGINE },
         { "speculative-config", "{}", LLM_SCOPE_ENGINE },
         { "max-num-queued-tokens", "1000", LLM_SCOPE_ENGINE },
         { "device", "cuda:1", LLM_SCOPE_ENGINE },
         { "spaces_between_special_tokens", "false", LLM_SCOPE_REQUEST },
-        { "logprob_token_ids", "[1]", LLM_SCOPE_REQUEST },
         { "structured_outputs", "{}", LLM_SCOPE_REQUEST },
-        { "thinking_token_budget", "5", LLM_SCOPE_REQUEST },
         { "repetition_detection", "{}", LLM_SCOPE_REQUEST },
-        { "extra_args", "{}", LLM_SCOPE_REQUEST },
     };
     llm_error_t err;
 
@@ -209,7 +206,7 @@ static void what_is_not_there_yet_says_so(void **state)
                          LLM_ERR_UNSUPPORTED);
         assert_string_equal(err.param, later[i].name);
     }
-    assert_int_equal(try_option(LLM_SCOPE_REQUEST, "logprob_token_ids", "null", &err), LLM_OK);
+    assert_int_equal(try_option(LLM_SCOPE_REQUEST, "structured_outputs", "null", &err), LLM_OK);
 }
 
 /* ---- Names ---------------------------------------------------------------------------------- */
@@ -481,9 +478,11 @@ static void json_of_the_wrong_shape_is_refused(void **state)
         { "stop_token_ids", "7" }, { "stop_token_ids", "[\"7\"]" }, { "stop_token_ids", "[1.5]" },
         { "stop_token_ids", "[2147483648]" }, { "allowed_token_ids", "[]" },
         { "allowed_token_ids", "{}" }, { "bad_words", "[null]" }, { "logit_bias", "[]" },
-        { "logit_bias", "{\"x\": 1}" }, { "logit_bias", "{\"-1\": 1}" },
+        { "logit_bias", "{\"x\": 1}" }, { "logit_bias", "{\"--1\": 1}" },
         { "logit_bias", "{\"1\": \"2\"}" }, { "logit_bias", "{\"\": 1}" },
-        { "logit_bias", "{\"99999999999\": 1}" },
+        { "logit_bias", "{\"99999999999\": 1}" }, { "logprob_token_ids", "5" },
+        { "logprob_token_ids", "[\"5\"]" }, { "prompt_logprob_token_ids", "{}" },
+        { "extra_args", "[]" }, { "extra_args", "1" },
     };
     llm_error_t err;
 
@@ -495,6 +494,108 @@ static void json_of_the_wrong_shape_is_refused(void **state)
     assert_int_equal(try_option(LLM_SCOPE_ENGINE, "hf-overrides", "[1]", &err), LLM_ERR_INVALID);
 }
 
+/* What params.c says of a field is said of the option with the same words. */
+static void numbers_out_of_range_are_refused_in_vllms_words(void **state)
+{
+    static const struct { const char *name, *value, *message; } cases[] = {
+        { "top_p", "1.5", "top_p must be in (0, 1], got 1.5" },
+        { "top_p", "0", "top_p must be in (0, 1], got 0" },
+        { "min_p", "-0.5", "min_p must be in [0, 1], got -0.5" },
+        { "temperature", "-1", "temperature must be non-negative, got -1" },
+        { "temperature", "2.5", "temperature must be in [0, 2], got 2.5" },
+        { "temperature", "hot", "temperature must be a finite number in [0, 2], got \"hot\"" },
+        { "repetition_penalty", "0", "repetition_penalty must be greater than zero, got 0" },
+        { "presence_penalty", "3", "presence_penalty must be in [-2, 2], got 3" },
+        { "n", "0", "n must be at least 1, got 0" },
+        { "n", "16385", "n must be at most 16384, got 16385" },
+        { "max_tokens", "0", "max_tokens must be at least 1, got 0" },
+        { "min_tokens", "-1", "min_tokens must be greater than or equal to 0, got -1" },
+        { "top_k", "-2", "top_k must be 0 (disable), or at least 1, got -2" },
+        { "top_k", "1.5", "top_k must be an integer in" },
+        { "stream_interval", "0", "stream_interval must be at least 1, got 0" },
+        { "logprobs", "-2", "logprobs must be non-negative or -1, got -2" },
+        { "prompt_logprobs", "-5", "prompt_logprobs must be non-negative or -1, got -5" },
+        { "thinking_token_budget", "-2",
+          "thinking_token_budget must be a non-negative integer or -1 for unlimited, got -2" },
+        { "prompt_logprob_start", "-1", "prompt_logprob_start must be non-negative, got -1" },
+        { "allowed_token_ids", "[]", "allowed_token_ids is not None and empty" },
+        { "logit_bias", "{\"x\": 1}", "logit_bias contains \"x\", which is not a token id" },
+    };
+    llm_error_t err;
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(try_option(LLM_SCOPE_REQUEST, cases[i].name, cases[i].value, &err),
+                         LLM_ERR_INVALID);
+        assert_string_equal(err.param, cases[i].name);
+        if (strstr(err.message, cases[i].message) != err.message)
+            fail_msg("\"%s\", not \"%s\"", err.message, cases[i].message);
+    }
+    assert_int_equal(try_option(LLM_SCOPE_ENGINE, "max-logprobs", "-2", &err), LLM_ERR_INVALID);
+    assert_string_equal(err.message, "max-logprobs must be at least -1, got -2");
+}
+
+static void what_has_no_member_lands_beside_them(void **state)
+{
+    static const llm_option_t options[] = {
+        { "logprob_token_ids", "[4, 5, 4]" }, { "prompt_logprob_token_ids", "[7]" },
+        { "prompt_logprob_start", "3" }, { "thinking_token_budget", "0" },
+        { "extra_args", "{\"a\": [1]}" }, { "logprobs", "true" }, { "prompt_logprobs", "True" },
+        { "thinking_token_budget", "-1" }, { "logprob_token_ids", "null" },
+        { "prompt_logprob_token_ids", "null" }, { "extra_args", "null" },
+    };
+    llm_request_t         request = { .struct_size = sizeof request, .options = options,
+                                      .n_options = 7 };
+    llm_sampling_params_t s = { .struct_size = sizeof s, .n_logit_bias = 1 };
+    llm_logit_bias_t      bias = { 1, 1 };
+    lls_request_options_t o;
+
+    s.logit_bias = &bias;
+    assert_int_equal(lls_request_options_resolve(&request, &s, &mem, &o, NULL), LLM_OK);
+    assert_true(o.more.n_logprob_ids == 3 && o.more.logprob_ids[2] == 4);
+    assert_true(o.more.n_prompt_logprob_ids == 1 && o.more.prompt_logprob_ids[0] == 7);
+    assert_int_equal(o.more.prompt_logprob_start, 3);
+    assert_int_equal(o.more.think_limit, 1);
+    assert_string_equal(o.extra_args, "{\"a\": [1]}");
+    assert_int_equal(o.sampling.n_logprobs, 2);
+    assert_int_equal(o.sampling.n_prompt_logprobs, 2);
+    lls_request_options_deinit(&o);
+    request.n_options = 11;
+    assert_int_equal(lls_request_options_resolve(&request, &s, &mem, &o, NULL), LLM_OK);
+    assert_true(o.more.logprob_ids == NULL && o.more.prompt_logprob_ids == NULL);
+    assert_int_equal(o.more.n_logprob_ids + o.more.n_prompt_logprob_ids, 0);
+    assert_int_equal(o.more.think_limit, 0);
+    assert_null(o.extra_args);
+    assert_int_equal(o.sampling.n_logit_bias, 1);       /* no null reaches another's list */
+    lls_request_options_deinit(&o);
+    request.n_options = 0;
+    assert_int_equal(lls_request_options_resolve(&request, &s, &mem, &o, NULL), LLM_OK);
+    assert_true(o.more.logprob_ids == NULL && o.more.think_limit == 0 && o.extra_args == NULL);
+    lls_request_options_deinit(&o);
+}
+
+static void logprobs_modes_have_their_numbers(void **state)
+{
+    static const char *const words[] = { "raw_logprobs", "processed_logprobs", "raw_logits",
+                                         "processed_logits" };
+    llm_option_t         option = { "logprobs-mode", NULL };
+    llm_engine_config_t  config = { .struct_size = sizeof config, .model = "m" };
+    lls_engine_options_t o;
+
+    resolve(&config, &o);
+    assert_int_equal(o.logprobs_mode, LLS_RAW_LOGPROBS);
+    lls_engine_options_deinit(&o);
+    config.options = &option;
+    config.n_options = 1;
+    for (int32_t i = 0; i < 4; i++) {                   /* ORDER logprobs modes */
+        option.value = words[i];
+        resolve(&config, &o);
+        assert_int_equal(o.logprobs_mode, i);
+        lls_engine_options_deinit(&o);
+    }
+    assert_int_equal(LLS_PROCESSED_LOGITS, 3);
+    assert_int_equal(LLS_RAW_LOGITS, 2);
+}
+
 /* ---- Memory --------------------------------------------------------------------------------- */
 
 static void every_failed_allocation_is_survived(void **state)
@@ -503,10 +604,13 @@ static void every_failed_allocation_is_survived(void **state)
     static const llm_option_t request[] = {{"stop", "[\"a\",\"b\"]"},
                                            {"logit_bias", "{\"1\":2}"},
                                            {"stop_token_ids", "[1]"},
+                                           {"logprob_token_ids", "[1]"},
+                                           {"prompt_logprob_token_ids", "[1]"},
+                                           {"extra_args", "{}"},
                                            {"cache_salt", "s"}};
     llm_engine_config_t   config = { .struct_size = sizeof config, .model = "m", .options = engine,
                                      .n_options = 2 };
-    llm_request_t         req = { .struct_size = sizeof req, .options = request, .n_options = 4 };
+    llm_request_t         req = { .struct_size = sizeof req, .options = request, .n_options = 7 };
     llm_sampling_params_t s = { .struct_size = sizeof s };
     lls_engine_options_t  e;
     lls_request_options_t r;
@@ -547,6 +651,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(request_options_land_in_their_fields, set_up, tear_down),
         cmocka_unit_test_setup_teardown(fields_stay_where_no_option_is, set_up, tear_down),
         cmocka_unit_test_setup_teardown(json_of_the_wrong_shape_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(numbers_out_of_range_are_refused_in_vllms_words, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(what_has_no_member_lands_beside_them, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(logprobs_modes_have_their_numbers, set_up, tear_down),
         cmocka_unit_test_setup_teardown(every_failed_allocation_is_survived, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

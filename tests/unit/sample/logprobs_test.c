@@ -51,7 +51,8 @@ static void check_entries(int32_t token, uint32_t n)
         if (x[out[i].token] == -INFINITY)
             assert_true(out[i].logprob == -INFINITY);
         else
-            assert_true(fabs((double)out[i].logprob - ((double)x[out[i].token] - sum)) < 2e-6);
+            assert_true(fabs((double)out[i].logprob - ((double)x[out[i].token] - sum)) <
+                        2e-6 + 1e-7 * fabs((double)out[i].logprob));
     for (uint32_t i = 1; i < n; i++) {
         uint32_t larger = 0;                /* entry i is the i-th in the order of (logit, id) */
         for (uint32_t j = 0; j < V; j++)
@@ -109,12 +110,78 @@ static void equal_logits_share_the_probability(void **state)
     assert_true(fabs((double)out[2].logprob + log(V)) < 1e-6);
 }
 
+/* ---- The other modes and chosen tokens ------------------------------------------------------- */
+
+/* The row that V2 would take its snapshot of: over the temperature, with much cut away. */
+static void processed_values_are_of_the_scaled_survivors(void **state)
+{
+    static const float ts[] = { 0, 1, 0.01f, 0.7f, 2 };
+    static float       kept[V];
+
+    for (uint32_t round = 0; round < 10; round++) {
+        lls_logprob_job_t job = { .logits = kept, .token = (int32_t)(round * 333), .out = out,
+                                  .n_entries = 41, .temperature = ts[round / 2],
+                                  .of_logits = round % 2 == 1 };
+        float             t = job.temperature == 0 ? 1 : job.temperature;
+
+        for (uint32_t i = 0; i < V; i++) {
+            kept[i] = 2 * noise(round * V + i);
+            if (i % 200 != 0 && i != (uint32_t)job.token)
+                kept[i] = -INFINITY;
+            x[i] = kept[i] / t;
+        }
+        lls_logprobs_row(&job, &scratch);
+        assert_int_equal(job.status, LLS_ROW_OK);
+        if (!job.of_logits) {
+            check_entries(job.token, job.n_entries);
+            continue;
+        }
+        for (uint32_t i = 0; i < job.n_entries; i++)    /* to the bit */
+            assert_true(out[i].logprob == x[out[i].token]);
+        assert_true(out[40].logprob == -INFINITY);      /* 26 are left */
+    }
+}
+
+static void chosen_tokens_come_in_their_order_with_their_ranks(void **state)
+{
+    static int32_t ids[128];
+
+    for (uint32_t round = 0; round < 4; round++) {
+        lls_logprob_job_t job = { .logits = x, .token = 17, .out = out, .n_entries = 129,
+                                  .ids = ids, .of_logits = round % 2 == 1 };
+        double            sum;
+
+        for (uint32_t i = 0; i < V; i++)
+            x[i] = round < 2 ? 3 * noise(round * V + i) : roundf(3 * noise(i));
+        for (uint32_t i = 0; i < 128; i++)
+            ids[i] = (int32_t)(lls_philox(5, (lls_philox_t){ { i, round, 0, 0 } }).w[0] % V);
+        ids[3] = ids[9] = 17;                           /* repeats are as good as others */
+        x[ids[5]] = -INFINITY;
+        sum = job.of_logits ? 0 : log_sum();
+        lls_logprobs_row(&job, &scratch);
+        for (uint32_t i = 0; i < 129; i++) {
+            int32_t  token = i == 0 ? 17 : ids[i - 1];
+            uint32_t rank = 0;
+            for (uint32_t j = 0; j < V; j++)
+                rank += x[j] >= x[token];
+            assert_int_equal(out[i].token, token);
+            assert_int_equal(out[i].rank, rank);
+            if (token == ids[5])
+                assert_true(out[i].logprob == -INFINITY && rank == V);
+            else
+                assert_true(fabs((double)out[i].logprob - ((double)x[token] - sum)) < 2e-6);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(entries_equal_the_double_reference),
         cmocka_unit_test(a_row_without_numbers_has_no_entries),
         cmocka_unit_test(equal_logits_share_the_probability),
+        cmocka_unit_test(processed_values_are_of_the_scaled_survivors),
+        cmocka_unit_test(chosen_tokens_come_in_their_order_with_their_ranks),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
