@@ -93,7 +93,7 @@ static void names_exist_for_every_number(void **state)
     assert_string_equal(llm_finish_name(LLM_FINISH_STOP), "stop");
     assert_string_equal(llm_finish_name(LLM_FINISH_LENGTH), "length");
     assert_int_equal(llm_version_number(), LLM_VERSION_NUMBER);
-    assert_int_equal(strncmp(llm_version_string(), "0.1.0", 5), 0);
+    assert_int_equal(strncmp(llm_version_string(), "0.2.0", 5), 0);
 }
 
 static void options_end(void **state)

@@ -193,11 +193,9 @@ static void what_is_not_there_yet_says_so(void **state)
         { "quantization", "awq", LLM_SCOPE_ENGINE },
         { "enable-lora", "true", LLM_SCOPE_ENGINE },
         { "speculative-config", "{}", LLM_SCOPE_ENGINE },
-        { "max-num-queued-tokens", "1000", LLM_SCOPE_ENGINE },
         { "device", "cuda:1", LLM_SCOPE_ENGINE },
         { "spaces_between_special_tokens", "false", LLM_SCOPE_REQUEST },
         { "structured_outputs", "{}", LLM_SCOPE_REQUEST },
-        { "repetition_detection", "{}", LLM_SCOPE_REQUEST },
     };
     llm_error_t err;
 
