@@ -657,8 +657,11 @@ enum {
 };
 
 /* Since 0.2.  From the next step on nothing new is started; requests added meanwhile wait,
- * deadlines run on.  Paused is reached when llm_stats_t.requests_running is 0, or at once with
- * KEEP.  A second pause changes the mode; resume of what is not paused does nothing. [any] */
+ * deadlines run on.  Paused is reached when llm_stats_t.requests_running is 0, which counts
+ * until their end all that were there before, or at once with KEEP.  A second pause changes the
+ * mode for the same requests; resume of what is not paused does nothing.  A batch or beam search
+ * that runs is one piece of work that was there before; none begins while paused
+ * (LLM_ERR_STATE). [any] */
 LLM_API llm_status_t llm_engine_pause(llm_engine_t *engine, int32_t mode, llm_error_t *err);
 LLM_API llm_status_t llm_engine_resume(llm_engine_t *engine, llm_error_t *err);
 

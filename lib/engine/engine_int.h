@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * engine_int - what the files of the engine share: assemble.c (an engine is put together), setup.c
- * (with a model), input.c (requests come in), engine.c (the loop), output.c (results become news),
+ * (with a model), defaults.c (what requests may leave out), input.c (requests come in), engine.c (the loop), output.c (results become news),
  * pause.c (the loop stands still), batch.c.
  *
  * Two kinds of state.  What is marked [lock] is shared between the threads that call [any]
@@ -100,6 +100,9 @@ struct llm_engine {
 };
 
 static inline uint64_t lls_engine_now(const lls_engine_t *e) { return e->clock.us(e->clock.user); }
+
+/* defaults.c: e->defaults, and the tokenizer's template, by files and options. */
+llm_status_t lls_engine_lay_defaults(lls_engine_t *e, llm_error_t *err);
 
 /* assemble.c */
 uint64_t lls_engine_device_bytes(const lls_engine_t *e);    /* [any] */

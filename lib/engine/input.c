@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/beam.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 #include "base/hash.h"
-#include "text/chat.h"
+#include "engine/prompt.h"
 
 #define RESERVE_BYTES_A_TOKEN 6u    /* of text; English has 4 to 5 */
 #define RESERVE_LOGPROBS      (1u << 16)    /* entries, at most, before the first doubling */
@@ -39,124 +38,6 @@ llm_request_id_t lls_engine_id(const lls_engine_t *e, uint32_t slot)
 static uint32_t n_slots(const intake_t *t)
 {
     return t->beam != NULL ? 2 * t->beam->beam_width : t->p.n;
-}
-
-/* ---- The prompt ------------------------------------------------------------------------------ */
-
-static llm_status_t check_kind(const intake_t *t)
-{
-    const llm_request_t *r = t->in;
-    int                  n = (r->text != NULL) + (r->tokens != NULL) + (r->chat != NULL);
-
-    if (n != 1)
-        return lls_fail_param(t->err, LLM_ERR_INVALID, "text",
-                              "%d of text, tokens and chat are set; set exactly one", n);
-    if (r->tokens == NULL && t->e->tokenizer == NULL)
-        return lls_fail_param(t->err, LLM_ERR_INVALID, r->text != NULL ? "text" : "chat",
-                              "there is no tokenizer under skip-tokenizer-init; give tokens");
-    return LLM_OK;
-}
-
-static llm_status_t copy_tokens(intake_t *t, int32_t **ids, size_t *n)
-{
-    *n = t->in->n_tokens;
-    if (*n > UINT32_MAX / sizeof **ids)
-        return lls_fail_param(t->err, LLM_ERR_TOO_LONG, "n_tokens", "%zu tokens are too many", *n);
-    *ids = lls_alloc(&t->e->mem, *n * sizeof **ids);
-    if (*ids == NULL)
-        return lls_fail(t->err, LLM_ERR_NO_MEMORY, "%zu prompt tokens", *n);
-    memcpy(*ids, t->in->tokens, *n * sizeof **ids);
-    return LLM_OK;
-}
-
-/* A tokenizer may know ids that the model does not. */
-static llm_status_t check_ids(const intake_t *t, const int32_t *ids, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (ids[i] < 0 || (uint32_t)ids[i] >= t->e->plan.vocab_size)
-            return lls_fail_param(t->err, LLM_ERR_INVALID,
-                                  t->in->tokens != NULL ? "tokens" : "text",
-                                  "token %zu of the prompt is %" PRId32 ", the model knows 0 to %u",
-                                  i, ids[i], t->e->plan.vocab_size - 1);
-    return LLM_OK;
-}
-
-static llm_status_t tokenise(intake_t *t, int32_t **ids, size_t *n)
-{
-    lls_engine_t        *e = t->e;
-    const llm_request_t *r = t->in;
-    uint32_t             flags = r->flags & LLM_REQUEST_NO_SPECIAL ? LLM_ENCODE_NO_SPECIAL : 0;
-
-    if (r->tokens != NULL)
-        return copy_tokens(t, ids, n);
-    if (r->text != NULL)
-        return lls_tokenizer_encode(e->tokenizer, &e->mem, r->text, r->text_len, flags, ids, n,
-                                    t->err);
-    return lls_chat_encode(e->tokenizer, &e->mem, r->chat, r->chat_len, ids, n, t->err);
-}
-
-/* Keeps the last tokens, as truncate_prompt_tokens wants. */
-static void truncate_prompt(const intake_t *t, int32_t *ids, size_t *n)
-{
-    int64_t keep = t->o.truncate_prompt_tokens;
-    size_t  most;
-
-    if (keep == 0)
-        return;
-    most = keep < 0 ? t->e->plan.max_model_len - 1 : (size_t)keep;
-    if (*n <= most)
-        return;
-    memmove(ids, ids + *n - most, most * sizeof *ids);
-    *n = most;
-}
-
-static llm_status_t check_length(const intake_t *t, size_t n)
-{
-    const llm_plan_t *p = &t->e->plan;
-    bool              prefill_only = (t->in->flags & LLM_REQUEST_PREFILL_ONLY) != 0;
-    size_t            most = prefill_only ? p->max_model_len : p->max_model_len - 1;
-
-    if (n == 0)
-        return lls_fail_param(t->err, LLM_ERR_INVALID, "text",
-                              "the prompt is empty; give one token or more");
-    if (n > most)
-        return lls_fail_param(t->err, LLM_ERR_TOO_LONG, "text",
-                              "the prompt has %zu tokens, at most %zu fit max-model-len %u; "
-                              "shorten it", n, most, p->max_model_len);
-    return LLM_OK;
-}
-
-static llm_status_t take_prompt(intake_t *t)
-{
-    lls_request_t *req = t->req;
-    size_t         n = 0;
-    llm_status_t   st = check_kind(t);
-
-    if (st == LLM_OK)
-        st = tokenise(t, &req->prompt_ids, &n);
-    if (st == LLM_OK)
-        st = check_ids(t, req->prompt_ids, n);
-    if (st == LLM_OK)
-        truncate_prompt(t, req->prompt_ids, &n);
-    if (st == LLM_OK)
-        st = check_length(t, n);
-    req->n_prompt = (uint32_t)n;
-    return st;
-}
-
-static llm_status_t keep_echo(intake_t *t)
-{
-    const llm_request_t *r = t->in;
-    lls_request_t       *req = t->req;
-
-    if ((r->flags & LLM_REQUEST_ECHO) == 0 || r->tokens != NULL)
-        return LLM_OK;
-    if (r->chat != NULL)
-        return lls_chat_render(t->e->tokenizer, req->mem, r->chat, r->chat_len, &req->prompt,
-                               &req->prompt_len, t->err);
-    req->prompt = lls_strndup(req->mem, r->text, r->text_len);
-    req->prompt_len = r->text_len;
-    return req->prompt != NULL ? LLM_OK : lls_fail(t->err, LLM_ERR_NO_MEMORY, "echo of the prompt");
 }
 
 /* ---- Bad words ------------------------------------------------------------------------------- */
@@ -500,7 +381,7 @@ static llm_status_t fill_request(intake_t *t)
     if (st != LLM_OK)
         return st;
     take_fields(t);
-    if ((st = take_prompt(t)) != LLM_OK || (st = keep_echo(t)) != LLM_OK ||
+    if ((st = lls_prompt_take(t->e, t->in, &t->o, t->req, t->err)) != LLM_OK ||
         (st = take_bad_words(t)) != LLM_OK || (st = take_stops(t)) != LLM_OK ||
         (st = keep_extra_args(t)) != LLM_OK || (st = make_prompt_logprobs(t)) != LLM_OK)
         return st;

@@ -315,6 +315,7 @@ static llm_status_t put_value(const target_t *t, const lls_option_def_t *def,
     uint32_t *bits = field;
 
     switch (def->put) {
+    case LLS_PUT_IGNORE:     break;
     case LLS_PUT_U32:        *(uint32_t *)field = (uint32_t)v->i; break;
     case LLS_PUT_U64:        *(uint64_t *)field = (uint64_t)v->i; break;
     case LLS_PUT_I32:        *(int32_t *)field = (int32_t)v->i; break;
@@ -551,7 +552,8 @@ llm_status_t lls_request_options_resolve(const llm_request_t *request,
     *out = (lls_request_options_t){
         .mem = mem, .sampling = *sampling, .cache_salt = salt,
         .priority = request->priority, .output_kind = request->output_kind,
-        .stream_interval = lls_max_u32(request->stream_interval, 1)
+        .stream_interval = lls_max_u32(request->stream_interval, 1),
+        .truncate_prompt_tokens = LLS_NO_TRUNCATION
     };
     if (request->output_kind < LLM_OUTPUT_DELTA || request->output_kind > LLM_OUTPUT_FINAL)
         st = lls_fail_param(err, LLM_ERR_UNSUPPORTED, "output_kind",

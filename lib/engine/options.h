@@ -32,6 +32,8 @@ typedef struct lls_engine_options {
     char      *generation_config;   /* "auto", "vllm" or a folder */
     char      *hf_overrides;        /* JSON object, or NULL */
     char      *reasoning_config;    /* JSON object, or NULL */
+    char      *override_generation_config;  /* JSON object, or NULL */
+    char      *chat_template;       /* path or text; NULL = the model's */
     char      *served_model_name;   /* NULL = model */
     uint64_t   kv_cache_memory_bytes;       /* 0 = by the rule of the device */
     uint64_t   seed;
@@ -67,6 +69,8 @@ llm_status_t lls_engine_options_resolve(const llm_engine_config_t *config, lls_m
 /* Of a zeroed one does nothing. */
 void         lls_engine_options_deinit(lls_engine_options_t *o);
 
+#define LLS_NO_TRUNCATION (-2)
+
 /* A request's settings: fields, then options over them.  Ranges of sampling are left to
  * lls_sample_params_check(); lists that came from options are ours, all else is borrowed. */
 typedef struct lls_request_options {
@@ -79,7 +83,8 @@ typedef struct lls_request_options {
     int32_t               priority;
     int32_t               output_kind;      /* LLM_OUTPUT_* */
     uint32_t              stream_interval;  /* >= 1 */
-    int64_t               truncate_prompt_tokens;   /* keep the last n; -1 = what fits; 0 = off */
+    int64_t               truncate_prompt_tokens;   /* keep n; -1 = what fits */
+    bool                  truncate_right;           /* else the first tokens go */
     bool                  skip_reading_prefix_cache;
     lls_repetition_params_t repetition;
     void                 *owned;            /* blocks that options made, a list */

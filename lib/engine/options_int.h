@@ -11,6 +11,7 @@ struct json_t;
 
 enum {                              /* where a value goes, at offset in the result */
     LLS_PUT_NOWHERE,                /* only the default is supported */
+    LLS_PUT_IGNORE,                 /* any value; it changes nothing here */
     LLS_PUT_U32, LLS_PUT_U64, LLS_PUT_I32, LLS_PUT_I64, LLS_PUT_F32, LLS_PUT_BOOL,
     LLS_PUT_STRING,                 /* char *, ours */
     LLS_PUT_WORD_INDEX,             /* int32_t: which word of the type */

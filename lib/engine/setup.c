@@ -1,15 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/assemble.h"
 
-#include <math.h>
 #include <string.h>
 #include <sys/mman.h>
 
-#include "base/io.h"
-#include "base/json.h"
 #include "base/sysmem.h"
-
-#define GENERATION_CONFIG_MAX (1u << 20)
 
 /* ---- Sizes ----------------------------------------------------------------------------------- */
 
@@ -105,61 +100,6 @@ static llm_status_t make_cache(lls_engine_t *e, llm_error_t *err)
     return st;
 }
 
-/* ---- Sampling defaults ----------------------------------------------------------------------- */
-
-static void number_over(const json_t *j, const char *key, float *to)
-{
-    const json_t *v = json_object_get(j, key);
-
-    if (json_is_number(v) && isfinite(json_number_value(v)))
-        *to = (float)json_number_value(v);
-}
-
-static void count_over(const json_t *j, const char *key, uint32_t *to)
-{
-    const json_t *v = json_object_get(j, key);
-
-    if (json_is_integer(v) && json_integer_value(v) >= 0 && json_integer_value(v) < UINT32_MAX)
-        *to = (uint32_t)json_integer_value(v);
-}
-
-/* The keys that vLLM takes over from a model's generation_config.json. */
-static llm_status_t lay_generation_config_over(lls_engine_t *e, llm_error_t *err)
-{
-    const lls_engine_options_t *o = &e->options;
-    const char                 *folder = strcmp(o->generation_config, "auto") == 0
-                                             ? o->model : o->generation_config;
-    llm_sampling_params_t      *d = &e->defaults;
-    llm_status_t                st = LLM_OK;
-    json_t                     *j = NULL;
-    char                       *path;
-
-    if (strcmp(o->generation_config, "vllm") == 0 || !lls_path_is_dir(folder))
-        return LLM_OK;
-    path = lls_path_join(&e->mem, folder, "generation_config.json");
-    if (path == NULL)
-        return lls_fail(err, LLM_ERR_NO_MEMORY, "generation_config.json");
-    if (lls_path_exists(path))
-        st = lls_json_load(&e->mem, path, GENERATION_CONFIG_MAX, &j, err);
-    if (j != NULL) {
-        number_over(j, "temperature", &d->temperature);
-        number_over(j, "top_p", &d->top_p);
-        number_over(j, "min_p", &d->min_p);
-        number_over(j, "repetition_penalty", &d->repetition_penalty);
-        count_over(j, "top_k", &d->top_k);
-        count_over(j, "max_new_tokens", &d->max_tokens);
-        json_decref(j);
-    }
-    lls_free(&e->mem, path);
-    return st;
-}
-
-void lls_sampling_defaults(llm_sampling_params_t *p)
-{
-    *p = (llm_sampling_params_t){ .struct_size = sizeof *p, .temperature = 1, .top_p = 1,
-                                  .repetition_penalty = 1, .n = 1, .max_tokens = 16 };
-}
-
 /* ---- The parts: a model in the memory of this process ---------------------------------------- */
 
 typedef struct loading {
@@ -210,7 +150,7 @@ static llm_status_t open_model(void *user, lls_engine_t *e, llm_error_t *err)
     for (uint32_t g = 0; g < e->traits->n_groups; g++)
         e->group_bytes[g] = lls_model_block_bytes(e->model, lls_cpu_ops(e->cpu), g, e->kv_dtype,
                                                   e->options.block_size);
-    return lay_generation_config_over(e, err);
+    return lls_engine_lay_defaults(e, err);
 }
 
 static llm_status_t make_runner(lls_engine_t *e, void *workspace, llm_error_t *err)

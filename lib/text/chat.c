@@ -5,6 +5,7 @@
 #include "base/utf8.h"
 #include "text/buf.h"
 #include "text/jinja.h"
+#include "text/tokenizer_int.h"
 
 /* Keys of a request that a template sees, beside chat_template_kwargs. */
 static const char *const passed[] = { "messages", "tools", "documents" };
@@ -146,6 +147,25 @@ static llm_status_t cut_behind_last(const json_t *root, lls_jinja_text_t *text, 
     }
     return invalid(err, "continue_final_message",
                    "the content of the final message is not in the text");
+}
+
+llm_status_t lls_chat_set_template(lls_tokenizer_t *t, const char *text, size_t len,
+                                   llm_error_t *err)
+{
+    lls_jinja_t *j;
+    char        *copy;
+    llm_status_t st = lls_jinja_compile(t->mem, text, len, &j, err);
+
+    if (st != LLM_OK)
+        return st;
+    lls_jinja_free(j);
+    copy = lls_strndup(t->mem, text, len);
+    if (copy == NULL)
+        return no_memory(err);
+    lls_free(t->mem, t->chat_template);
+    t->chat_template = copy;
+    t->chat_template_len = len;
+    return LLM_OK;
 }
 
 static llm_status_t template_of(const lls_tokenizer_t *t, const json_t *root, const char **text,

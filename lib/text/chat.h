@@ -13,6 +13,10 @@
 
 #include "text/tokenizer.h"
 
+/* Another default template, before anybody else knows the tokenizer.  One that does not compile is
+ * LLM_ERR_FORMAT or LLM_ERR_UNSUPPORTED. */
+llm_status_t lls_chat_set_template(lls_tokenizer_t *t, const char *text, size_t len,
+                                   llm_error_t *err);
 /* *text is from scratch, the caller's to free, and has a NUL behind its *n bytes. */
 llm_status_t lls_chat_render(const lls_tokenizer_t *t, lls_mem_t *scratch, const char *chat,
                              size_t len, char **text, size_t *n, llm_error_t *err);

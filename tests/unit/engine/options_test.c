@@ -194,7 +194,6 @@ static void what_is_not_there_yet_says_so(void **state)
         { "enable-lora", "true", LLM_SCOPE_ENGINE },
         { "speculative-config", "{}", LLM_SCOPE_ENGINE },
         { "device", "cuda:1", LLM_SCOPE_ENGINE },
-        { "spaces_between_special_tokens", "false", LLM_SCOPE_REQUEST },
         { "structured_outputs", "{}", LLM_SCOPE_REQUEST },
     };
     llm_error_t err;
@@ -480,7 +479,11 @@ static void json_of_the_wrong_shape_is_refused(void **state)
         { "logit_bias", "{\"1\": \"2\"}" }, { "logit_bias", "{\"\": 1}" },
         { "logit_bias", "{\"99999999999\": 1}" }, { "logprob_token_ids", "5" },
         { "logprob_token_ids", "[\"5\"]" }, { "prompt_logprob_token_ids", "{}" },
-        { "extra_args", "[]" }, { "extra_args", "1" },
+        { "extra_args", "[]" }, { "extra_args", "1" }, { "repetition_detection", "[]" },
+        { "repetition_detection", "{\"max_pattern_size\": 1.5}" },
+        { "repetition_detection", "{\"max_pattern_size\": -1}" },
+        { "repetition_detection", "{\"max_pattern_size\": 4294967296, \"min_count\": 2}" },
+        { "repetition_detection", "{\"max_pattern\": 4}" },
     };
     llm_error_t err;
 
@@ -490,6 +493,38 @@ static void json_of_the_wrong_shape_is_refused(void **state)
         assert_string_equal(err.param, bad[i].name);
     }
     assert_int_equal(try_option(LLM_SCOPE_ENGINE, "hf-overrides", "[1]", &err), LLM_ERR_INVALID);
+}
+
+static void repetition_detection_has_vllms_rules(void **state)
+{
+    static const llm_option_t option[] = {
+        { "repetition_detection",
+          "{\"max_pattern_size\": 20, \"min_pattern_size\": 3, \"min_count\": 4}" },
+        { "repetition_detection", "null" } };
+    llm_request_t         request = { .struct_size = sizeof request, .options = option,
+                                      .n_options = 1 };
+    llm_sampling_params_t s = { .struct_size = sizeof s };
+    lls_request_options_t o;
+    llm_error_t           err;
+
+    assert_int_equal(lls_request_options_resolve(&request, &s, &mem, &o, NULL), LLM_OK);
+    assert_int_equal(o.repetition.max_pattern_size, 20);
+    assert_int_equal(o.repetition.min_pattern_size, 3);
+    assert_int_equal(o.repetition.min_count, 4);
+    lls_request_options_deinit(&o);
+    request.n_options = 2;
+    assert_int_equal(lls_request_options_resolve(&request, &s, &mem, &o, NULL), LLM_OK);
+    assert_int_equal(o.repetition.max_pattern_size, 0);
+    lls_request_options_deinit(&o);
+    assert_int_equal(try_option(LLM_SCOPE_REQUEST, "repetition_detection", "{}", &err), LLM_OK);
+    assert_int_equal(try_option(LLM_SCOPE_REQUEST, "repetition_detection",
+                                "{\"max_pattern_size\": 2, \"min_pattern_size\": 3}", &err),
+                     LLM_ERR_INVALID);
+    assert_non_null(strstr(err.message, "min_pattern_size <= max_pattern_size, got 2 and 3"));
+    assert_int_equal(try_option(LLM_SCOPE_REQUEST, "repetition_detection",
+                                "{\"max_pattern_size\": 2, \"min_count\": 1}", &err),
+                     LLM_ERR_INVALID);
+    assert_non_null(strstr(err.message, "min_count must be >= 2 to detect repetitive patterns"));
 }
 
 /* What params.c says of a field is said of the option with the same words. */
@@ -649,6 +684,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(request_options_land_in_their_fields, set_up, tear_down),
         cmocka_unit_test_setup_teardown(fields_stay_where_no_option_is, set_up, tear_down),
         cmocka_unit_test_setup_teardown(json_of_the_wrong_shape_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(repetition_detection_has_vllms_rules, set_up, tear_down),
         cmocka_unit_test_setup_teardown(numbers_out_of_range_are_refused_in_vllms_words, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(what_has_no_member_lands_beside_them, set_up, tear_down),
