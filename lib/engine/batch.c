@@ -165,7 +165,7 @@ static bool queue_next(run_t *r)
         return true;
     }
     st = admit_next(r, item, &err);
-    if (st == LLM_ERR_BUSY && atomic_load(&r->e->n_unfinished) > 0)
+    if (st == LLM_ERR_BUSY && (atomic_load(&r->e->n_unfinished) > 0 || r->e->retired != NULL))
         return false;
     if (st != LLM_OK) {
         refuse(r, item, LLM_FINISH_ERROR, &err);

@@ -479,9 +479,10 @@ static void sample_row(fake_t *f, const lls_run_row_t *run, const lls_step_mask_
     for (;; j++) {
         uint64_t        h = f->hashes[run->tok + first + j];
         const uint32_t *bits = NULL;
-        if (run->flags & LLS_RUN_MASKED)
+        if (mask != NULL && (run->flags & LLS_RUN_MASKED))
             bits = lls_mask_row((lls_step_mask_t *)(uintptr_t)mask, run->logit + j);
-        t = lls_fake_token(h, r->params, r->history, bits);
+        t = f->cfg.pick != NULL ? f->cfg.pick(f->cfg.user, run, h, r->history)
+                                : lls_fake_token(h, r->params, r->history, bits);
         *lls_result_push_tokens(res, 1) = t;
         if (r->flags & LLS_ROW_HISTORY)
             r->history = lls_fake_history(r->history, t);

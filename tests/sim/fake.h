@@ -25,6 +25,8 @@ typedef struct lls_fake_config {
     bool              verify;       /* read all context, not just the last slot */
     /* the hash of a request's first n tokens, for what a remote store would hold */
     uint64_t        (*truth)(void *user, uint64_t request, uint32_t n);
+    /* if set, the token behind a prefix of hash h, instead of lls_fake_token() */
+    int32_t         (*pick)(void *user, const lls_run_row_t *run, uint64_t h, uint64_t history);
     void             *user;
 } lls_fake_config_t;
 
