@@ -37,10 +37,16 @@ target_include_directories(llmserve_static INTERFACE
     $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/include>
     $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 
+# llm.hpp, header only, for either library
+add_library(llmserve_hpp INTERFACE)
+target_include_directories(llmserve_hpp INTERFACE ${CMAKE_SOURCE_DIR}/bindings/cpp
+                                                  ${CMAKE_SOURCE_DIR}/include)
+
 # The static library names packages that a user of the shared one need not have: an export of its
 # own, which the package file includes where these are found.
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/llmserve)
-install(FILES ${CMAKE_SOURCE_DIR}/include/llm.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(FILES ${CMAKE_SOURCE_DIR}/include/llm.h ${CMAKE_SOURCE_DIR}/bindings/cpp/llm.hpp
+        DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(TARGETS llmserve EXPORT llmserve-shared LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(TARGETS llmserve_static EXPORT llmserve-static ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(EXPORT llmserve-shared NAMESPACE llmserve:: DESTINATION ${package_dir})

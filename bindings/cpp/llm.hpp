@@ -24,7 +24,6 @@
 
 #include <llm.h>
 
-#include <initializer_list>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -36,12 +35,12 @@ namespace llm {
 
 using request_id = llm_request_id_t;
 
-/* A pointer and a length; made from whatever has data() and size(). */
+/* A pointer and a length; made from an array and from whatever has data() and size(). */
 template <class T> class span {
 public:
     constexpr span() = default;
     constexpr span(const T *data, size_t size) : data_(data), size_(size) {}
-    constexpr span(std::initializer_list<T> list) : data_(list.begin()), size_(list.size()) {}
+    template <size_t N> constexpr span(const T (&array)[N]) : data_(array), size_(N) {}
     template <class C, class = decltype(static_cast<const T *>(std::declval<const C &>().data()))>
     constexpr span(const C &c) : data_(c.data()), size_(c.size()) {}
 
@@ -553,7 +552,7 @@ public:
 
     result<request_id> add(const request &r)
     {
-        detail::c_requests c({&r, 1});
+        detail::c_requests c(span<request>(&r, 1));
         request_id         id = 0;
         result<void>       done = detail::call([&](llm_error_t *error) {
             return llm_engine_add_request(get(), c.data()[0], &id, error);

@@ -37,10 +37,12 @@ def quickstart(program):
     refuses(program, "x")
 
 
-def raii(program):
+def generate(program):
     done = run(program, MODEL, "The capital of France is", "Hello, my name is")
-    assert done.stdout.startswith("The capital of France is Paris")
-    assert done.stdout.count("my name is") >= 1
+    first, _, rest = done.stdout.partition("Hello, my name is")
+    assert first.startswith("The capital of France is Paris")
+    assert rest.strip().endswith(first.removeprefix("The capital of France is").strip())
+    refuses(program, "x")
 
 
 def chat(program):

@@ -72,7 +72,7 @@ def main(build):
         libdir = library_dir(prefix)
         assert run("readelf", "-d", os.path.join(libdir, "libllmserve.so")).count(
             "[libllmserve.so.0]") == 1
-        assert os.listdir(os.path.join(prefix, "include")) == ["llm.h"]
+        assert sorted(os.listdir(os.path.join(prefix, "include"))) == ["llm.h", "llm.hpp"]
         by_pkg_config(prefix, libdir, tmp)
         by_cmake(prefix, tmp)
     print("12 consumers")
