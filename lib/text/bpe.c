@@ -18,21 +18,26 @@ struct lls_bpe_work {
     uint32_t    *prev, *next;
     heap_item_t *heap;
     size_t       sym_cap, prev_cap, next_cap, heap_cap, n_heap;
+    lls_buf_t    affixed;               /* a character between prefix and suffix */
 };
 
-bool lls_bpe_init(lls_bpe_t *b, lls_mem_t *mem, const lls_vocab_t *vocab, uint32_t n_merges)
+void lls_bpe_init(lls_bpe_t *b, lls_mem_t *mem, const lls_vocab_t *vocab)
 {
-    uint64_t n_slots = 16;
-
     memset(b, 0, sizeof *b);
     b->mem = mem;
     b->vocab = vocab;
     b->unk_id = -1;
     b->byte_level = vocab->byte_level;
-    while (n_slots < (uint64_t)n_merges * 2)
+}
+
+bool lls_bpe_merges(lls_bpe_t *b, uint32_t n)
+{
+    uint64_t n_slots = 16;
+
+    while (n_slots < (uint64_t)n * 2)
         n_slots *= 2;
     b->mask = n_slots - 1;
-    b->pairs = lls_calloc(mem, n_slots, sizeof *b->pairs);
+    b->pairs = lls_calloc(b->mem, n_slots, sizeof *b->pairs);
     return b->pairs != NULL;
 }
 
@@ -42,6 +47,8 @@ void lls_bpe_deinit(lls_bpe_t *b)
         return;
     lls_free(b->mem, b->pairs);
     lls_free(b->mem, b->whole);
+    lls_free(b->mem, b->prefix);
+    lls_free(b->mem, b->suffix);
     memset(b, 0, sizeof *b);
 }
 
@@ -131,6 +138,35 @@ static void split_symbols(const lls_bpe_t *b, const char *text, size_t len, lls_
     }
     if (unk.pending)
         out->data[out->n++] = unk.id;
+}
+
+/* How many symbols len bytes may give: each byte of a character and its affixes, and one unk. */
+static size_t max_symbols(const lls_bpe_t *b, size_t len)
+{
+    return len * (1 + b->prefix_len) + b->suffix_len + 1;
+}
+
+/* The same with prefix and suffix; out has room for max_symbols(). */
+static bool split_affixed(const lls_bpe_t *b, lls_bpe_work_t *w, const char *text, size_t len,
+                          lls_ids_t *out)
+{
+    unk_state_t unk = { -1, false };
+    lls_buf_t  *s = &w->affixed;
+
+    for (size_t i = 0, step; i < len; i += step) {
+        uint32_t cp;
+
+        step = lls_utf8_decode(text + i, len - i, &cp);
+        s->len = 0;
+        if ((i != 0 && !lls_buf_put(s, b->prefix, b->prefix_len)) ||
+            !lls_buf_put(s, text + i, step) ||
+            (i + step == len && !lls_buf_put(s, b->suffix, b->suffix_len)))
+            return false;
+        put_symbol(b, &unk, lls_vocab_find(b->vocab, s->data, s->len, false), s->data, s->len, out);
+    }
+    if (unk.pending)
+        out->data[out->n++] = unk.id;
+    return true;
 }
 
 /* ---- Merging ------------------------------------------------------------------------------------
@@ -273,7 +309,7 @@ static bool encode_piece(const lls_bpe_t *b, lls_bpe_work_t *w, const char *text
 
     if (len == 0)
         return true;
-    if (!lls_ids_room(out, len + 1))
+    if (!lls_ids_room(out, max_symbols(b, len)))
         return false;
     if (b->ignore_merges || b->whole != NULL) {
         id = lls_vocab_find(b->vocab, text, len, false);
@@ -283,7 +319,10 @@ static bool encode_piece(const lls_bpe_t *b, lls_bpe_work_t *w, const char *text
         }
     }
     from = out->n;
-    split_symbols(b, text, len, out);
+    if (b->prefix == NULL && b->suffix == NULL)
+        split_symbols(b, text, len, out);
+    else if (!split_affixed(b, w, text, len, out))
+        return false;
     n = out->n - from;
     if (n > SMALL)
         return merge_large(b, w, out, n);
@@ -331,7 +370,7 @@ lls_bpe_work_t *lls_bpe_work_create(lls_mem_t *mem)
     lls_bpe_work_t *w = lls_zalloc(mem, sizeof *w);
 
     if (w != NULL)
-        w->mem = mem;
+        w->mem = w->affixed.mem = mem;
     return w;
 }
 
@@ -343,6 +382,7 @@ void lls_bpe_work_destroy(lls_bpe_work_t *w)
     lls_free(w->mem, w->prev);
     lls_free(w->mem, w->next);
     lls_free(w->mem, w->heap);
+    lls_buf_deinit(&w->affixed);
     lls_free(w->mem, w);
 }
 
@@ -364,7 +404,7 @@ static bool can_cut_blanks(const lls_bpe_t *b)
 
     for (int i = 0; i < 256; i++)
         all_bytes = all_bytes && b->byte_id[i] >= 0;
-    if (b->byte_level || !(all_bytes || b->unk_id < 0))
+    if (b->byte_level || b->prefix != NULL || b->suffix != NULL || !(all_bytes || b->unk_id < 0))
         return false;
     for (uint64_t i = 0; i <= b->mask; i++) {
         size_t      len, n;

@@ -25,6 +25,9 @@ typedef struct lls_bpe {
     uint64_t           mask;
     uint32_t           n_pairs;
     int32_t            byte_id[256];    /* token of a byte, of <0xNN> under fallback; -1 = none */
+    char              *prefix;          /* before every character but the first; NULL = none */
+    char              *suffix;          /* behind the last */
+    size_t             prefix_len, suffix_len;
     int32_t            unk_id;          /* -1 = a character without a token vanishes */
     bool               byte_level;
     bool               byte_fallback;
@@ -35,7 +38,10 @@ typedef struct lls_bpe {
 
 typedef struct lls_bpe_work lls_bpe_work_t;
 
-bool lls_bpe_init(lls_bpe_t *b, lls_mem_t *mem, const lls_vocab_t *vocab, uint32_t n_merges);
+/* vocab is whole.  Then flags and affixes are set, then merges come. */
+void lls_bpe_init(lls_bpe_t *b, lls_mem_t *mem, const lls_vocab_t *vocab);
+/* Room for n merges; false without memory. */
+bool lls_bpe_merges(lls_bpe_t *b, uint32_t n);
 void lls_bpe_deinit(lls_bpe_t *b);
 /* The last rank of a pair wins. */
 void lls_bpe_add_merge(lls_bpe_t *b, int32_t left, int32_t right, uint32_t rank, int32_t merged);

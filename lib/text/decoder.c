@@ -3,6 +3,8 @@
 
 #include "base/utf8.h"
 
+#define BLANK "\xe2\x96\x81"
+
 void lls_decoder_init(lls_decoder_t *d, lls_mem_t *mem)
 {
     memset(d, 0, sizeof *d);
@@ -13,129 +15,276 @@ void lls_decoder_deinit(lls_decoder_t *d)
 {
     if (d->mem == NULL)
         return;
-    for (size_t i = 0; i < d->n_replaces; i++) {
-        lls_free(d->mem, d->replaces[i].from);
-        lls_free(d->mem, d->replaces[i].to);
-    }
-    lls_free(d->mem, d->replaces);
+    for (size_t i = 0; i < d->n_steps; i++)
+        lls_dec_step_deinit(&d->steps[i], d->mem);
+    lls_free(d->mem, d->steps);
     lls_free(d->mem, d->entries);
+    lls_free(d->mem, d->firsts);
     lls_buf_deinit(&d->bytes);
     memset(d, 0, sizeof *d);
 }
 
-bool lls_decoder_add_replace(lls_decoder_t *d, const char *from, size_t from_len, const char *to,
-                             size_t to_len)
+lls_dec_step_t *lls_decoder_add(lls_decoder_t *d, uint8_t kind)
 {
-    lls_replace_t *r;
+    if (!lls_reserve(d->mem, (void **)&d->steps, &d->steps_cap, d->n_steps + 1, sizeof *d->steps))
+        return NULL;
+    memset(&d->steps[d->n_steps], 0, sizeof *d->steps);
+    d->steps[d->n_steps].kind = kind;
+    return &d->steps[d->n_steps++];
+}
 
-    if (!lls_reserve(d->mem, (void **)&d->replaces, &d->replaces_cap, d->n_replaces + 1, sizeof *r))
+static bool set_text(lls_decoder_t *d, lls_dec_step_t *s, const char *text)
+{
+    s->a_len = strlen(text);
+    s->a = lls_strndup(d->mem, text, s->a_len);
+    return s->a != NULL;
+}
+
+bool lls_decoder_sentencepiece(lls_decoder_t *d, uint32_t strip_n)
+{
+    lls_dec_step_t *s = lls_decoder_add(d, LLS_DSTEP_REPLACE);
+    llm_error_t     err;
+
+    if (s == NULL || !set_text(d, s, " ") ||
+        lls_pattern_literal(&s->pattern, d->mem, BLANK, 3, &err) != LLM_OK ||
+        lls_decoder_add(d, LLS_DSTEP_BYTE_FALLBACK) == NULL ||
+        lls_decoder_add(d, LLS_DSTEP_FUSE) == NULL)
         return false;
-    r = &d->replaces[d->n_replaces];
-    *r = (lls_replace_t){ lls_strndup(d->mem, from, from_len), lls_strndup(d->mem, to, to_len),
-                          from_len, to_len };
-    d->n_replaces++;
-    return r->from != NULL && r->to != NULL;
+    if (strip_n == 0)
+        return true;
+    s = lls_decoder_add(d, LLS_DSTEP_STRIP);
+    if (s == NULL)
+        return false;
+    s->start = strip_n;
+    return set_text(d, s, " ");
+}
+
+/* ---- The kind -------------------------------------------------------------------------------- */
+
+static bool is_step(const lls_decoder_t *d, size_t i, uint8_t kind)
+{
+    return i < d->n_steps && d->steps[i].kind == kind;
+}
+
+static bool is_per_token(const lls_dec_step_t *s)
+{
+    return s->kind == LLS_DSTEP_REPLACE || s->kind == LLS_DSTEP_STRIP ||
+           s->kind == LLS_DSTEP_METASPACE || s->kind == LLS_DSTEP_WORDPIECE;
+}
+
+static bool knows_first(const lls_dec_step_t *s)
+{
+    return s->kind == LLS_DSTEP_WORDPIECE || (s->kind == LLS_DSTEP_METASPACE && s->flag);
+}
+
+/* Steps [0, *n_own) are done to each token by itself. */
+static uint8_t find_kind(lls_decoder_t *d, bool byte_tokens, size_t *n_own)
+{
+    bool   first = d->n_steps == 0, fallback, strip;
+    size_t i = 0;
+
+    *n_own = 0;
+    if (is_step(d, 0, LLS_DSTEP_BYTE_LEVEL) &&
+        (d->n_steps == 1 || (d->n_steps == 2 && is_step(d, 1, LLS_DSTEP_FUSE))))
+        return LLS_DECODER_BYTES;
+    for (; i < d->n_steps && is_per_token(&d->steps[i]); i++)
+        first = first || knows_first(&d->steps[i]);
+    *n_own = i;
+    fallback = is_step(d, i, LLS_DSTEP_BYTE_FALLBACK);
+    i += fallback;
+    strip = is_step(d, i, LLS_DSTEP_FUSE) && is_step(d, i + 1, LLS_DSTEP_STRIP) &&
+            d->steps[i + 1].start == 1 && d->steps[i + 1].stop == 0;
+    i += is_step(d, i, LLS_DSTEP_FUSE);
+    if (i + strip != d->n_steps || (first && (strip || (fallback && byte_tokens)))) {
+        *n_own = 0;
+        return LLS_DECODER_CHAIN;
+    }
+    if (first)
+        return LLS_DECODER_PIECES;
+    if (strip) {
+        d->strip_n = d->steps[i].start;
+        d->strip_char = d->steps[i].a;
+        d->strip_len = d->steps[i].a_len;
+    }
+    return LLS_DECODER_FALLBACK;
 }
 
 /* ---- What an id gives ------------------------------------------------------------------------ */
 
-static bool replace_all(const lls_replace_t *r, lls_buf_t *text, lls_buf_t *spare)
+typedef struct sealer {
+    lls_decoder_t           *d;
+    const lls_vocab_t       *vocab;
+    const lls_pattern_ctx_t *ctx;
+    lls_chain_t              chain;
+    lls_buf_t                text;
+    size_t                   n_own;
+    bool                     fallback;      /* byte tokens are bytes */
+} sealer_t;
+
+static llm_status_t no_memory(const lls_pattern_ctx_t *ctx)
 {
-    lls_buf_t old = *text;
-    size_t    i = 0;
+    return lls_fail(ctx->err, LLM_ERR_NO_MEMORY, "no memory to decode tokens");
+}
 
-    spare->len = 0;
-    while (i < old.len) {
-        const char *at = memmem(old.data + i, old.len - i, r->from, r->from_len);
-        size_t      end = at != NULL ? (size_t)(at - old.data) : old.len;
+/* The token as the file spells it. */
+static bool spell(sealer_t *s, uint32_t id)
+{
+    size_t      len;
+    const char *bytes = lls_vocab_bytes(s->vocab, id, &len);
 
-        if (!lls_buf_put(spare, old.data + i, end - i) ||
-            (at != NULL && !lls_buf_put(spare, r->to, r->to_len)))
+    s->text.len = 0;
+    if (!s->vocab->byte_level || s->vocab->entries[id].literal)
+        return lls_buf_put(&s->text, bytes, len);
+    for (size_t i = 0; i < len; i++) {
+        char c[4];
+        if (!lls_buf_put(&s->text, c, lls_utf8_encode(lls_byte_to_char((uint8_t)bytes[i]), c)))
             return false;
-        i = end + (at != NULL ? r->from_len : 0);
     }
-    *text = *spare;
-    *spare = old;
     return true;
 }
 
-static int hex_value(char c)
+/* The bytes that s->text gives as a first token, or as a later one. */
+static llm_status_t own_steps(sealer_t *s, bool first, const char **text, size_t *len)
 {
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)(c | 32);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    lls_chain_t *c = &s->chain;
+    lls_span_t   last;
+    llm_status_t st;
+
+    *text = s->text.data;
+    *len = s->text.len;
+    lls_chain_clear(c);
+    if (s->d->n_steps == 0 && !first) {             /* no decoder: a blank between tokens */
+        if (!lls_buf_put(&c->text[0], " ", 1) ||
+            !lls_buf_put(&c->text[0], s->text.data, s->text.len))
+            return no_memory(s->ctx);
+        *text = c->text[0].data;
+        *len = c->text[0].len;
+    }
+    if (s->n_own == 0)
+        return LLM_OK;
+    if ((!first && !lls_chain_add(c, "", 0)) || !lls_chain_add(c, s->text.data, s->text.len))
+        return no_memory(s->ctx);
+    st = lls_chain_run(c, s->d->steps, s->n_own, s->ctx);
+    if (st != LLM_OK)
+        return st;
+    last = c->list[c->at].data[c->list[c->at].n - 1];
+    *text = c->text[c->at].data + last.begin;
+    *len = last.end - last.begin;
+    return LLM_OK;
 }
 
-static int byte_of_token(const lls_buf_t *text)
+static llm_status_t put_entry(sealer_t *s, lls_dec_entry_t *e, const char *text, size_t len,
+                              uint32_t flags)
 {
-    const char *p = text->data;
+    lls_buf_t *bytes = &s->d->bytes;
+    int        byte = s->fallback ? lls_byte_of_token(text, len) : -1;
+    char       b = (char)byte;
 
-    if (text->len != 6 || memcmp(p, "<0x", 3) != 0 || p[5] != '>' || hex_value(p[3]) < 0 ||
-        hex_value(p[4]) < 0)
-        return -1;
-    return hex_value(p[3]) * 16 + hex_value(p[4]);
-}
-
-static bool put_entry(lls_decoder_t *d, uint32_t id, lls_buf_t *text, lls_buf_t *spare,
-                      uint32_t flags)
-{
-    lls_dec_entry_t *e = &d->entries[id];
-    int              byte;
-
-    for (size_t i = 0; i < d->n_replaces; i++)
-        if (!replace_all(&d->replaces[i], text, spare))
-            return false;
-    byte = d->byte_fallback ? byte_of_token(text) : -1;
     if (byte >= 0) {
         flags |= LLS_DEC_BYTE;
-        text->data[0] = (char)byte;
-        text->len = 1;
+        text = &b;
+        len = 1;
     }
-    *e = (lls_dec_entry_t){ (uint32_t)d->bytes.len, (uint32_t)text->len, flags | LLS_DEC_USED };
-    return d->bytes.len <= UINT32_MAX - text->len && lls_buf_put(&d->bytes, text->data, text->len);
+    *e = (lls_dec_entry_t){ (uint32_t)bytes->len, (uint32_t)len, flags | LLS_DEC_USED };
+    return bytes->len <= UINT32_MAX - len && lls_buf_put(bytes, text, len) ? LLM_OK
+                                                                           : no_memory(s->ctx);
 }
 
-static bool put_added(lls_decoder_t *d, const lls_added_token_t *t, lls_buf_t *text,
-                      lls_buf_t *spare)
+static llm_status_t put_bytes(sealer_t *s, uint32_t id, uint32_t flags)
 {
-    size_t n;
+    size_t n, len = s->text.len;
 
-    text->len = 0;
-    if (!lls_buf_put(text, t->content, t->len) || !lls_buf_room(text, t->len))
-        return false;
-    if (d->kind == LLS_DECODER_BYTES &&
-        lls_bytes_of_spelling(t->content, t->len, text->data + t->len, &n)) {
-        memmove(text->data, text->data + t->len, n);
-        text->len = n;
-    }
-    return put_entry(d, (uint32_t)t->id, text, spare, t->special ? LLS_DEC_SPECIAL : 0);
+    if (!lls_buf_room(&s->text, len))
+        return no_memory(s->ctx);
+    if (lls_bytes_of_spelling(s->text.data, len, s->text.data + len, &n))
+        return put_entry(s, &s->d->entries[id], s->text.data + len, n, flags);
+    return put_entry(s, &s->d->entries[id], s->text.data, len, flags);
 }
 
-bool lls_decoder_seal(lls_decoder_t *d, const lls_vocab_t *vocab, const lls_added_t *added)
+/* The entry of a token whose spelling is in s->text. */
+static llm_status_t put_token(sealer_t *s, uint32_t id, uint32_t flags)
 {
-    lls_buf_t text = { d->mem, NULL, 0, 0 }, spare = { d->mem, NULL, 0, 0 };
-    bool      ok;
+    lls_decoder_t *d = s->d;
+    const char    *text;
+    size_t         len;
+    llm_status_t   st;
 
+    if (d->kind == LLS_DECODER_BYTES)
+        return put_bytes(s, id, flags);
+    st = own_steps(s, false, &text, &len);
+    if (st == LLM_OK)
+        st = put_entry(s, &d->entries[id], text, len, flags);
+    if (st != LLM_OK || d->kind != LLS_DECODER_PIECES)
+        return st;
+    st = own_steps(s, true, &text, &len);
+    return st == LLM_OK ? put_entry(s, &d->firsts[id], text, len, flags) : st;
+}
+
+static llm_status_t seal_tokens(sealer_t *s, const lls_added_t *added)
+{
+    llm_status_t st = LLM_OK;
+
+    for (uint32_t id = 0; st == LLM_OK && id < s->vocab->n; id++) {
+        if (!s->vocab->entries[id].used)
+            continue;
+        st = spell(s, id) ? put_token(s, id, 0) : no_memory(s->ctx);
+    }
+    for (size_t i = 0; st == LLM_OK && i < added->n; i++) {
+        const lls_added_token_t *t = &added->tokens[i];
+
+        s->text.len = 0;
+        st = lls_buf_put(&s->text, t->content, t->len)
+                 ? put_token(s, (uint32_t)t->id, t->special ? LLS_DEC_SPECIAL : 0)
+                 : no_memory(s->ctx);
+    }
+    return st;
+}
+
+static bool has_byte_tokens(const lls_vocab_t *vocab)
+{
+    for (uint32_t id = 0; id < vocab->n; id++) {
+        size_t      len;
+        const char *text = lls_vocab_bytes(vocab, id, &len);
+
+        if (vocab->entries[id].used && lls_byte_of_token(text, len) >= 0)
+            return true;
+    }
+    return false;
+}
+
+static llm_status_t make_room(sealer_t *s)
+{
+    lls_decoder_t *d = s->d;
+    size_t         n = d->n == 0 ? 1 : d->n;
+
+    d->entries = lls_calloc(d->mem, n, sizeof *d->entries);
+    if (d->kind == LLS_DECODER_PIECES)
+        d->firsts = lls_calloc(d->mem, n, sizeof *d->firsts);
+    return d->entries != NULL && (d->kind != LLS_DECODER_PIECES || d->firsts != NULL) &&
+           lls_buf_room(&s->text, 16) && lls_buf_room(&d->bytes, s->vocab->bytes.len)
+               ? LLM_OK : no_memory(s->ctx);
+}
+
+llm_status_t lls_decoder_seal(lls_decoder_t *d, const lls_vocab_t *vocab, const lls_added_t *added,
+                              const lls_pattern_ctx_t *ctx)
+{
+    sealer_t     s = { .d = d, .vocab = vocab, .ctx = ctx, .text.mem = d->mem };
+    llm_status_t st;
+
+    lls_chain_init(&s.chain, d->mem);
+    d->kind = find_kind(d, has_byte_tokens(vocab), &s.n_own);
+    for (size_t i = 0; d->kind == LLS_DECODER_FALLBACK && i < d->n_steps; i++)
+        s.fallback = s.fallback || d->steps[i].kind == LLS_DSTEP_BYTE_FALLBACK;
     d->n = vocab->n;
     for (size_t i = 0; i < added->n; i++)
         if ((uint32_t)added->tokens[i].id >= d->n)
             d->n = (uint32_t)added->tokens[i].id + 1;
-    d->entries = lls_calloc(d->mem, d->n == 0 ? 1 : d->n, sizeof *d->entries);
-    ok = d->entries != NULL && lls_buf_room(&text, 16) && lls_buf_room(&d->bytes, vocab->bytes.len);
-    for (uint32_t id = 0; ok && id < vocab->n; id++) {
-        size_t      len;
-        const char *bytes = lls_vocab_bytes(vocab, id, &len);
-
-        text.len = 0;
-        if (vocab->entries[id].used)
-            ok = lls_buf_put(&text, bytes, len) && put_entry(d, id, &text, &spare, 0);
-    }
-    for (size_t i = 0; ok && i < added->n; i++)
-        ok = put_added(d, &added->tokens[i], &text, &spare);
-    lls_buf_deinit(&text);
-    lls_buf_deinit(&spare);
-    return ok;
+    st = make_room(&s);
+    if (st == LLM_OK)
+        st = seal_tokens(&s, added);
+    lls_buf_deinit(&s.text);
+    lls_chain_deinit(&s.chain);
+    return st;
 }
 
 /* ---- Decoding -------------------------------------------------------------------------------- */
@@ -200,11 +349,10 @@ static bool end_run(lls_buf_t *out, size_t from)
 
 static void strip_start(const lls_decoder_t *d, lls_buf_t *out, size_t from)
 {
-    char   c[4];
-    size_t n = lls_utf8_encode(d->strip_char, c), at = from;
+    size_t n = d->strip_len, at = from;
 
     for (uint32_t i = 0; i < d->strip_n; i++)
-        if (out->len - at >= n && memcmp(out->data + at, c, n) == 0)
+        if (out->len - at >= n && memcmp(out->data + at, d->strip_char, n) == 0)
             at += n;
     if (at != from)
         memmove(out->data + from, out->data + at, out->len - at);
@@ -257,9 +405,57 @@ static bool run_bytes(const lls_decoder_t *d, const int32_t *ids, size_t n, bool
     return ok;
 }
 
-bool lls_decoder_run(const lls_decoder_t *d, const int32_t *ids, size_t n, bool skip_special,
-                     lls_buf_t *out)
+static bool run_pieces(const lls_decoder_t *d, const int32_t *ids, size_t n, bool skip,
+                       lls_buf_t *out)
 {
-    return d->kind == LLS_DECODER_BYTES ? run_bytes(d, ids, n, skip_special, out)
-                                        : run_fallback(d, ids, n, skip_special, out);
+    bool first = true;
+
+    for (size_t i = 0; i < n; i++) {
+        const lls_dec_entry_t *e = lls_decoder_entry(d, ids[i]);
+
+        if (e == NULL || (skip && (e->flags & LLS_DEC_SPECIAL) != 0))
+            continue;
+        if (first)
+            e = &d->firsts[ids[i]];
+        first = false;
+        if (!lls_buf_put(out, d->bytes.data + e->off, e->len))
+            return false;
+    }
+    return true;
+}
+
+static llm_status_t run_chain(const lls_decoder_t *d, const lls_pattern_ctx_t *ctx,
+                              const int32_t *ids, size_t n, bool skip, lls_buf_t *out)
+{
+    lls_chain_t  c;
+    llm_status_t st = LLM_OK;
+
+    lls_chain_init(&c, out->mem);
+    for (size_t i = 0; st == LLM_OK && i < n; i++) {
+        const lls_dec_entry_t *e = lls_decoder_entry(d, ids[i]);
+
+        if (e != NULL && !(skip && (e->flags & LLS_DEC_SPECIAL) != 0) &&
+            !lls_chain_add(&c, d->bytes.data + e->off, e->len))
+            st = no_memory(ctx);
+    }
+    if (st == LLM_OK)
+        st = lls_chain_run(&c, d->steps, d->n_steps, ctx);
+    if (st == LLM_OK && !lls_buf_put(out, c.text[c.at].data, c.text[c.at].len))
+        st = no_memory(ctx);
+    lls_chain_deinit(&c);
+    return st;
+}
+
+llm_status_t lls_decoder_run(const lls_decoder_t *d, const lls_pattern_ctx_t *ctx,
+                             const int32_t *ids, size_t n, bool skip_special, lls_buf_t *out)
+{
+    bool ok;
+
+    switch (d->kind) {
+    case LLS_DECODER_BYTES: ok = run_bytes(d, ids, n, skip_special, out); break;
+    case LLS_DECODER_FALLBACK: ok = run_fallback(d, ids, n, skip_special, out); break;
+    case LLS_DECODER_PIECES: ok = run_pieces(d, ids, n, skip_special, out); break;
+    default: return run_chain(d, ctx, ids, n, skip_special, out);
+    }
+    return ok ? LLM_OK : no_memory(ctx);
 }

@@ -2,20 +2,25 @@
 /*
  * decoder - ids to text: what each id gives, worked out once, and the rules between ids.
  *
- * Two kinds.  BYTES (ByteLevel): tokens are bytes, made UTF-8 over the whole output.  FALLBACK
- * (SentencePiece chains): tokens are text, and a run of byte tokens <0xNN> is its text if that is
- * well-formed, else one U+FFFD a token; up to strip_n leading strip_char go.
+ * The steps of the file come to one of four kinds.  BYTES (ByteLevel): tokens are bytes, made UTF-8
+ * over the whole output.  FALLBACK (SentencePiece chains): tokens are text, and a run of byte tokens
+ * <0xNN> is its text if that is well-formed, else one U+FFFD a token; up to strip_n leading
+ * strip_char go.  PIECES (WordPiece, Metaspace, no decoder): a token gives one text where it is the
+ * first, another where it is not.  CHAIN: all else, step by step as Hugging Face does it.
  */
 #ifndef LLS_TEXT_DECODER_H
 #define LLS_TEXT_DECODER_H
 
 #include "text/added.h"
 #include "text/buf.h"
+#include "text/decode_chain.h"
 #include "text/vocab.h"
 
 #define LLS_REPLACEMENT "\xef\xbf\xbd"      /* U+FFFD */
 
-enum lls_decoder_kind { LLS_DECODER_NONE, LLS_DECODER_BYTES, LLS_DECODER_FALLBACK };
+enum lls_decoder_kind {
+    LLS_DECODER_BYTES, LLS_DECODER_FALLBACK, LLS_DECODER_PIECES, LLS_DECODER_CHAIN
+};
 
 enum { LLS_DEC_USED = 1, LLS_DEC_SPECIAL = 2, LLS_DEC_BYTE = 4 };
 
@@ -24,33 +29,32 @@ typedef struct lls_dec_entry {
     uint32_t flags;             /* LLS_DEC_* */
 } lls_dec_entry_t;
 
-typedef struct lls_replace {
-    char  *from, *to;
-    size_t from_len, to_len;
-} lls_replace_t;
-
 typedef struct lls_decoder {
     lls_mem_t       *mem;
-    uint8_t          kind;      /* enum lls_decoder_kind */
-    bool             byte_fallback;
+    lls_dec_step_t  *steps;     /* as in the file; none = join with blanks */
+    size_t           n_steps, steps_cap;
+    uint8_t          kind;      /* enum lls_decoder_kind, once sealed */
     uint32_t         strip_n;
-    uint32_t         strip_char;
-    lls_replace_t   *replaces;  /* of a token's text, in order */
-    size_t           n_replaces, replaces_cap;
-    lls_dec_entry_t *entries;   /* [n] */
+    const char      *strip_char;
+    size_t           strip_len;
+    lls_dec_entry_t *entries;   /* [n]; PIECES: where it is not the first; CHAIN: before the steps */
+    lls_dec_entry_t *firsts;    /* [n]; PIECES only */
     lls_buf_t        bytes;
     uint32_t         n;
 } lls_decoder_t;
 
 void lls_decoder_init(lls_decoder_t *d, lls_mem_t *mem);
 void lls_decoder_deinit(lls_decoder_t *d);
-bool lls_decoder_add_replace(lls_decoder_t *d, const char *from, size_t from_len, const char *to,
-                             size_t to_len);
-/* Works out the bytes of every id. */
-bool lls_decoder_seal(lls_decoder_t *d, const lls_vocab_t *vocab, const lls_added_t *added);
+/* Zeroed, at the end; NULL without memory. */
+lls_dec_step_t *lls_decoder_add(lls_decoder_t *d, uint8_t kind);
+/* SentencePiece's chain: U+2581 is a blank, byte tokens, and up to strip_n blanks at the start go. */
+bool lls_decoder_sentencepiece(lls_decoder_t *d, uint32_t strip_n);
+/* Finds the kind and works out the bytes of every id. */
+llm_status_t lls_decoder_seal(lls_decoder_t *d, const lls_vocab_t *vocab, const lls_added_t *added,
+                              const lls_pattern_ctx_t *ctx);
 /* Appends the text of the ids to out. */
-bool lls_decoder_run(const lls_decoder_t *d, const int32_t *ids, size_t n, bool skip_special,
-                     lls_buf_t *out);
+llm_status_t lls_decoder_run(const lls_decoder_t *d, const lls_pattern_ctx_t *ctx,
+                             const int32_t *ids, size_t n, bool skip_special, lls_buf_t *out);
 
 static inline const lls_dec_entry_t *lls_decoder_entry(const lls_decoder_t *d, int32_t id)
 {

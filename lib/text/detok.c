@@ -2,6 +2,7 @@
 #include "text/detok.h"
 
 #include "base/utf8.h"
+#include "text/detok_window.h"
 #include "text/tokenizer_int.h"
 
 /*
@@ -13,7 +14,8 @@
  * U+FFFD, A's part too; what was put out is then no prefix any more (broken).  At the id after
  * which text would go out again, vLLM starts an empty stream with that id: B is lost, and a leading
  * blank goes. Where A is the one blank that the chain strips, the prefix is empty and nothing
- * breaks; A's U+FFFD then goes out with B's.
+ * breaks; A's U+FFFD then goes out with B's.  PIECES: texts of tokens follow each other, and A has
+ * a token, so B has no first one.  CHAIN: the window itself, in detok_window.c.
  */
 
 static llm_status_t no_memory(llm_error_t *err)
@@ -96,21 +98,19 @@ static void push_bytes(lls_detok_t *d, const char *bytes, size_t len)
 static size_t strip_len(const lls_detok_t *d)
 {
     const lls_decoder_t *dec = decoder_of(d);
-    char                 c[4];
-    size_t               n = lls_utf8_encode(dec->strip_char, c), cut = 0;
+    size_t               n = dec->strip_len, cut = 0;
 
     for (uint32_t i = 0; d->at_start && i < dec->strip_n; i++)
-        if (d->held - cut >= n && memcmp(d->text + d->len + cut, c, n) == 0)
+        if (d->held - cut >= n && memcmp(d->text + d->len + cut, dec->strip_char, n) == 0)
             cut += n;
     return cut;
 }
 
 static bool is_strip_char(const lls_detok_t *d, const char *text, size_t len)
 {
-    char c[4];
+    const lls_decoder_t *dec = decoder_of(d);
 
-    return decoder_of(d)->strip_n != 0 && len == lls_utf8_encode(decoder_of(d)->strip_char, c) &&
-           memcmp(text, c, len) == 0;
+    return dec->strip_n != 0 && len == dec->strip_len && memcmp(text, dec->strip_char, len) == 0;
 }
 
 /* Held text that ends well goes out, unless all of it is stripped. */
@@ -180,6 +180,18 @@ static void push_fallback(lls_detok_t *d, const char *bytes, size_t len, bool by
         take_text(d);
 }
 
+/* No rules between tokens but which is the first. */
+static void push_piece(lls_detok_t *d, const char *bytes, size_t len)
+{
+    d->at_start = false;
+    memcpy(d->text + d->len + d->held, bytes, len);
+    d->held += len;
+    if (!ends_replaced(d->text + d->len, d->held)) {
+        d->len += d->held;
+        d->held = 0;
+    }
+}
+
 llm_status_t lls_detok_push(lls_detok_t *d, int32_t id, llm_error_t *err)
 {
     const lls_decoder_t   *dec = decoder_of(d);
@@ -188,12 +200,18 @@ llm_status_t lls_detok_push(lls_detok_t *d, int32_t id, llm_error_t *err)
 
     if (e == NULL || (d->skip_special && (e->flags & LLS_DEC_SPECIAL) != 0))
         return LLM_OK;
+    if (dec->kind == LLS_DECODER_CHAIN)
+        return lls_detok_window_push(d, id, err);
+    if (dec->kind == LLS_DECODER_PIECES && d->at_start)
+        e = &dec->firsts[id];
     /* Each held byte may become a U+FFFD, and take_lossy() shifts by as much. */
     if (!room(d, (size_t)e->len + (d->held + e->len) * 3 + 4))
         return no_memory(err);
     bytes = dec->bytes.data + e->off;
     if (dec->kind == LLS_DECODER_BYTES)
         push_bytes(d, bytes, e->len);
+    else if (dec->kind == LLS_DECODER_PIECES)
+        push_piece(d, bytes, e->len);
     else
         push_fallback(d, bytes, e->len, (e->flags & LLS_DEC_BYTE) != 0);
     return LLM_OK;
@@ -224,6 +242,8 @@ llm_status_t lls_detok_init(lls_detok_t *d, const lls_tokenizer_t *t, lls_mem_t 
     d->mem = mem;
     d->skip_special = skip_special;
     d->at_start = true;
+    if (decoder_of(d)->kind == LLS_DECODER_CHAIN)
+        return lls_detok_window_init(d, prompt, n_prompt, err);
     for (size_t i = prompt_start(d, prompt, n_prompt); st == LLM_OK && i < n_prompt; i++) {
         st = lls_detok_push(d, prompt[i], err);
         if (d->held != 0 && d->len != 0)                    /* the prompt's text is not ours */
@@ -238,8 +258,10 @@ llm_status_t lls_detok_init(lls_detok_t *d, const lls_tokenizer_t *t, lls_mem_t 
 
 void lls_detok_deinit(lls_detok_t *d)
 {
-    if (d->mem != NULL)
+    if (d->mem != NULL) {
         lls_free(d->mem, d->text);
+        lls_detok_window_destroy(d->window);
+    }
     memset(d, 0, sizeof *d);
 }
 
@@ -247,11 +269,20 @@ llm_status_t lls_detok_copy(lls_detok_t *to, const lls_detok_t *from, llm_error_
 {
     *to = *from;
     to->text = NULL;
+    to->window = NULL;
     to->cap = 0;
+    if (from->window != NULL) {
+        to->window = lls_detok_window_copy(from->window);
+        if (to->window == NULL) {
+            memset(to, 0, sizeof *to);
+            return no_memory(err);
+        }
+    }
     if (from->cap == 0)
         return LLM_OK;
     to->text = lls_alloc(from->mem, from->cap);
     if (to->text == NULL) {
+        lls_detok_window_destroy(to->window);
         memset(to, 0, sizeof *to);
         return no_memory(err);
     }

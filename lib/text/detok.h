@@ -8,6 +8,9 @@
  * the prompt ends inside a character, vLLM puts out the whole prompt again; here only its last,
  * unfinished piece belongs to the output.
  *
+ * Decoders of the kind CHAIN, which no language model is known to have, go by the stream's own
+ * algorithm, which decodes the last few tokens again for each.
+ *
  * One buffer holds the text and behind it the bytes held back.  Growing it is the only allocation;
  * lls_detok_reserve() does it ahead.  One thread at a time.
  */
@@ -24,6 +27,7 @@ typedef struct lls_detok {
     size_t                 cap;
     size_t                 held;            /* bytes held back, at text + len */
     uint32_t               n_run;           /* byte tokens at the end of what is held back */
+    struct lls_detok_window *window;        /* of a CHAIN */
     bool                   skip_special;
     bool                   at_start;        /* nothing was decoded yet: a leading space may go */
     bool                   after_run; /* what was put out last ends in byte tokens, and no text

@@ -137,7 +137,8 @@ static llm_status_t load_merges(gguf_load_t *l)
         merges->n > UINT32_MAX / 4)
         return lls_fail(l->err, LLM_ERR_FORMAT, "%s: tokenizer.ggml.merges is no list of strings",
                         l->path);
-    if (!lls_bpe_init(&l->t->bpe, l->t->mem, &l->t->vocab, (uint32_t)merges->n))
+    lls_bpe_init(&l->t->bpe, l->t->mem, &l->t->vocab);
+    if (!lls_bpe_merges(&l->t->bpe, (uint32_t)merges->n))
         return no_memory(l);
     for (uint32_t rank = 0; st == LLM_OK && lls_gguf_next_str(merges, &at, &s); rank++)
         st = add_merge(l, s, rank, &both);
@@ -204,7 +205,8 @@ static llm_status_t load_gpt2(gguf_load_t *l)
     if (st == LLM_OK)
         st = load_merges(l);
     l->t->bpe.ignore_merges = split == PRE_LLAMA3;
-    l->t->decoder.kind = LLS_DECODER_BYTES;
+    if (st == LLM_OK && lls_decoder_add(&l->t->decoder, LLS_DSTEP_BYTE_LEVEL) == NULL)
+        st = no_memory(l);
     return st;
 }
 
@@ -269,8 +271,8 @@ static llm_status_t score_merges(gguf_load_t *l)
 
     if (list == NULL)
         return lls_fail(l->err, LLM_ERR_FORMAT, "%s: tokenizer.ggml.scores is missing", l->path);
-    if (n_cuts > UINT32_MAX / 4 ||
-        !lls_bpe_init(&l->t->bpe, l->t->mem, &l->t->vocab, (uint32_t)n_cuts))
+    lls_bpe_init(&l->t->bpe, l->t->mem, &l->t->vocab);
+    if (n_cuts > UINT32_MAX / 4 || !lls_bpe_merges(&l->t->bpe, (uint32_t)n_cuts))
         return no_memory(l);
     scores = lls_calloc(l->t->mem, l->t->vocab.n, sizeof *scores);
     ids = lls_calloc(l->t->mem, l->t->vocab.n, sizeof *ids);
@@ -291,11 +293,7 @@ static llm_status_t add_metaspace(gguf_load_t *l)
     lls_gguf_get_bool(l->g, "tokenizer.ggml.add_space_prefix", &prefix);
     s->kind = LLS_PRETOK_METASPACE;
     s->scheme = prefix ? LLS_PREPEND_FIRST : LLS_PREPEND_NEVER;
-    l->t->decoder.kind = LLS_DECODER_FALLBACK;
-    l->t->decoder.byte_fallback = true;
-    l->t->decoder.strip_char = ' ';
-    l->t->decoder.strip_n = prefix;
-    if (!lls_decoder_add_replace(&l->t->decoder, BLANK, 3, " ", 1))
+    if (!lls_decoder_sentencepiece(&l->t->decoder, prefix))
         return no_memory(l);
     return lls_pattern_literal(&s->pattern, l->t->mem, BLANK, 3, l->err);
 }
@@ -350,8 +348,7 @@ static llm_status_t load_ids(gguf_load_t *l, bool default_bos)
         return st;
     lls_gguf_get_bool(l->g, "tokenizer.ggml.add_bos_token", &add_bos);
     lls_gguf_get_bool(l->g, "tokenizer.ggml.add_eos_token", &add_eos);
-    if ((add_bos && t->bos >= 0 && !lls_ids_put(&t->prefix, t->bos)) ||
-        (add_eos && t->eos >= 0 && !lls_ids_put(&t->suffix, t->eos)) ||
+    if (!lls_postproc_wrap(&t->post, add_bos ? t->bos : -1, add_eos ? t->eos : -1) ||
         !lls_tokenizer_add_eos(t, t->eos) || !lls_tokenizer_add_eos(t, eot))
         return no_memory(l);
     return LLM_OK;

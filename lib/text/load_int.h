@@ -11,6 +11,12 @@
 
 #define LLS_LOAD_MAX_DEPTH 16
 
+/* Where the two large tables of a model are in the text of a tokenizer.json; len 0 = absent. */
+typedef struct lls_tables {
+    const char *text;
+    size_t      vocab, vocab_len, merges, merges_len;
+} lls_tables_t;
+
 typedef struct lls_load {
     lls_tokenizer_t *t;
     const char      *path;          /* of the file */
@@ -37,11 +43,44 @@ llm_status_t lls_load_str(const lls_load_t *l, const json_t *o, const char *key,
 llm_status_t lls_load_need_str(const lls_load_t *l, const json_t *o, const char *key,
                                const char **text, size_t *len);
 
+/* As above, a copy that the tokenizer owns. */
+llm_status_t lls_load_copy(const lls_load_t *l, const json_t *o, const char *key, char **text,
+                           size_t *len);
+/* An integer in [0, max]; def -1: it must be there. */
+llm_status_t lls_load_count(const lls_load_t *l, const json_t *o, const char *key, json_int_t def,
+                            json_int_t max, uint64_t *out);
+/* o.pattern: {"String": s} or {"Regex": s}; plain forbids the scanners. */
+llm_status_t lls_load_pattern(lls_load_t *l, const json_t *o, bool plain, lls_pattern_t *out);
+
+/* A step, by the name of its type. */
+typedef llm_status_t lls_load_fn(lls_load_t *l, const json_t *o);
+typedef struct lls_load_kind {
+    const char  *type;
+    lls_load_fn *load;
+} lls_load_kind_t;
+llm_status_t lls_load_dispatch(lls_load_t *l, const json_t *o, const lls_load_kind_t *kinds,
+                               size_t n);
+/* Every step of the array o.key. */
+llm_status_t lls_load_sequence(lls_load_t *l, const json_t *o, const char *key, lls_load_fn *load);
+
+/* prepend_scheme and the older add_prefix_space of a Metaspace. */
+llm_status_t lls_load_scheme(const lls_load_t *l, const json_t *o, uint8_t *out);
+/* Appends what base64 text stands for; false if it is none, or without memory. */
+bool lls_base64(const char *text, size_t len, lls_buf_t *out);
+
 /* Parts of tokenizer.json; each value may be null. */
 llm_status_t lls_load_normalizer(lls_load_t *l, const json_t *o);
 llm_status_t lls_load_pre_tokenizer(lls_load_t *l, const json_t *o);
+/* Whether the text can stay bytes behind ByteLevel: one such step, and only cuts behind it. */
+bool         lls_load_keeps_bytes(const json_t *pre_tokenizer);
 llm_status_t lls_load_post_processor(lls_load_t *l, const json_t *o);
 llm_status_t lls_load_decoder(lls_load_t *l, const json_t *o);
-llm_status_t lls_load_model(lls_load_t *l, const json_t *o);
+/* model is what is left of it without vocab and merges, which are read from the text. */
+llm_status_t lls_load_model(lls_load_t *l, const json_t *model, const lls_tables_t *tables);
+/* Makes a merge of two spellings; *why is set where a part or the result is no token. */
+llm_status_t lls_load_merge(const lls_load_t *l, const char *a, size_t a_len, const char *b,
+                            size_t b_len, uint32_t rank, lls_buf_t *both, const char **why);
+/* An added token, with the content and the flags of a tokenizer.json. */
+llm_status_t lls_load_added_token(lls_load_t *l, const json_t *o);
 
 #endif

@@ -1,46 +1,73 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * normalizer - steps that rewrite a text before it is cut: NFC, Replace, Prepend.
+ * normalizer - steps that rewrite a text before it is cut.
  *
- * Each byte of the new text carries the mark of what it came from.
+ * Each byte of the new text carries the mark of what it came from.  BertNormalizer is several steps
+ * here; the steps that look at one character at a time share one loop.
  */
 #ifndef LLS_TEXT_NORMALIZER_H
 #define LLS_TEXT_NORMALIZER_H
 
+#include "text/charsmap.h"
 #include "text/pattern.h"
+#include "text/unicat.h"
 
-enum lls_norm_kind { LLS_NORM_NFC, LLS_NORM_REPLACE, LLS_NORM_PREPEND };
+enum lls_norm_kind {
+    LLS_NORM_NFC, LLS_NORM_NFD, LLS_NORM_NFKC, LLS_NORM_NFKD,
+    LLS_NORM_REPLACE, LLS_NORM_PREPEND, LLS_NORM_STRIP, LLS_NORM_PRECOMPILED,
+    LLS_NORM_SENTENCEPIECE,     /* all that SentencePiece does: see lls_charsmap_sentence() */
+    /* one character at a time: */
+    LLS_NORM_LOWER, LLS_NORM_STRIP_ACCENTS, LLS_NORM_NMT, LLS_NORM_BYTES,
+    LLS_NORM_BERT_CLEAN, LLS_NORM_BERT_CHINESE, LLS_NORM_BERT_ACCENTS
+};
 
 typedef struct lls_norm {
-    uint8_t       kind;         /* enum lls_norm_kind */
-    lls_pattern_t pattern;      /* REPLACE */
-    char         *text;         /* what to put in */
-    size_t        len;
+    uint8_t        kind;        /* enum lls_norm_kind */
+    bool           left, right; /* STRIP */
+    lls_pattern_t  pattern;     /* REPLACE */
+    lls_charsmap_t charsmap;    /* PRECOMPILED, SENTENCEPIECE */
+    char          *text;        /* what to put in */
+    size_t         len;
 } lls_norm_t;
 
-/* A text and its marks: mark is empty when the source had none. */
+/* A text and its marks: mark is NULL when the source had none. */
 typedef struct lls_normed {
     const char    *text;
-    const uint8_t *mark;        /* NULL = none */
+    const uint8_t *mark;
     size_t         len;
+    bool           moved;       /* the first character of the source is gone */
 } lls_normed_t;
 
 typedef struct lls_norm_work {
     lls_mem_t *mem;
     lls_buf_t  text[2], mark[2];
-    uint32_t  *chars;           /* NFC: code points of one stretch, and their classes */
+    uint32_t  *chars;           /* of one stretch of a normal form, and their classes */
     size_t     chars_cap;
 } lls_norm_work_t;
 
+void lls_norm_deinit(lls_norm_t *s, lls_mem_t *mem);
 void lls_norm_work_init(lls_norm_work_t *w, lls_mem_t *mem);
 void lls_norm_work_deinit(lls_norm_work_t *w);
 /* *t is replaced by its normalized form, which lives in w until the next run. */
 llm_status_t lls_norm_run(const lls_norm_t *steps, size_t n_steps, const lls_pattern_ctx_t *ctx,
                           lls_norm_work_t *w, lls_normed_t *t);
 
-/* Canonical composition of s, appended to out; see nfc.c for the data used. */
-bool lls_nfc(lls_norm_work_t *w, const lls_normed_t *in, lls_buf_t *out, lls_buf_t *mark);
+/* n bytes that came from what has this mark; false: no memory. */
+bool lls_norm_emit(lls_buf_t *text, lls_buf_t *mark, const lls_normed_t *from, const char *p,
+                   size_t n, uint8_t flag);
+static inline uint8_t lls_norm_mark(const lls_normed_t *t, size_t i)
+{
+    return t->mark != NULL && i < t->len ? t->mark[i] : 0;
+}
+
+/* One of the normal forms, LLS_NORM_NFC to NFKD, appended to out; see unorm.c for the data used. */
+bool lls_unorm(lls_norm_work_t *w, uint8_t form, const lls_normed_t *in, lls_buf_t *out,
+               lls_buf_t *mark);
 /* True if nothing in the text could change. */
-bool lls_nfc_is_quick(const char *text, size_t len);
+bool lls_unorm_is_quick(uint8_t form, const char *text, size_t len);
+
+/* The steps of norm_charsmap.c. */
+bool lls_norm_precompiled(const lls_charsmap_t *c, const lls_unicat_t *cats,
+                          const lls_normed_t *in, lls_buf_t *text, lls_buf_t *mark);
 
 #endif

@@ -257,6 +257,22 @@ static int find_class(const lls_pattern_t *p, const lls_uniclass_t *classes, con
     return 0;
 }
 
+static int find_words(const lls_uniclass_t *classes, const char *text, size_t len, size_t from,
+                      size_t *begin, size_t *end)
+{
+    scan_t  s = { classes, text, len };
+    size_t  i = run_of(&s, from, LLS_UC_SPACE, false), n;
+    uint8_t c;
+
+    if (i == len)
+        return 0;
+    c = class_at(&s, i, &n);
+    *begin = i;
+    *end = (c & LLS_UC_WORD) != 0 ? run_of(&s, i, LLS_UC_WORD, false)
+                                  : run_of(&s, i, LLS_UC_WORD | LLS_UC_SPACE, true);
+    return 1;
+}
+
 static bool is_digit(char c)
 {
     return c >= '0' && c <= '9';
@@ -286,6 +302,8 @@ int lls_pattern_find(const lls_pattern_t *p, const lls_pattern_ctx_t *ctx, const
         return lls_regex_find(p->regex, ctx->match, text, len, from, begin, end, ctx->err);
     case LLS_PAT_CLASS:
         return find_class(p, ctx->classes, text, len, from, begin, end);
+    case LLS_PAT_WORDS:
+        return find_words(ctx->classes, text, len, from, begin, end);
     case LLS_PAT_DIGITS3:
         return find_digits3(text, len, from, begin, end);
     default:

@@ -11,12 +11,14 @@
 
 #include "text/buf.h"
 #include "text/regex.h"
+#include "text/unicat.h"
 #include "text/uniclass.h"
 
 enum lls_pattern_kind {
     LLS_PAT_LITERAL,
     LLS_PAT_REGEX,
     LLS_PAT_CLASS,              /* one character of class `param` */
+    LLS_PAT_WORDS,              /* \w+|[^\w\s]+ */
     LLS_PAT_GPT2,
     LLS_PAT_CL100K,             /* Llama-3 and Qwen; `param` digits at most */
     LLS_PAT_DIGITS3             /* [0-9][0-9][0-9] */
@@ -33,6 +35,7 @@ typedef struct lls_pattern {
 /* What a search needs: made once a call, shared by its searches. */
 typedef struct lls_pattern_ctx {
     const lls_uniclass_t *classes;
+    const lls_unicat_t   *cats;
     lls_regex_match_t    *match;    /* NULL if no pattern is a regex */
     llm_error_t          *err;
 } lls_pattern_ctx_t;

@@ -2,6 +2,7 @@
 #include "text/pretok.h"
 
 #include "base/utf8.h"
+#include "text/unicat.h"
 #include "text/vocab.h"
 
 void lls_pieces_init(lls_pieces_t *p, lls_mem_t *mem)
@@ -263,19 +264,93 @@ static bool metaspace_piece(const lls_pretok_t *s, const char *text, size_t len,
     return true;
 }
 
-static bool metaspace(const lls_pretok_t *s, lls_pieces_t *p, lls_buf_t *out, bool at_zero)
+static bool metaspace(const lls_pretok_t *s, lls_pieces_t *p, lls_buf_t *out)
 {
     for (size_t i = 0; i < p->spans.n; i++) {
         lls_span_t piece = p->spans.data[i];
         size_t     begin = out->len;
 
         if (!metaspace_piece(s, p->text + piece.begin, piece.end - piece.begin,
-                             at_zero && piece.begin == 0, out) ||
+                             p->at_zero && piece.begin == 0, out) ||
             !lls_spans_put(&p->next, begin, out->len))
             return false;
     }
     return true;
 }
+
+static bool map_bytes(lls_pieces_t *p, lls_buf_t *out)
+{
+    if (!lls_buf_room(out, p->len * 2))
+        return false;
+    for (size_t i = 0; i < p->spans.n; i++) {
+        lls_span_t piece = p->spans.data[i];
+        size_t     begin = out->len;
+
+        for (size_t k = piece.begin; k < piece.end; k++)
+            out->len += lls_utf8_encode(lls_byte_to_char((uint8_t)p->text[k]),
+                                        out->data + out->len);
+        if (!lls_spans_put(&p->next, begin, out->len))
+            return false;
+    }
+    return true;
+}
+
+/* ---- Steps that cut by a rule of their own --------------------------------------------------- */
+
+static bool cut_fixed(const lls_pretok_t *s, lls_pieces_t *p, lls_span_t piece)
+{
+    size_t   begin = piece.begin;
+    uint64_t n = 0;
+
+    for (size_t i = piece.begin; i < piece.end; i++) {
+        if (((uint8_t)p->text[i] & 0xc0) == 0x80)
+            continue;
+        if (n++ == s->length) {
+            if (!lls_spans_put(&p->next, begin, i))
+                return false;
+            begin = i;
+            n = 1;
+        }
+    }
+    return lls_spans_put(&p->next, begin, piece.end);
+}
+
+/* As Hugging Face's: characters of any script before the first other one are lost. */
+static bool cut_scripts(lls_pieces_t *p, lls_span_t piece)
+{
+    size_t  begin = SIZE_MAX, n;
+    uint8_t last = 0;
+    bool    started = false;
+
+    for (size_t i = piece.begin; i < piece.end; i += n) {
+        uint32_t cp;
+        uint8_t  script;
+
+        n = lls_utf8_decode(p->text + i, piece.end - i, &cp);
+        script = lls_script_of(cp);
+        if (script == 0)
+            continue;
+        if (!started || script != last) {
+            if (begin != SIZE_MAX && !lls_spans_put(&p->next, begin, i))
+                return false;
+            begin = i;
+        }
+        started = true;
+        last = script;
+    }
+    return begin == SIZE_MAX || lls_spans_put(&p->next, begin, piece.end);
+}
+
+static llm_status_t cut(const lls_pretok_t *s, const lls_pattern_ctx_t *ctx, lls_pieces_t *p)
+{
+    for (size_t i = 0; i < p->spans.n; i++)
+        if (!(s->kind == LLS_PRETOK_FIXED ? cut_fixed(s, p, p->spans.data[i])
+                                          : cut_scripts(p, p->spans.data[i])))
+            return no_memory(ctx);
+    return LLM_OK;
+}
+
+/* ---- Running --------------------------------------------------------------------------------- */
 
 static void take_next(lls_pieces_t *p)
 {
@@ -286,31 +361,58 @@ static void take_next(lls_pieces_t *p)
     p->next.n = 0;
 }
 
-static llm_status_t run_step(const lls_pretok_t *s, const lls_pattern_ctx_t *ctx, lls_pieces_t *p,
-                             bool at_zero)
+static bool is_cut(const lls_pretok_t *s)
 {
-    lls_pretok_t cut = *s;
-    lls_buf_t   *out;
+    return s->kind == LLS_PRETOK_SPLIT || s->kind == LLS_PRETOK_FIXED ||
+           s->kind == LLS_PRETOK_SCRIPTS;
+}
+
+static llm_status_t run_cut(const lls_pretok_t *s, const lls_pattern_ctx_t *ctx, lls_pieces_t *p)
+{
+    llm_status_t st;
 
     p->next.n = 0;
-    if (s->kind == LLS_PRETOK_SPLIT) {
-        llm_status_t st = split(s, ctx, p);
-        take_next(p);
-        return st;
+    st = s->kind == LLS_PRETOK_SPLIT ? split(s, ctx, p) : cut(s, ctx, p);
+    take_next(p);
+    return st;
+}
+
+static llm_status_t run_rewrite(const lls_pretok_t *s, const lls_pattern_ctx_t *ctx,
+                                lls_pieces_t *p)
+{
+    lls_buf_t *out = other_text(p);
+    bool       ok;
+
+    p->next.n = 0;
+    switch (s->kind) {
+    case LLS_PRETOK_METASPACE: ok = metaspace(s, p, out); break;
+    case LLS_PRETOK_BYTES: ok = map_bytes(p, out); break;
+    default: ok = prefix_space(p, out); break;
     }
-    out = other_text(p);
-    if (!(s->kind == LLS_PRETOK_METASPACE ? metaspace(s, p, out, at_zero) : prefix_space(p, out)))
+    if (!ok)
         return no_memory(ctx);
     if (out->len > UINT32_MAX / 2)
         return lls_fail(ctx->err, LLM_ERR_TOO_LONG, "a text of %zu bytes", out->len);
+    p->at_zero = p->at_zero && p->spans.n != 0 && p->spans.data[0].begin == 0;
     take_next(p);
     p->text = out->data;
     p->len = out->len;
-    if (s->kind != LLS_PRETOK_METASPACE || !s->split)
-        return LLM_OK;
-    cut.kind = LLS_PRETOK_SPLIT;
-    cut.behavior = LLS_SPLIT_MERGED_WITH_NEXT;
-    return run_step(&cut, ctx, p, at_zero);
+    return LLM_OK;
+}
+
+static llm_status_t run_step(const lls_pretok_t *s, const lls_pattern_ctx_t *ctx, lls_pieces_t *p)
+{
+    lls_pretok_t again = *s;
+    llm_status_t st;
+
+    if (is_cut(s))
+        return run_cut(s, ctx, p);
+    st = run_rewrite(s, ctx, p);
+    if (st != LLM_OK || s->kind != LLS_PRETOK_METASPACE || !s->split)
+        return st;
+    again.kind = LLS_PRETOK_SPLIT;
+    again.behavior = LLS_SPLIT_MERGED_WITH_NEXT;
+    return run_cut(&again, ctx, p);
 }
 
 llm_status_t lls_pretok_run(const lls_pretok_t *steps, size_t n_steps, const lls_pattern_ctx_t *ctx,
@@ -318,13 +420,14 @@ llm_status_t lls_pretok_run(const lls_pretok_t *steps, size_t n_steps, const lls
 {
     p->text = text;
     p->len = len;
+    p->at_zero = at_zero;
     p->spans.n = 0;
     if (len == 0)
         return LLM_OK;
     if (!lls_spans_put(&p->spans, 0, len))
         return no_memory(ctx);
     for (size_t i = 0; i < n_steps; i++) {
-        llm_status_t st = run_step(&steps[i], ctx, p, at_zero);
+        llm_status_t st = run_step(&steps[i], ctx, p);
         if (st != LLM_OK)
             return st;
     }

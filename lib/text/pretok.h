@@ -2,8 +2,9 @@
 /*
  * pretok - pre-tokenizer steps: a text cut into pieces, each of which the model sees alone.
  *
- * Steps run in order over all pieces.  A ByteLevel step turns bytes into GPT-2's alphabet; here the
- * text stays bytes, and steps behind it (`mapped`) see each byte as its character of that alphabet.
+ * Steps run in order over all pieces.  A ByteLevel step turns bytes into GPT-2's alphabet.  Where
+ * the rest of the tokenizer allows it, the text stays bytes, and steps behind it (`mapped`) see each
+ * byte as its character of that alphabet; else LLS_PRETOK_BYTES writes the alphabet out.
  */
 #ifndef LLS_TEXT_PRETOK_H
 #define LLS_TEXT_PRETOK_H
@@ -13,7 +14,10 @@
 enum lls_pretok_kind {
     LLS_PRETOK_SPLIT,           /* also ByteLevel's regex, Digits and Punctuation */
     LLS_PRETOK_METASPACE,
-    LLS_PRETOK_PREFIX_SPACE     /* add_prefix_space of ByteLevel */
+    LLS_PRETOK_PREFIX_SPACE,    /* add_prefix_space of ByteLevel */
+    LLS_PRETOK_BYTES,           /* each byte becomes its character of GPT-2's alphabet */
+    LLS_PRETOK_FIXED,           /* `length` characters each */
+    LLS_PRETOK_SCRIPTS          /* cuts where the script changes */
 };
 
 enum lls_split_behavior {
@@ -30,6 +34,7 @@ typedef struct lls_pretok {
     bool          invert;
     bool          mapped;       /* runs behind a ByteLevel step */
     bool          split;        /* METASPACE: also cuts before each replacement */
+    uint64_t      length;       /* FIXED */
     lls_pattern_t pattern;      /* METASPACE: the replacement */
 } lls_pretok_t;
 
@@ -39,6 +44,7 @@ typedef struct lls_pieces {
     lls_mem_t   *mem;
     const char  *text;          /* what the spans point into */
     size_t       len;
+    bool         at_zero;       /* text[0] is the beginning of what the user gave */
     lls_spans_t  spans, next;
     lls_spans_t  segments;      /* of one piece: matches and gaps, in turn as in `hits` */
     lls_buf_t    hits;          /* a byte a segment: 1 = match */

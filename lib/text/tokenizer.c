@@ -15,11 +15,14 @@ lls_tokenizer_t *lls_tokenizer_alloc(lls_mem_t *mem)
 
     if (t == NULL)
         return NULL;
-    t->mem = t->prefix.mem = t->suffix.mem = t->eos_ids.mem = mem;
+    t->mem = t->eos_ids.mem = mem;
     t->bos = t->eos = -1;
+    t->unigram.unk_id = t->wordpiece.unk_id = -1;
+    lls_postproc_init(&t->post, mem);
     lls_added_init(&t->added, mem);
     lls_decoder_init(&t->decoder, mem);
     lls_uniclass_init(&t->classes);
+    lls_unicat_init(&t->cats);
     return t;
 }
 
@@ -27,20 +30,19 @@ void lls_tokenizer_close(lls_tokenizer_t *t)
 {
     if (t == NULL)
         return;
-    for (size_t i = 0; i < t->n_norms; i++) {
-        lls_pattern_deinit(&t->norms[i].pattern, t->mem);
-        lls_free(t->mem, t->norms[i].text);
-    }
+    for (size_t i = 0; i < t->n_norms; i++)
+        lls_norm_deinit(&t->norms[i], t->mem);
     for (size_t i = 0; i < t->n_pretoks; i++)
         lls_pattern_deinit(&t->pretoks[i].pattern, t->mem);
     lls_free(t->mem, t->norms);
     lls_free(t->mem, t->pretoks);
     lls_bpe_deinit(&t->bpe);
+    lls_unigram_deinit(&t->unigram, t->mem);
+    lls_wordpiece_deinit(&t->wordpiece, t->mem);
+    lls_postproc_deinit(&t->post);
     lls_vocab_deinit(&t->vocab);
     lls_added_deinit(&t->added);
     lls_decoder_deinit(&t->decoder);
-    lls_free(t->mem, t->prefix.data);
-    lls_free(t->mem, t->suffix.data);
     lls_free(t->mem, t->eos_ids.data);
     lls_free(t->mem, t->chat_template);
     lls_free(t->mem, t);
@@ -98,8 +100,6 @@ llm_status_t lls_tokenizer_add_class(lls_tokenizer_t *t, uint32_t class_bits, ui
 llm_status_t lls_tokenizer_add_bytelevel(lls_tokenizer_t *t, const char *where, bool prefix_space,
                                          bool split, llm_error_t *err)
 {
-    if (t->byte_level)
-        return lls_fail(err, LLM_ERR_UNSUPPORTED, "%s: a second ByteLevel step", where);
     if (prefix_space) {
         lls_pretok_t *s = lls_tokenizer_new_pretok(t);
         if (s == NULL)
@@ -112,6 +112,14 @@ llm_status_t lls_tokenizer_add_bytelevel(lls_tokenizer_t *t, const char *where, 
         if (st != LLM_OK)
             return st;
     }
+    if (t->literal_bytes) {
+        lls_pretok_t *s = lls_tokenizer_new_pretok(t);
+        if (s == NULL)
+            return no_memory(err);
+        s->kind = LLS_PRETOK_BYTES;
+        return LLM_OK;
+    }
+    lls_assert(!t->byte_level);
     t->byte_level = true;
     return LLM_OK;
 }
@@ -147,45 +155,62 @@ bool lls_tokenizer_add_eos(lls_tokenizer_t *t, int32_t id)
 }
 
 /* Tokens to be found after normalizing are normalized themselves. */
-static llm_status_t index_added(lls_tokenizer_t *t, llm_error_t *err)
+static llm_status_t index_added(lls_tokenizer_t *t, const lls_pattern_ctx_t *ctx)
 {
-    lls_norm_work_t   work;
-    lls_pattern_ctx_t ctx = { &t->classes, lls_regex_match_create(t->mem), err };
-    llm_status_t      st = ctx.match != NULL ? LLM_OK : no_memory(err);
+    lls_norm_work_t work;
+    llm_status_t    st = LLM_OK;
 
     lls_norm_work_init(&work, t->mem);
     for (uint32_t i = 0; st == LLM_OK && i < t->added.n; i++) {
         const lls_added_token_t *a = &t->added.tokens[i];
-        lls_normed_t             text = { a->content, NULL, a->len };
+        lls_normed_t             text = { a->content, NULL, a->len, false };
 
         if (a->normalized)
-            st = lls_norm_run(t->norms, t->n_norms, &ctx, &work, &text);
+            st = lls_norm_run(t->norms, t->n_norms, ctx, &work, &text);
         if (st == LLM_OK && !lls_added_index(&t->added, a->normalized ? &t->added.normal
                                                                       : &t->added.raw,
                                              i, text.text, text.len))
-            st = no_memory(err);
+            st = no_memory(ctx->err);
     }
     lls_norm_work_deinit(&work);
-    lls_regex_match_destroy(ctx.match);
     return st;
 }
 
-llm_status_t lls_tokenizer_seal(lls_tokenizer_t *t, const char *path, llm_error_t *err)
+static llm_status_t seal_model(lls_tokenizer_t *t, llm_error_t *err)
 {
-    llm_status_t st;
+    bool ok;
 
+    if (t->model == LLS_MODEL_BPE)
+        return lls_bpe_seal(&t->bpe, err);
+    ok = t->model == LLS_MODEL_UNIGRAM ? lls_unigram_seal(&t->unigram, t->mem, &t->vocab)
+                                       : lls_wordpiece_seal(&t->wordpiece, t->mem, &t->vocab);
+    return ok ? LLM_OK : no_memory(err);
+}
+
+static bool any_regex(const lls_tokenizer_t *t)
+{
     for (size_t i = 0; i < t->n_norms; i++)
-        t->has_regex = t->has_regex || t->norms[i].pattern.kind == LLS_PAT_REGEX;
+        if (t->norms[i].kind == LLS_NORM_REPLACE && t->norms[i].pattern.kind == LLS_PAT_REGEX)
+            return true;
     for (size_t i = 0; i < t->n_pretoks; i++)
-        t->has_regex = t->has_regex || t->pretoks[i].pattern.kind == LLS_PAT_REGEX;
-    if ((t->decoder.kind == LLS_DECODER_BYTES) != t->byte_level)
-        return lls_fail(err, LLM_ERR_UNSUPPORTED,
-                        "%s: only one of pre_tokenizer and decoder is ByteLevel", path);
-    st = lls_bpe_seal(&t->bpe, err);
+        if (t->pretoks[i].pattern.kind == LLS_PAT_REGEX)
+            return true;
+    return false;
+}
+
+llm_status_t lls_tokenizer_seal(lls_tokenizer_t *t, llm_error_t *err)
+{
+    lls_pattern_ctx_t ctx = { &t->classes, &t->cats, lls_regex_match_create(t->mem), err };
+    llm_status_t      st = ctx.match != NULL ? LLM_OK : no_memory(err);
+
+    t->has_regex = any_regex(t);
     if (st == LLM_OK)
-        st = index_added(t, err);
-    if (st == LLM_OK && !lls_decoder_seal(&t->decoder, &t->vocab, &t->added))
-        st = no_memory(err);
+        st = seal_model(t, err);
+    if (st == LLM_OK)
+        st = index_added(t, &ctx);
+    if (st == LLM_OK)
+        st = lls_decoder_seal(&t->decoder, &t->vocab, &t->added, &ctx);
+    lls_regex_match_destroy(ctx.match);
     return st;
 }
 
@@ -200,7 +225,7 @@ static llm_status_t load_dir(lls_tokenizer_t *t, const char *dir, llm_error_t *e
     if (st == LLM_OK)
         st = lls_tokenizer_load_added(t, dir, err);
     if (st == LLM_OK)
-        st = lls_tokenizer_seal(t, path, err);
+        st = lls_tokenizer_seal(t, err);
     if (st == LLM_OK)
         st = lls_tokenizer_load_config(t, dir, err);
     lls_free(t->mem, path);
@@ -222,7 +247,7 @@ llm_status_t lls_tokenizer_open(lls_mem_t *mem, const char *path, lls_tokenizer_
         st = lls_gguf_probe(path) ? lls_tokenizer_load_gguf(t, path, err)
                                   : lls_tokenizer_load_json(t, path, err);
         if (st == LLM_OK)
-            st = lls_tokenizer_seal(t, path, err);
+            st = lls_tokenizer_seal(t, err);
     }
     if (st == LLM_OK) {
         *out = t;
@@ -289,14 +314,22 @@ llm_status_t lls_tokenizer_decode(const lls_tokenizer_t *t, lls_mem_t *scratch, 
                                   size_t n, uint32_t flags, char **text, size_t *len,
                                   llm_error_t *err)
 {
-    lls_buf_t out = { scratch, NULL, 0, 0 };
+    bool              chain = t->decoder.kind == LLS_DECODER_CHAIN;
+    lls_pattern_ctx_t ctx = { &t->classes, &t->cats, NULL, err };
+    lls_buf_t         out = { scratch, NULL, 0, 0 };
+    llm_status_t      st = LLM_OK;
 
     *text = NULL;
     *len = 0;
-    if (!lls_decoder_run(&t->decoder, ids, n, (flags & LLM_DECODE_KEEP_SPECIAL) == 0, &out) ||
-        !lls_buf_end(&out)) {
+    if (chain && (ctx.match = lls_regex_match_create(scratch)) == NULL)
+        return no_memory(err);
+    st = lls_decoder_run(&t->decoder, &ctx, ids, n, (flags & LLM_DECODE_KEEP_SPECIAL) == 0, &out);
+    lls_regex_match_destroy(ctx.match);
+    if (st == LLM_OK && !lls_buf_end(&out))
+        st = no_memory(err);
+    if (st != LLM_OK) {
         lls_buf_deinit(&out);
-        return lls_fail(err, LLM_ERR_NO_MEMORY, "no memory for the text of %zu tokens", n);
+        return st;
     }
     *text = out.data;
     *len = out.len;

@@ -37,6 +37,12 @@ llm_status_t lls_tokenizer_encode_marked(const lls_tokenizer_t *t, lls_mem_t *sc
                                          const char *text, const uint8_t *mark, size_t len,
                                          uint32_t flags, int32_t **ids, size_t *n,
                                          llm_error_t *err);
+/* Two texts as one input, for reranking; *types, of the same length, are the segments 0 and 1 as
+ * the template has them, and types may be NULL.  Both are the caller's to free. */
+llm_status_t lls_tokenizer_encode_pair(const lls_tokenizer_t *t, lls_mem_t *scratch, const char *a,
+                                       size_t a_len, const char *b, size_t b_len, uint32_t flags,
+                                       int32_t **ids, int32_t **types, size_t *n,
+                                       llm_error_t *err);
 /* flags: LLM_DECODE_*.  Unknown ids give nothing; bytes that are no UTF-8 become U+FFFD.  *text is
  * from scratch and has a NUL behind its *len bytes. */
 llm_status_t lls_tokenizer_decode(const lls_tokenizer_t *t, lls_mem_t *scratch, const int32_t *ids,

@@ -2,9 +2,9 @@
 /*
  * tokenizer_int - the inside of a tokenizer, shared by its loaders, encoder and decoder.
  *
- * A loader fills vocab, merges, steps, post ids, decoder and added tokens, then
- * lls_tokenizer_seal() builds what is derived: the BPE tables, the tries and the decoded bytes of
- * each id.
+ * A loader fills vocab, model, steps, post-processor, decoder and added tokens, then
+ * lls_tokenizer_seal() builds what is derived: the tables of the model, the tries and the decoded
+ * bytes of each id.
  */
 #ifndef LLS_TEXT_TOKENIZER_INT_H
 #define LLS_TEXT_TOKENIZER_INT_H
@@ -13,32 +13,41 @@
 #include "text/bpe.h"
 #include "text/decoder.h"
 #include "text/normalizer.h"
+#include "text/postproc.h"
 #include "text/pretok.h"
 #include "text/tokenizer.h"
+#include "text/unigram.h"
+#include "text/wordpiece.h"
+
+enum lls_model_kind { LLS_MODEL_BPE, LLS_MODEL_UNIGRAM, LLS_MODEL_WORDPIECE };
 
 struct lls_tokenizer {
     lls_mem_t     *mem;
     lls_vocab_t    vocab;
+    uint8_t        model;               /* enum lls_model_kind: which of the three is in use */
     lls_bpe_t      bpe;
+    lls_unigram_t  unigram;
+    lls_wordpiece_t wordpiece;
     lls_added_t    added;
     lls_norm_t    *norms;
     size_t         n_norms, norms_cap;
     lls_pretok_t  *pretoks;
     size_t         n_pretoks, pretoks_cap;
-    lls_ids_t      prefix, suffix;      /* put around a text unless LLM_ENCODE_NO_SPECIAL */
+    lls_postproc_t post;
     lls_decoder_t  decoder;
     lls_ids_t      eos_ids;
     char          *chat_template;       /* NULL = none */
     size_t         chat_template_len;
     int32_t        bos, eos;            /* -1 = none */
-    bool           byte_level;          /* some step is ByteLevel */
+    bool           byte_level;          /* the text stays bytes behind a ByteLevel step */
+    bool           literal_bytes;       /* .. becomes GPT-2's alphabet: set before the steps */
     bool           has_regex;
     lls_uniclass_t classes;
+    lls_unicat_t   cats;
 };
 
 lls_tokenizer_t *lls_tokenizer_alloc(lls_mem_t *mem);
-/* path names the file in errors. */
-llm_status_t lls_tokenizer_seal(lls_tokenizer_t *t, const char *path, llm_error_t *err);
+llm_status_t lls_tokenizer_seal(lls_tokenizer_t *t, llm_error_t *err);
 /* The id that Hugging Face would give, which is not always the file's; content is copied. */
 llm_status_t lls_tokenizer_add_token(lls_tokenizer_t *t, lls_added_token_t token, llm_error_t *err);
 bool         lls_tokenizer_add_eos(lls_tokenizer_t *t, int32_t id);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Texts that tokenizers find hard: fixed ones, and random mixes of them.
 import random
+import unicodedata
 
 FIXED = [
     "", " ", "  ", "\n", "\t", "\r\n", "a", " a", "a ", "Hello, world!", "Hello  world", "   three   spaces   ",
@@ -61,3 +62,8 @@ def random_text(rng, specials=()):
         if rng.random() < 0.3:
             out.append(" ")
     return "".join(c for c in "".join(out) if not 0xD800 <= ord(c) < 0xE000)
+
+
+def old_only(text):
+    """Without what Python's Unicode does not know: Debian's Oniguruma is of that age too."""
+    return "".join(c for c in text if unicodedata.category(c) != "Cn")

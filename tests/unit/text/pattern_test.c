@@ -68,7 +68,7 @@ static void scanners_equal_onig_on_every_code_point(void **state)
     lls_pattern_t            own[4], onig[4],
         classes_of[3] = {pattern_of("\\p{L}", true), pattern_of("\\p{N}", true),
                          pattern_of("\\s", true)};
-    lls_pattern_ctx_t ctx = { &classes, lls_regex_match_create(plain_mem()), NULL };
+    lls_pattern_ctx_t ctx = { &classes, NULL, lls_regex_match_create(plain_mem()), NULL };
     size_t            n_newer = 0;
 
     (void)state;
@@ -139,7 +139,7 @@ static void scanners_equal_onig_on_random_texts(void **state)
                                        "ll",
                                        "'l",
                                        "d"};
-    lls_pattern_ctx_t ctx = { &classes, lls_regex_match_create(plain_mem()), NULL };
+    lls_pattern_ctx_t ctx = { &classes, NULL, lls_regex_match_create(plain_mem()), NULL };
     uint64_t          rng = 1;
 
     (void)state;
@@ -165,7 +165,7 @@ static void a_regex_that_explodes_is_an_error(void **state)
 {
     lls_pattern_t     p = pattern_of("(x+x+)+y", true);
     llm_error_t       err;
-    lls_pattern_ctx_t ctx = { &classes, lls_regex_match_create(plain_mem()), &err };
+    lls_pattern_ctx_t ctx = { &classes, NULL, lls_regex_match_create(plain_mem()), &err };
     char              text[64];
     size_t            begin, end;
 

@@ -241,7 +241,14 @@ static void wrong_files_say_where(void **state)
         {"", LLM_ERR_FORMAT, "line"},
         {"[]", LLM_ERR_FORMAT, "object"},
         {"{}", LLM_ERR_FORMAT, "model"},
-        {"{\"model\":{\"type\":\"Unigram\"}}", LLM_ERR_UNSUPPORTED, "Unigram"},
+        {"{\"model\":{\"type\":\"Bigram\"}}", LLM_ERR_UNSUPPORTED, "Bigram"},
+        {"{\"model\":{\"type\":\"Unigram\"}}", LLM_ERR_FORMAT, "model.vocab"},
+        {"{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\",-1],[\"b\"]]}}", LLM_ERR_FORMAT,
+         "byte 50: model.vocab"},
+        {"{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\",-1]],\"unk_id\":1}}", LLM_ERR_FORMAT,
+         "model.unk_id"},
+        {"{\"model\":{\"type\":\"WordPiece\",\"vocab\":{\"a\":0}}}", LLM_ERR_FORMAT,
+         "continuing_subword_prefix"},
         {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":99999999},\"merges\":[]}}", LLM_ERR_FORMAT,
          "\"a\""},
         {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":0},\"merges\":[]}}", LLM_ERR_FORMAT,
@@ -257,7 +264,11 @@ static void wrong_files_say_where(void **state)
         {"{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(\"},\"behavior\":"
          "\"Isolated\"}}",
          LLM_ERR_FORMAT, "regex"},
-        {"{\"normalizer\":{\"type\":\"NFKC\"}}", LLM_ERR_UNSUPPORTED, "NFKC"},
+        {"{\"normalizer\":{\"type\":\"NFX\"}}", LLM_ERR_UNSUPPORTED, "NFX"},
+        {"{\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"!\"}}",
+         LLM_ERR_FORMAT, "base64"},
+        {"{\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"AQAAAA==\"}}",
+         LLM_ERR_FORMAT, "charsmap"},
     };
 
     (void)state;

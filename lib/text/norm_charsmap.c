@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The step Precompiled.  Not SentencePiece's leftmost-longest walk, but what HF does: a grapheme
+ * cluster of fewer than 6 bytes of which any prefix is in the map is replaced whole by what the
+ * shortest such prefix maps to; else each character is looked up alone.
+ */
+#include "text/normalizer.h"
+
+#include "base/utf8.h"
+
+#define SHORT_CLUSTER 6u
+
+enum { NOT_HANGUL, HANGUL_L, HANGUL_V, HANGUL_T, HANGUL_LV, HANGUL_LVT };
+
+static uint8_t hangul(uint32_t cp)
+{
+    if (cp < 0x1100 || cp > 0xd7fb)
+        return NOT_HANGUL;
+    if (cp <= 0x115f || (cp >= 0xa960 && cp <= 0xa97c))
+        return HANGUL_L;
+    if (cp <= 0x11a7 || (cp >= 0xd7b0 && cp <= 0xd7c6))
+        return HANGUL_V;
+    if (cp <= 0x11ff || cp >= 0xd7cb)
+        return HANGUL_T;
+    if (cp < 0xac00 || cp > 0xd7a3)
+        return NOT_HANGUL;
+    return (cp - 0xac00) % 28 == 0 ? HANGUL_LV : HANGUL_LVT;
+}
+
+static bool one_syllable(uint32_t a_cp, uint32_t b_cp)
+{
+    uint8_t a = hangul(a_cp), b = hangul(b_cp);
+
+    if (a == HANGUL_L)
+        return b == HANGUL_L || b == HANGUL_V || b == HANGUL_LV || b == HANGUL_LVT;
+    if (a == HANGUL_V || a == HANGUL_LV)
+        return b == HANGUL_V || b == HANGUL_T;
+    return (a == HANGUL_T || a == HANGUL_LVT) && b == HANGUL_T;
+}
+
+static bool stay_together(const lls_unicat_t *cats, uint32_t a, uint32_t b)
+{
+    uint8_t before = lls_unicat(cats, a), behind = lls_unicat(cats, b);
+
+    if (((before | behind) & LLS_CAT_CONTROL) != 0)
+        return a == '\r' && b == '\n';
+    return (behind & LLS_CAT_EXTEND) != 0 || (before & LLS_CAT_PREPEND) != 0 || one_syllable(a, b);
+}
+
+/* Where the cluster at i ends.  The rules for emoji, flags and Indic conjuncts are not known: with
+ * them clusters are longer than SHORT_CLUSTER, and so are the parts that are found here or they are
+ * single characters, which comes to the same. */
+static size_t cluster_end(const lls_unicat_t *cats, const char *text, size_t len, size_t i)
+{
+    uint32_t a, b;
+
+    i += lls_utf8_decode(text + i, len - i, &a);
+    while (i < len) {
+        size_t n = lls_utf8_decode(text + i, len - i, &b);
+
+        if (!stay_together(cats, a, b))
+            break;
+        a = b;
+        i += n;
+    }
+    return i;
+}
+
+static bool put_chars(const lls_charsmap_t *c, const lls_normed_t *in, size_t begin, size_t end,
+                      lls_buf_t *text, lls_buf_t *mark)
+{
+    for (size_t i = begin; i < end;) {
+        const char *to = in->text + i;
+        uint32_t    cp;
+        size_t      n = lls_utf8_decode(in->text + i, end - i, &cp), to_len = n;
+
+        lls_charsmap_find(c, in->text + i, n, false, &to, &to_len);
+        if (!lls_norm_emit(text, mark, in, to, to_len, lls_norm_mark(in, i)))
+            return false;
+        i += n;
+    }
+    return true;
+}
+
+bool lls_norm_precompiled(const lls_charsmap_t *c, const lls_unicat_t *cats,
+                          const lls_normed_t *in, lls_buf_t *text, lls_buf_t *mark)
+{
+    for (size_t i = 0; i < in->len;) {
+        size_t      end = cluster_end(cats, in->text, in->len, i), to_len = 0;
+        const char *to = NULL;
+        uint8_t     flag = 0;
+
+        if (end - i >= SHORT_CLUSTER ||
+            lls_charsmap_find(c, in->text + i, end - i, false, &to, &to_len) == 0) {
+            if (!put_chars(c, in, i, end, text, mark))
+                return false;
+        } else {
+            for (size_t k = i; k < end; k++)
+                flag |= lls_norm_mark(in, k);
+            if (!lls_norm_emit(text, mark, in, to, to_len, flag))
+                return false;
+        }
+        i = end;
+    }
+    return true;
+}
