@@ -3,10 +3,10 @@
  * admission - how much prompt waits, how fast prompts run, and who would come too late.
  *
  * Two counts of prompt tokens: those queued, of completions whose prefill has not ended, each with
- * its whole prompt; and those awaited, not computed yet, which shrink chunk by chunk.  The second is
- * kept by priority, so that a request counts only what goes before it.  Speed is that of the prompts
- * in the last LLS_MEASURED_STEPS steps, where steps with hardly any prompt say nothing; a speed that
- * has not been seen for a second is not known, lest a wrong one keep everybody out for good.
+ * its whole prompt; and those awaited, not computed yet, which shrink chunk by chunk.  The second
+ * is kept by priority, so that a request counts only what goes before it.  Speed is that of the
+ * prompts in the last LLS_MEASURED_STEPS steps, where steps with hardly any prompt say nothing; a
+ * speed that has not been seen for a second is not known, lest a wrong one keep everybody out.
  *
  * The stepping thread counts down and measures; threads that add count up, with the engine's lock,
  * and read.  What they share are atomics.

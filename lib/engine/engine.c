@@ -72,7 +72,7 @@ void lls_engine_end(lls_engine_t *e, lls_completion_t *c, uint32_t finish)
         return;
     if (c->handle != LLS_NO_HANDLE) {
         take_totals(e, c);
-        lls_sched_finish(e->sched, c->handle, sched_reason(finish));    /* harmless if ended there */
+        lls_sched_finish(e->sched, c->handle, sched_reason(finish));    /* harmless if it has ended */
         e->by_slot[(uint32_t)c->handle] = NULL;
     }
     lls_admission_forget(&e->admission, c);
@@ -88,6 +88,8 @@ void lls_engine_end(lls_engine_t *e, lls_completion_t *c, uint32_t finish)
         lls_metrics_add(&e->metrics, LLS_COUNT_FINISHED, 1);
     }
     lls_engine_news(e, c);
+    if (c->index == 0)              /* the one that scores the prompt */
+        lls_engine_end_prompt(e, req);
 }
 
 static void end_all(lls_engine_t *e, lls_request_t *req, uint32_t finish, const llm_error_t *why)

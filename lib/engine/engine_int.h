@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * engine_int - what the files of the engine share: assemble.c (an engine is put together), setup.c
- * (with a model), defaults.c (what requests may leave out), input.c (requests come in), engine.c (the loop), output.c (results become news),
- * pause.c (the loop stands still), batch.c.
+ * (with a model), defaults.c (what requests may leave out), input.c (requests come in), engine.c
+ * (the loop), output.c (results become news), pause.c (the loop stands still), batch.c.
  *
  * Two kinds of state.  What is marked [lock] is shared between the threads that call [any]
  * functions and the stepping thread; the lock is held for a few instructions, never over a step.
@@ -149,6 +149,8 @@ llm_status_t lls_engine_sleep(lls_engine_t *e, int64_t timeout_us);
 void lls_engine_take_results(lls_engine_t *e, const lls_step_result_t *result);
 /* Puts a completion among the pending ones if a record is due. */
 void lls_engine_news(lls_engine_t *e, lls_completion_t *c);
+/* All log-probabilities of the prompt are there, or no more will come: records may go out. */
+void lls_engine_end_prompt(lls_engine_t *e, lls_request_t *req);
 
 /* batch.c: room for the outputs of n completions, or fewer than expected before; then each takes
  * its last record. */

@@ -54,7 +54,7 @@ enum {                              /* lls_req_desc_t.options, beside lls_new_ro
     LLS_REQ_SAVE          = 1u << 3     /* hand the KV to the connector at the end */
 };
 
-#define LLS_QUEUE_LEVELS 6          /* of shortcuts in the queue: 4^6 waiting requests are no strain */
+#define LLS_QUEUE_LEVELS 6          /* of shortcuts in the queue, enough for 10^4 who wait */
 
 typedef struct lls_media {          /* tokens [at.first, + n) stand for the embeddings of blob */
     lls_kv_media_t at;
@@ -183,8 +183,8 @@ llm_status_t lls_sched_add(lls_sched_t *s, lls_req_mem_t *prepared, uint64_t *ha
  * them until they are needed elsewhere. */
 llm_status_t lls_sched_fork(lls_sched_t *s, uint64_t parent, lls_req_mem_t *prepared,
                             uint64_t *handle);
-/* A running request gives up its row and is blocked.  If it decodes and awaits no result it keeps its
- * blocks, to go on from or to be forked, until they are needed elsewhere. */
+/* A running request gives up its row and is blocked.  If it decodes and awaits no result it keeps
+ * its blocks, to go on from or to be forked, until they are needed elsewhere. */
 void lls_sched_hold(lls_sched_t *s, uint64_t handle, uint32_t reasons);
 void lls_sched_unblock(lls_sched_t *s, uint64_t handle, uint32_t reasons);
 /* A waiting request leaves the queue until it is unblocked; one that runs is left alone. */

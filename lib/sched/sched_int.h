@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * sched_int - what the files of the scheduler share: sched_create.c (create, prepare), sched_req.c
- * (requests come and leave), sched_queue.c (they wait), sched.c (schedule), sched_update.c (results,
- * control) and sched_check.c.
+ * (requests come and leave), sched_queue.c (they wait), sched.c (schedule), sched_update.c
+ * (results, control) and sched_check.c.
  */
 #ifndef LLS_SCHED_SCHED_INT_H
 #define LLS_SCHED_SCHED_INT_H

@@ -25,7 +25,7 @@ void lls_sched_free_slot(lls_sched_t *s, lls_req_t *r)
     s->free_slots[s->n_free_slots++] = r->slot;
 }
 
-/* ---- Blocked requests: in no queue ------------------------------------------------------------ */
+/* ---- Blocked requests: in no queue ----------------------------------------------------------- */
 
 void lls_sched_block_req(lls_sched_t *s, lls_req_t *r, uint32_t reasons)
 {
