@@ -166,7 +166,7 @@ def main(name, bin_dir, library):
     if not os.path.exists(MODEL):
         print("SKIPPED: LLM_DEMO_MODEL names no model")
         return 77
-    by_library = name.startswith("ctypes")
+    by_library = name.startswith(("ctypes", "cffi"))
     globals()[name](library if by_library else os.path.join(bin_dir, name))
     return 0
 
