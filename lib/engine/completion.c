@@ -100,11 +100,18 @@ void lls_completion_end(lls_completion_t *c, uint32_t finish)
 
 /* ---- What is handed over --------------------------------------------------------------------- */
 
+/* It ended before its time: what the prompt lacks then is not waited for. */
+static bool failed(const lls_completion_t *c)
+{
+    return c->finish == LLM_FINISH_ABORT || c->finish == LLM_FINISH_ERROR ||
+           c->finish == LLM_FINISH_DEADLINE;
+}
+
 bool lls_completion_is_due(const lls_completion_t *c)
 {
     const lls_request_t *req = c->req;
 
-    if (!req->plps_done && c->finish == LLM_FINISH_NONE)
+    if (!req->plps_done && !failed(c))
         return false;
     if (c->finish != LLM_FINISH_NONE)
         return true;

@@ -88,7 +88,7 @@ struct lls_request {
     uint32_t         n_slots;       /* in the engine's table: n, or 2 n of a search */
     uint32_t         n_logprobs, n_prompt_logprobs;     /* entries a token */
     bool             has_text;
-    bool             plps_done;     /* all prompt log-probabilities are there, or none wanted */
+    bool             plps_done;     /* all prompt log-probabilities that will come are there */
     int32_t         *prompt_ids;
     uint32_t         n_prompt;
     char            *prompt;        /* LLM_REQUEST_ECHO */

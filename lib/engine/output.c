@@ -46,6 +46,16 @@ const llm_output_t *lls_engine_next_output(lls_engine_t *e)
 
 /* ---- From results to news -------------------------------------------------------------------- */
 
+void lls_engine_end_prompt(lls_engine_t *e, lls_request_t *req)
+{
+    if (req->plps_done)
+        return;
+    req->plps_done = true;
+    for (uint32_t i = 0; i < req->n; i++)
+        if (!req->c[i].sent_any)    /* it may have overtaken the one that scores the prompt */
+            lls_engine_news(e, &req->c[i]);
+}
+
 static void take_prompt_logprobs(lls_engine_t *e, const lls_step_result_t *result)
 {
     for (uint32_t i = 0; i < lls_result_n_plps(result); i++) {
@@ -58,7 +68,8 @@ static void take_prompt_logprobs(lls_engine_t *e, const lls_step_result_t *resul
             req->prompt_logprobs[(size_t)to * width + k] =
                 (llm_logprob_t){ from[k].token, from[k].rank, from[k].logprob };
         req->n_plps = lls_max_u32(req->n_plps, to + 1);
-        req->plps_done = req->n_plps == req->n_prompt;
+        if (req->n_plps == req->n_prompt)
+            lls_engine_end_prompt(e, req);
     }
 }
 
