@@ -376,9 +376,6 @@ class Core:
         if self._closer.alive:
             self._lib.llm_engine_abort(self._handle, state.id)
 
-    def n_unfinished(self) -> int:
-        return self._lib.llm_engine_unfinished(self.handle())
-
     # ---- Outputs ----------------------------------------------------------------------------
 
     def _raise_kept(self) -> None:
@@ -416,6 +413,8 @@ class Core:
                 status = self._lib.llm_engine_step(self.handle(), ctypes.byref(error))
             self._raise_kept()
             news = [] if status == STATE else self.drain()
+            if news and not self.states:    # the places of what has ended are free after a step
+                self._lib.llm_engine_step(self._handle, None)
         if status != 0 and not news:
             _ffi.check(status, error)
         return news

@@ -84,6 +84,7 @@ class _Pump(threading.Thread):
             self.error = error if isinstance(error, EngineDeadError) else \
                 EngineDeadError(f"the engine failed: {error}")
             self._hand_over([(state, self.error) for state in list(self._core.states.values())])
+            self._core.states.clear()
             logger.error("%s", self.error)
 
     def _hand_over(self, news: list[tuple[State, Any]]) -> None:
@@ -244,7 +245,7 @@ class AsyncLLM(EngineBase):
             TimeoutError: after drain_timeout seconds.
         """
         end = asyncio.get_running_loop().time() + drain_timeout
-        while self._running or self.core.n_unfinished():
+        while self._running or self.core.states:
             if asyncio.get_running_loop().time() > end:
                 raise TimeoutError(f"Timeout reached after {drain_timeout} seconds waiting for "
                                    "requests to drain.")

@@ -163,10 +163,11 @@ class LLMEngine(EngineBase):
                 self.core.abort(self._running[request_id])
 
     def has_unfinished_requests(self) -> bool:
-        return self.core.n_unfinished() > 0
+        return len(self.core.states) > 0
 
     def get_num_unfinished_requests(self) -> int:
-        return self.core.n_unfinished()
+        """Requests whose last output step() has not given yet."""
+        return len(self.core.states)
 
     def reset_prefix_cache(self, reset_running_requests: bool = False,
                            reset_connector: bool = False) -> bool:
