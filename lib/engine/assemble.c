@@ -228,7 +228,7 @@ static llm_status_t collect_eos(lls_engine_t *e, llm_error_t *err)
         uint32_t at = 0;
         while (at < e->n_eos_ids && e->eos_ids[at] != id)
             at++;
-        if (at == e->n_eos_ids && id >= 0)
+        if (at == e->n_eos_ids && id >= 0 && (uint32_t)id < t->n_vocab)
             e->eos_ids[e->n_eos_ids++] = id;
     }
     e->eos_id = e->tokenizer != NULL ? lls_tokenizer_eos(e->tokenizer)

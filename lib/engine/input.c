@@ -84,6 +84,11 @@ static llm_status_t take_bad_word(intake_t *t, const char *word, bool spaced)
         st = lls_fail_param(t->err, LLM_ERR_INVALID, "bad_words",
                             "bad_words entries must tokenize to at least one token, \"%.60s\" "
                             "does not", word);
+    for (size_t i = 0; i < n && st == LLM_OK; i++)
+        if ((uint32_t)ids[i] >= e->plan.vocab_size)
+            st = lls_fail_param(t->err, LLM_ERR_INVALID, "bad_words",
+                                "bad_words has token id %" PRId32 ", which is out of the "
+                                "vocabulary of %u", ids[i], e->plan.vocab_size);
     if (st == LLM_OK && n > 0) {
         last = t->n_bad > 0 ? t->n_bad_tokens - t->bad_lens[t->n_bad - 1] : 0;
         if (!spaced || (t->n_bad > 0 && n == t->bad_lens[t->n_bad - 1] &&
@@ -276,7 +281,8 @@ static llm_status_t prepare(intake_t *t, lls_completion_t *c, const int32_t *sto
         return st;
     n_words = lls_sample_pack_words(&t->p, &extra);
     lls_sample_pack(&t->p, &extra, words);
-    lls_sample_unpack(words, n_words, e->plan.vocab_size, &view);
+    if (!lls_sample_unpack(words, n_words, e->plan.vocab_size, &view))
+        return lls_fail(t->err, LLM_ERR_INTERNAL, "parameters of the sampler are not sound");
     lls_req_desc_t d = {
         .id = lls_engine_id(e, c->slot), .tokens = req->prompt_ids,
         .n_tokens = req->n_prompt, .max_tokens = t->p.max_tokens, .min_tokens = t->p.min_tokens,

@@ -161,7 +161,7 @@ static void a_callback_has_the_last_word_over_the_constraints(void **state)
         assert_int_equal(o->tokens[t], 7);
     assert_true(o->logprobs[0].logprob > -30 && o->logprobs[0].logprob < -0.01f);
     o = llm_batch_output(b, 1, 0);
-    assert_int_equal(o->n_tokens, 5);       /* four are held back by min_tokens, the fifth ends it */
+    assert_int_equal(o->n_tokens, 5);       /* min_tokens holds four back, the fifth ends it */
     assert_int_equal(o->finish_reason, LLM_FINISH_STOP);
     llm_batch_destroy(b);
     llm_engine_destroy(e);
