@@ -93,7 +93,8 @@ static void make_engine(esim_t *m)
     m->failed_before = m->n_failed;
     m->n_engines++;
     m->steps = m->finished = m->prompt_tokens = m->cached_tokens = m->completion_tokens = 0;
-    m->preemptions = 0;
+    m->preemptions = m->pause_no = 0;
+    m->pause_mode = -1;
     m->lost_counts = false;
     memset(m->by_finish, 0, sizeof m->by_finish);
     llm_engine_stats(m->e, &s);
@@ -136,6 +137,28 @@ static void abort_all(esim_t *m)
         m->reqs[m->live[i]]->abort_asked = true;
 }
 
+static void resume(esim_t *m)
+{
+    MUST(llm_engine_resume(m->e, NULL) == LLM_OK, "status of a resume");
+    m->pause_mode = -1;
+}
+
+static void pause_or_resume(esim_t *m)
+{
+    int32_t mode = (int32_t)rnd(m, 4);
+
+    esim_total.pauses++;
+    if (m->pause_mode >= 0 && chance(m, 70)) {
+        resume(m);
+        return;
+    }
+    MUST(llm_engine_pause(m->e, mode, NULL) == LLM_OK, "status of a pause");
+    m->pause_no += m->pause_mode < 0;
+    m->pause_mode = mode;
+    for (uint32_t i = 0; mode == LLM_PAUSE_ABORT && i < m->n_live; i++)
+        m->reqs[m->live[i]]->abort_asked |= m->reqs[m->live[i]]->pause_no != m->pause_no;
+}
+
 static void add_one(esim_t *m)
 {
     uint32_t     failed = m->n_failed, fail_in = m->fail_in;
@@ -153,7 +176,9 @@ static void add_one(esim_t *m)
     esim_total.busy += st == LLM_ERR_BUSY;
     esim_total.refused += st != LLM_OK && st != LLM_ERR_BUSY;
     MUST(st == LLM_OK || q->id == 0, "an id of what was refused");
-    if (m->n_failed > failed)
+    if (m->pause_mode == LLM_PAUSE_DRAIN)
+        MUST(st == LLM_ERR_STATE, "added to an engine that drains");
+    else if (m->n_failed > failed)
         MUST(st == LLM_ERR_NO_MEMORY, "an add that missed a failure");
     else
         MUST(st == (full ? LLM_ERR_BUSY : q->refusal), "status of an add");
@@ -182,8 +207,10 @@ void esim_sneak(esim_t *m)
         abort_one(m);
     else if (kind < 6 && chance(m, 30))
         abort_all(m);
-    else if (kind < 9 && m->n_reqs < m->n_total)
+    else if (kind < 8 && m->n_reqs < m->n_total)
         add_one(m);
+    else if (kind == 9 && m->pauses > 0 && chance(m, 10))
+        pause_or_resume(m);
     MUST(llm_engine_unfinished(m->e) == m->n_unfinished, "unfinished in the middle");
     llm_engine_notify(m->e);
 }
@@ -204,6 +231,8 @@ static void outside(esim_t *m)
     arrive(m);
     if (m->aborts > 0 && chance(m, m->aborts))
         abort_one(m);
+    if (m->pauses > 0 && chance(m, m->pause_mode >= 0 ? 10 : m->pauses))
+        pause_or_resume(m);
     if (m->aborts > 0 && rarely(m, 3))
         abort_all(m);
     if (m->aborts > 0 && m->n_reqs > 0 && rarely(m, 50))
@@ -220,6 +249,8 @@ static int32_t progress(void *user, const llm_progress_t *p)
     MUST(p->done <= p->total && p->stage == LLM_STAGE_BATCH, "progress");
     MUST(llm_engine_step(m->e, NULL) == LLM_ERR_STATE, "a step inside a step");
     outside(m);
+    m->refusing |= m->pause_mode == LLM_PAUSE_ABORT;
+    llm_engine_notify(m->e);        /* nobody sleeps for long on this clock */
     if (!rarely(m, 30))
         return 0;
     m->stopping = true;
@@ -238,12 +269,12 @@ static bool any_of_batch_is_left(const esim_t *m)
     return false;
 }
 
-static void check_batch_status(esim_t *m, llm_status_t st, uint32_t failed)
+static void check_batch_status(esim_t *m, llm_status_t st, uint32_t failed, bool paused)
 {
     if (st == LLM_ERR_NO_MEMORY)
         MUST(m->n_failed > failed, "no memory for a batch");
     else
-        MUST(st == (m->dying ? LLM_ERR_DEVICE : m->stopping ? LLM_ERR_CANCELLED : LLM_OK),
+        MUST(st == (paused ? LLM_ERR_STATE : m->dying ? LLM_ERR_DEVICE : m->stopping ? LLM_ERR_CANCELLED : LLM_OK),
              "status of a batch");
     if (st == LLM_ERR_DEVICE || (m->stopping && (m->turn_open || any_of_batch_is_left(m))))
         esim_turn_end(m, st == LLM_ERR_DEVICE ? st : LLM_OK);
@@ -254,6 +285,7 @@ static void run_batch(esim_t *m)
     const llm_request_t *r[MAX_BATCH];
     es_req_t            *q[MAX_BATCH];
     uint32_t             n = between(m, 1, MAX_BATCH), failed = m->n_failed;
+    bool                 paused = m->pause_mode >= 0;
     llm_batch_t         *b;
     llm_status_t         st;
 
@@ -264,11 +296,11 @@ static void run_batch(esim_t *m)
         r[i] = &q[i]->r;
     }
     esim_total.batches++;
-    m->stopping = m->dying = false;
+    m->stopping = m->dying = m->refusing = false;
     m->fail_in = m->oom > 0 && chance(m, 50) ? between(m, 1, 300) : 0;
     st = llm_generate_batch(m->e, r, n, progress, m, &b, NULL);
     m->fail_in = 0;
-    check_batch_status(m, st, failed);
+    check_batch_status(m, st, failed, paused);
     if (b != NULL)
         esim_check_batch(m, b, q, n);
     llm_batch_destroy(b);
@@ -315,7 +347,8 @@ static void turn(esim_t *m)
         esim_drain(m, chance(m, 80) ? UINT32_MAX : rnd(m, 3));
     if (rarely(m, 100)) {
         llm_status_t st = llm_engine_wait(m->e, 0);
-        MUST(st == LLM_OK || (st == LLM_ERR_TIMEOUT && m->n_unfinished == 0), "wait");
+        MUST(st == LLM_OK || (st == LLM_ERR_TIMEOUT && (m->n_unfinished == 0 ||
+                                                        m->pause_no > 0)), "wait");
     }
 }
 
@@ -326,17 +359,18 @@ static void describe(const esim_t *m)
     fprintf(stderr, "seed %llu: len %u rows %u tokens %u chunks %d long %u blocks %u of %u, groups "
             "%u (%u, %u) queue %u interval %u logprobs %d cache %d priority %d tokenizer %d\n"
             "    arrivals %u x %u aborts %u batches %u resets %u deadlines %u hooks %u drains %u "
-            "rows %u deaths %u oom %u sneaks %u total %u\n", (unsigned long long)m->seed,
+            "rows %u deaths %u oom %u sneaks %u pauses %u total %u\n", (unsigned long long)m->seed,
             m->max_len, m->rows, m->max_tokens, m->chunks, m->long_prefill, m->blocks, m->block,
             m->traits.n_groups, m->traits.groups[0].window, m->traits.groups[1].window, m->queued,
             m->interval, m->max_logprobs, m->caching, m->by_priority, m->has_tokenizer,
             m->arrivals, m->burst, m->aborts, m->batches, m->resets, m->deadlines, m->hooks,
-            m->drains, m->row_faults, m->deaths, m->oom, m->sneaks, m->n_total);
+            m->drains, m->row_faults, m->deaths, m->oom, m->sneaks, m->pauses, m->n_total);
 }
 
 static void come_to_rest(esim_t *m)
 {
-    m->batches = m->resets = m->sneaks = 0;
+    m->batches = m->resets = m->sneaks = m->pauses = 0;
+    resume(m);
     while (m->n_unfinished > 0)
         turn(m);
     esim_drain(m, UINT32_MAX);
@@ -376,11 +410,11 @@ static void print_totals(void)
     printf("turns %llu steps %llu tokens %llu requests %llu completions %llu records %llu\n"
            "batches %llu engines %llu cached %llu preempted %llu cancelled %llu aborted %llu\n"
            "expired %llu stop strings %llu callbacks %llu prompt logprobs %llu resets %llu\n"
-           "busy %llu refused %llu failed rows %llu deaths %llu no memory %llu sneaks %llu\n",
+           "busy %llu refused %llu failed rows %llu deaths %llu no memory %llu sneaks %llu pauses %llu\n",
            N(turns), N(steps), N(tokens), N(requests), N(completions), N(records), N(batches),
            N(engines), N(cached), N(preempted), N(cancelled), N(aborted), N(expired), N(stops),
            N(hooks), N(plps), N(resets), N(busy), N(refused), N(row_faults), N(deaths), N(oom),
-           N(sneaks));
+           N(sneaks), N(pauses));
 #undef N
 }
 

@@ -38,7 +38,8 @@ typedef struct es_comp {
     bool      running;
     bool      ran, refused, got_token, pooled;      /* in this turn, with: */
     uint32_t  row_status;           /* LLS_ROW_* */
-    uint64_t  queue_us, first_us, last_us;
+    uint64_t  queue_us, first_us, last_us, itl_max, first_step, last_step, device_ns;
+    uint64_t  min_block_steps;      /* of the steps it ran in */
     /* as records told */
     uint32_t  sent, sent_text, n_records;
     bool      due, over;            /* a record must come; the last one came */
@@ -56,6 +57,7 @@ typedef struct es_req {
     uint32_t  n_prompt, n_stop, n_stop_ids, n_allowed, n_bias, n_ended, n_over, n_plps;
     uint32_t  wide, prompt_wide;    /* entries a token */
     uint64_t  added_us, first_seed, order, engine;
+    uint32_t  pause_no;             /* the pause that it came in; 0 = none */
     int64_t   wall_us;
     uint32_t  len_cap, min_tokens;
     llm_status_t refusal;           /* LLM_OK = it is good */
@@ -84,7 +86,9 @@ typedef struct esim {
     uint64_t        live_bytes, live_blocks, idle_host_bytes;
     uint32_t        fail_in, n_failed;      /* allocations: the next that fails; failures so far */
     /* the turn */
-    bool            turn_open, executed, cancelled, dying, in_step, paused, stopping, lost_counts;
+    bool            turn_open, executed, cancelled, dying, stopping, refusing, lost_counts;
+    int32_t         pause_mode, turn_pause_mode;    /* now, and as the turn began; -1 = none */
+    uint32_t        pause_no, turn_pause_no;
     uint32_t        failed_before;  /* n_failed at the end of the last turn */
     /* requests */
     es_req_t       *reqs[MAX_REQS];
@@ -157,9 +161,12 @@ void esim_turn_begin(esim_t *m);
 void esim_turn_end(esim_t *m, llm_status_t st);
 /* Nothing is unfinished and all is drained. */
 void esim_check_idle(esim_t *m);
-bool esim_is_due(const esim_t *m, const es_comp_t *c);
+/* It came during the pause that is on. */
+bool esim_is_held(const esim_t *m, const es_req_t *q);
 
 /* ---- esim_record.c ---- */
+/* A record must come. */
+bool esim_is_due(const esim_t *m, const es_comp_t *c);
 void esim_take_record(esim_t *m, const llm_output_t *o);
 void esim_drain(esim_t *m, uint32_t most);
 void esim_check_nothing_due(esim_t *m);

@@ -68,6 +68,7 @@ static void choose_events(esim_t *m)
     m->deaths = chance(m, 15) ? between(m, 10, 60) : 0;
     m->oom = chance(m, 25) ? between(m, 1, 15) : 0;
     m->sneaks = chance(m, 50) ? between(m, 2, 30) : 0;
+    m->pauses = chance(m, 25) ? between(m, 1, 8) : 0;
     m->n_total = between(m, 10, 90);
 }
 

@@ -131,6 +131,10 @@ static void check_usage(const esim_t *m, const es_comp_t *c, const llm_output_t 
     MUST(o->arrived_us == q->wall_us, "arrival");
     MUST(o->queue_us == c->queue_us && o->first_token_us == c->first_us &&
              o->elapsed_us == c->last_us, "times");
+    MUST(o->itl_sum_us == c->last_us - c->first_us && o->itl_max_us == c->itl_max, "token times");
+    MUST(o->first_token_step == c->first_step && o->last_token_step == c->last_step, "steps");
+    MUST(o->device_us == c->device_ns / 1000, "time of the device");
+    MUST(o->kv_block_steps >= c->min_block_steps || c->finish == LLM_FINISH_NONE, "KV block steps");
 }
 
 /* ---- A record -------------------------------------------------------------------------------- */
@@ -246,7 +250,7 @@ static void check_output(esim_t *m, es_req_t *q, const llm_output_t *o, uint32_t
     } else if (!q->accepted) {
         llm_status_t st = o->error == NULL ? LLM_OK : o->error->status;
         MUST(o->last == 1 && o->n_tokens == 0 && o->text_len == 0, "output of what never ran");
-        MUST(m->stopping || m->dying || (st != LLM_OK && st == q->refusal) ||
+        MUST(m->stopping || m->dying || m->refusing || (st != LLM_OK && st == q->refusal) ||
                  (st == LLM_ERR_BUSY && has_no_place(m, q)), "refused for no reason");
         return;
     } else {

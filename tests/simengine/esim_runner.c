@@ -85,7 +85,7 @@ static void check_order(esim_t *m, const lls_step_plan_t *p)
     for (uint32_t i = 0; i < m->n_live && lls_plan_n_added(p) > 0; i++) {
         const es_req_t *q = m->reqs[m->live[i]];
         int64_t         priority = m->by_priority ? q->r.priority : 0;
-        for (uint32_t k = 0; q->submitted && k < q->s.n; k++)
+        for (uint32_t k = 0; q->submitted && !esim_is_held(m, q) && k < q->s.n; k++)
             MUST(q->c[k].running || q->c[k].finish != LLM_FINISH_NONE || priority > last_priority ||
                      (priority == last_priority && q->order + k > last),
                  "somebody who waits was passed over");
@@ -99,6 +99,7 @@ static void begin_row(es_runner_t *r, const lls_new_row_t *a)
     es_comp_t *c = esim_comp_of(m, a->request);
 
     MUST(c->finish == LLM_FINISH_NONE, "a row for one that has ended");
+    MUST(!esim_is_held(m, c->req), "a row for one that came during a pause");
     MUST(a->n_known == c->req->n_prompt + c->made && a->n_prompt == c->req->n_prompt,
          "a row of other length");
     if (a->n_computed > 0)
@@ -152,11 +153,11 @@ static llm_status_t es_execute(lls_runner_t *base, const lls_step_plan_t *p)
     esim_t      *m = r->m;
 
     r->plan = p;
-    MUST(!m->paused, "a step while all stands still");
     esim_turn_begin(m);
+    MUST(m->turn_pause_mode != LLM_PAUSE_KEEP || lls_plan_n_runs(p) == 0,
+         "a step while all stands still");
     check_plan(m, p);
     take_rows(r, p);
-    m->in_step = true;
     esim_sneak(m);
     m->now += rnd(m, 4) * rnd(m, 1500);
     if (atomic_load(&m->e->cancel) != 0) {
@@ -282,6 +283,10 @@ static void count_tokens(es_runner_t *r)
         uint32_t             status = lls_result_rows(r->result)[i].status;
         es_comp_t           *c = r->rows[run->row].c;
         c->ran = true;
+        c->device_ns += (uint64_t)r->m->token_ns * run->n;
+        for (uint32_t g = 0; g < r->m->traits.n_groups; g++)
+            if (r->m->traits.groups[g].kind == LLS_KV_FULL)
+                c->min_block_steps += lls_ceil_div(run->pos + run->n, r->m->block);
         c->row_status = status;
         c->refused = r->rows[run->row].refused && (run->flags & LLS_RUN_SAMPLE);
         c->got_token = status == LLS_ROW_OK && (run->flags & LLS_RUN_SAMPLE);

@@ -53,6 +53,7 @@ void esim_accept(esim_t *m, es_req_t *q)
     q->added_us = m->now;
     q->wall_us = (int64_t)(m->now + m->wall_ahead);
     q->n_plps = q->prompt_wide > 0;
+    q->pause_no = m->pause_mode >= 0 && !q->in_batch ? m->pause_no : 0;
     m->live[m->n_live++] = q->number;
     m->n_unfinished++;
     m->n_slots += q->s.n;
@@ -96,6 +97,8 @@ void esim_turn_begin(esim_t *m)
         return;
     m->turn_open = true;
     m->executed = m->cancelled = m->dying = false;
+    m->turn_pause_mode = m->pause_mode;
+    m->turn_pause_no = m->pause_no;
     find_batch_requests(m, m->e->alive);
     for (uint32_t i = 0; i < m->n_live; i++) {
         es_req_t *q = m->reqs[m->live[i]];
@@ -125,9 +128,13 @@ static void note_token(esim_t *m, es_comp_t *c)
 
     if (c->first_us == 0) {
         c->first_us = since;
+        c->last_us = since;
+        c->first_step = m->steps;
         m->prompt_tokens += c->req->n_prompt;
     }
+    c->itl_max = lls_max_u64(c->itl_max, since - c->last_us);
     c->last_us = since;
+    c->last_step = m->steps;
     c->adds_at_token = c->n_adds;
     m->completion_tokens++;
     esim_total.tokens++;
@@ -178,6 +185,26 @@ static void take_death(esim_t *m)
     }
 }
 
+bool esim_is_held(const esim_t *m, const es_req_t *q)
+{
+    return m->turn_pause_mode >= 0 && q->pause_no == m->turn_pause_no && q->pause_no != 0;
+}
+
+/* Who came before a pause counts as running until its end, unless all stands still. */
+static void check_running(const esim_t *m, const llm_stats_t *s)
+{
+    uint64_t n = lls_metrics_gauge(&m->e->metrics, LLS_GAUGE_RUNNING);
+    uint32_t earlier = 0;
+
+    for (uint32_t i = 0; i < m->n_live; i++) {
+        const es_req_t *q = m->reqs[m->live[i]];
+        earlier += q->n_ended < q->s.n && q->pause_no != m->pause_no;
+    }
+    if (m->pause_mode >= 0 && m->pause_mode != LLM_PAUSE_KEEP)
+        n = lls_max_u64(n, earlier);
+    MUST(s->paused == (m->pause_mode >= 0) && s->requests_running == n, "running in a pause");
+}
+
 static void check_numbers(esim_t *m, bool dead)
 {
     llm_stats_t s = LLM_INIT(llm_stats_t);
@@ -189,7 +216,9 @@ static void check_numbers(esim_t *m, bool dead)
         n += q->submitted ? q->s.n - q->n_ended : 0;
     }
     MUST(llm_engine_unfinished(m->e) == m->n_unfinished, "unfinished");
-    MUST(s.requests_running + s.requests_waiting == n, "I10 running and waiting");
+    MUST(lls_metrics_gauge(&m->e->metrics, LLS_GAUGE_RUNNING) + s.requests_waiting == n,
+         "I10 running and waiting");
+    check_running(m, &s);
     MUST(s.steps == m->steps && s.requests_finished == m->finished, "I10 steps or finished");
     MUST(s.prompt_tokens == m->prompt_tokens, "I10 prompt tokens");
     MUST(s.cached_tokens == m->cached_tokens, "I10 cached tokens");
@@ -198,9 +227,19 @@ static void check_numbers(esim_t *m, bool dead)
     MUST(n > 0 || s.kv_blocks_used == 0, "I9 blocks held for nobody");
 }
 
+static bool anybody_can_run(const esim_t *m)
+{
+    for (uint32_t i = 0; i < m->n_live && m->turn_pause_mode != LLM_PAUSE_KEEP; i++) {
+        const es_req_t *q = m->reqs[m->live[i]];
+        if (q->submitted && q->n_ended < q->s.n && !esim_is_held(m, q))
+            return true;
+    }
+    return false;
+}
+
 static void check_liveness(esim_t *m)
 {
-    bool moves = m->executed || m->cancelled || m->n_unfinished == 0 || m->paused;
+    bool moves = m->executed || m->cancelled || !anybody_can_run(m);
 
     m->idle_turns = moves ? 0 : m->idle_turns + 1;
     MUST(m->idle_turns < 4, "S8 nothing moves");
@@ -213,6 +252,7 @@ void esim_turn_end(esim_t *m, llm_status_t st)
 
     esim_turn_begin(m);
     MUST((st == LLM_ERR_DEVICE) == m->dying && (st == LLM_OK || m->dying), "status of a step");
+    m->steps += m->executed && !m->dying;
     for (uint32_t i = 0; i < m->n_live; i++) {
         es_req_t *q = m->reqs[m->live[i]];
         for (uint32_t k = 0; k < q->s.n; k++)
@@ -223,8 +263,7 @@ void esim_turn_end(esim_t *m, llm_status_t st)
         take_death(m);
     for (uint32_t i = 0; i < m->n_live; i++)
         note_due(m, m->reqs[m->live[i]]);
-    m->steps += m->executed && !m->dying;
-    m->turn_open = m->in_step = false;
+    m->turn_open = false;
     m->turns++;
     m->failed_before = m->n_failed;
     esim_total.turns++;
