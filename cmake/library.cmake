@@ -63,3 +63,4 @@ configure_file(${CMAKE_SOURCE_DIR}/pkgconfig/llmserve.pc.in ${CMAKE_BINARY_DIR}/
 install(FILES ${CMAKE_BINARY_DIR}/llmserve.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 
 add_subdirectory(${CMAKE_SOURCE_DIR}/lib/cli)
+add_subdirectory(${CMAKE_SOURCE_DIR}/bindings/python)
