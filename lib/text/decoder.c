@@ -220,6 +220,16 @@ static llm_status_t put_token(sealer_t *s, uint32_t id, uint32_t flags)
     return st == LLM_OK ? put_entry(s, &d->firsts[id], text, len, flags) : st;
 }
 
+/* HF asks for the content: of a token that is in the vocabulary twice, both are special. */
+static uint32_t flags_of_double(const sealer_t *s, const lls_added_t *added, uint32_t id)
+{
+    const lls_added_token_t *a = NULL;
+
+    if (lls_vocab_find_spelling(s->vocab, s->text.data, s->text.len) != (int32_t)id)
+        a = lls_added_by_content(added, s->text.data, s->text.len);
+    return a != NULL && a->special ? LLS_DEC_SPECIAL : 0;
+}
+
 static llm_status_t seal_tokens(sealer_t *s, const lls_added_t *added)
 {
     llm_status_t st = LLM_OK;
@@ -227,7 +237,7 @@ static llm_status_t seal_tokens(sealer_t *s, const lls_added_t *added)
     for (uint32_t id = 0; st == LLM_OK && id < s->vocab->n; id++) {
         if (!s->vocab->entries[id].used)
             continue;
-        st = spell(s, id) ? put_token(s, id, 0) : no_memory(s->ctx);
+        st = spell(s, id) ? put_token(s, id, flags_of_double(s, added, id)) : no_memory(s->ctx);
     }
     for (size_t i = 0; st == LLM_OK && i < added->n; i++) {
         const lls_added_token_t *t = &added->tokens[i];

@@ -43,10 +43,10 @@ static llm_status_t encode_piece(encoder_t *e, const char *text, size_t len)
     }
 }
 
-static llm_status_t encode_model(encoder_t *e, const char *text, size_t len, bool at_zero)
+static llm_status_t encode_model(encoder_t *e, const char *text, size_t len, size_t lead)
 {
     llm_status_t st = lls_pretok_run(e->t->pretoks, e->t->n_pretoks, &e->ctx, &e->pieces, text, len,
-                                     at_zero);
+                                     lead);
 
     for (size_t i = 0; st == LLM_OK && i < e->pieces.spans.n; i++) {
         lls_span_t s = e->pieces.spans.data[i];
@@ -56,6 +56,7 @@ static llm_status_t encode_model(encoder_t *e, const char *text, size_t len, boo
     return st;
 }
 
+/* at_zero: the stretch is the beginning of what the user gave. */
 static llm_status_t encode_stretch(encoder_t *e, lls_normed_t text, bool at_zero)
 {
     const lls_added_t *a = &e->t->added;
@@ -63,11 +64,13 @@ static llm_status_t encode_stretch(encoder_t *e, lls_normed_t text, bool at_zero
     size_t             done = 0, from = 0;
     llm_status_t       st = lls_norm_run(e->t->norms, e->t->n_norms, &e->ctx, &e->norm, &text);
 
+    if (!at_zero)
+        text.lead = 0;
     while (st == LLM_OK && lls_added_find(a, &a->normal, &e->t->classes, text.text, text.mark,
                                           text.len, done, from, &m)) {
         if (m.begin > done)
             st = encode_model(e, text.text + done, m.begin - done,
-                              at_zero && !text.moved && done == 0);
+                              text.lead > done ? text.lead - done : 0);
         if (st == LLM_OK && !lls_ids_put(&e->ids, a->tokens[m.token].id))
             st = no_memory(e);
         done = m.end;
@@ -75,7 +78,7 @@ static llm_status_t encode_stretch(encoder_t *e, lls_normed_t text, bool at_zero
     }
     if (st == LLM_OK && done < text.len)
         st = encode_model(e, text.text + done, text.len - done,
-                          at_zero && !text.moved && done == 0);
+                          text.lead > done ? text.lead - done : 0);
     return st;
 }
 
@@ -88,19 +91,17 @@ static llm_status_t encode_text(encoder_t *e, const char *text, const uint8_t *m
 
     while (st == LLM_OK &&
            lls_added_find(a, &a->raw, &e->t->classes, text, mark, len, done, from, &m)) {
-        lls_normed_t part = { text + done, mark != NULL ? mark + done : NULL, m.begin - done,
-                              false };
-
         if (m.begin > done)
-            st = encode_stretch(e, part, done == 0);
+            st = encode_stretch(e, lls_normed(text + done, mark != NULL ? mark + done : NULL,
+                                              m.begin - done), done == 0);
         if (st == LLM_OK && !lls_ids_put(&e->ids, a->tokens[m.token].id))
             st = no_memory(e);
         done = m.end;
         from = m.next;
     }
     if (st == LLM_OK && done < len)
-        st = encode_stretch(e, (lls_normed_t){ text + done, mark != NULL ? mark + done : NULL,
-                                               len - done, false }, done == 0);
+        st = encode_stretch(e, lls_normed(text + done, mark != NULL ? mark + done : NULL,
+                                          len - done), done == 0);
     return st;
 }
 

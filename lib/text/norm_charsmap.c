@@ -83,7 +83,7 @@ static bool put_chars(const lls_charsmap_t *c, const lls_normed_t *in, size_t be
 }
 
 bool lls_norm_precompiled(const lls_charsmap_t *c, const lls_unicat_t *cats,
-                          const lls_normed_t *in, lls_buf_t *text, lls_buf_t *mark)
+                          lls_normed_t *in, lls_buf_t *text, lls_buf_t *mark)
 {
     for (size_t i = 0; i < in->len;) {
         size_t      end = cluster_end(cats, in->text, in->len, i), to_len = 0;
@@ -100,6 +100,9 @@ bool lls_norm_precompiled(const lls_charsmap_t *c, const lls_unicat_t *cats,
             if (!lls_norm_emit(text, mark, in, to, to_len, flag))
                 return false;
         }
+        /* What goes from the beginning leaves its place to what is behind it. */
+        if (i < in->lead || (in->next_lead == 0 && in->lead != 0))
+            in->next_lead = text->len;
         i = end;
     }
     return true;

@@ -29,6 +29,13 @@ void lls_norm_work_deinit(lls_norm_work_t *w)
     w->chars = NULL;
 }
 
+lls_normed_t lls_normed(const char *text, const uint8_t *mark, size_t len)
+{
+    uint32_t cp;
+
+    return (lls_normed_t){ text, mark, len, lls_utf8_decode(text, len, &cp), 0 };
+}
+
 bool lls_norm_emit(lls_buf_t *text, lls_buf_t *mark, const lls_normed_t *from, const char *p,
                    size_t n, uint8_t flag)
 {
@@ -53,19 +60,26 @@ static bool copy(lls_buf_t *text, lls_buf_t *mark, const lls_normed_t *from, siz
 
 /* ---- Steps on the whole text ----------------------------------------------------------------- */
 
-/* HF ties what is put in to the last character of the match. */
-static bool loses_first(const lls_norm_t *s, const lls_normed_t *in, size_t end)
+/* How much of the source [begin, end) is in its lead. */
+static size_t lead_of(const lls_normed_t *in, size_t begin, size_t end)
 {
-    uint32_t cp;
+    return in->lead <= begin ? 0 : in->lead < end ? in->lead - begin : end - begin;
+}
 
-    return s->len == 0 || lls_utf8_decode(in->text, in->len, &cp) != end;
+/* HF ties what is put in to the last character of the match. */
+static bool last_leads(const lls_normed_t *in, size_t begin, size_t end)
+{
+    do
+        end--;
+    while (end > begin && ((uint8_t)in->text[end] & 0xc0) == 0x80);
+    return end < in->lead;
 }
 
 /* 1, 0 without memory, or a negative status */
 static int replace(const lls_norm_t *s, const lls_pattern_ctx_t *ctx, lls_normed_t *in,
                    lls_buf_t *text, lls_buf_t *mark)
 {
-    size_t done = 0, from = 0, begin, end;
+    size_t done = 0, from = 0, lead = 0, begin, end;
 
     while (from <= in->len) {
         int rc = lls_pattern_find(&s->pattern, ctx, in->text, in->len, from, &begin, &end);
@@ -74,8 +88,9 @@ static int replace(const lls_norm_t *s, const lls_pattern_ctx_t *ctx, lls_normed
             return rc;
         if (rc == 0)
             break;
-        if (begin == 0 && end != 0)
-            in->moved = in->moved || loses_first(s, in, end);
+        lead += lead_of(in, done, begin);
+        if (end > begin && last_leads(in, begin, end))
+            lead += s->len;
         if (!copy(text, mark, in, done, begin) ||
             !lls_norm_emit(text, mark, in, s->text, s->len, lls_norm_mark(in, begin)))
             return 0;
@@ -86,6 +101,7 @@ static int replace(const lls_norm_t *s, const lls_pattern_ctx_t *ctx, lls_normed
                 from++;
         }
     }
+    in->next_lead = lead + lead_of(in, done, in->len);
     return copy(text, mark, in, done, in->len);
 }
 
@@ -106,12 +122,13 @@ static bool strip(const lls_norm_t *s, const lls_pattern_ctx_t *ctx, lls_normed_
             break;
         end -= n;
     }
-    in->moved = in->moved || begin != 0;
+    in->next_lead = lead_of(in, begin, end);
     return copy(text, mark, in, begin, end);
 }
 
-static bool prepend(const lls_norm_t *s, const lls_normed_t *in, lls_buf_t *text, lls_buf_t *mark)
+static bool prepend(const lls_norm_t *s, lls_normed_t *in, lls_buf_t *text, lls_buf_t *mark)
 {
+    in->next_lead = in->lead == 0 ? 0 : in->lead + s->len;
     if (in->len != 0 && !lls_norm_emit(text, mark, in, s->text, s->len, lls_norm_mark(in, 0)))
         return false;
     return copy(text, mark, in, 0, in->len);
@@ -190,18 +207,19 @@ static bool map_chars(uint8_t kind, const lls_pattern_ctx_t *ctx, lls_normed_t *
         else
             n = lls_utf8_decode(in->text + i, in->len - i, &cp);
         n_out = map_char(kind, ctx, cp, out);
-        in->moved = in->moved || (i == 0 && n_out == 0);
         for (size_t k = 0; k < n_out; k++)
             if (!lls_norm_emit(text, mark, in, bytes, lls_utf8_encode(out[k], bytes),
                                lls_norm_mark(in, i)))
                 return false;
+        if (i < in->lead)
+            in->next_lead = text->len;
         i += n;
     }
     return true;
 }
 
 /* Every byte as its character of GPT-2's alphabet. */
-static bool map_bytes(const lls_normed_t *in, lls_buf_t *text, lls_buf_t *mark)
+static bool map_bytes(lls_normed_t *in, lls_buf_t *text, lls_buf_t *mark)
 {
     for (size_t i = 0; i < in->len; i++) {
         char   bytes[4];
@@ -209,6 +227,8 @@ static bool map_bytes(const lls_normed_t *in, lls_buf_t *text, lls_buf_t *mark)
 
         if (!lls_norm_emit(text, mark, in, bytes, n, lls_norm_mark(in, i)))
             return false;
+        if (i < in->lead)
+            in->next_lead = text->len;
     }
     return true;
 }
@@ -253,6 +273,7 @@ llm_status_t lls_norm_run(const lls_norm_t *steps, size_t n_steps, const lls_pat
         if (is_idle(&steps[i], t))
             continue;
         text->len = mark->len = 0;
+        t->next_lead = 0;
         rc = run_step(&steps[i], ctx, w, t, text, mark);
         if (rc < 0)
             return (llm_status_t)rc;
@@ -263,6 +284,7 @@ llm_status_t lls_norm_run(const lls_norm_t *steps, size_t n_steps, const lls_pat
         t->text = text->data;
         t->mark = t->mark != NULL ? (uint8_t *)mark->data : NULL;
         t->len = text->len;
+        t->lead = t->next_lead;
         to ^= 1;
     }
     return LLM_OK;

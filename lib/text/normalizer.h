@@ -35,7 +35,8 @@ typedef struct lls_normed {
     const char    *text;
     const uint8_t *mark;
     size_t         len;
-    bool           moved;       /* the first character of the source is gone */
+    size_t         lead;        /* bytes of text that the first character of the source became */
+    size_t         next_lead;   /* a step leaves here what lead is in its output */
 } lls_normed_t;
 
 typedef struct lls_norm_work {
@@ -61,13 +62,16 @@ static inline uint8_t lls_norm_mark(const lls_normed_t *t, size_t i)
 }
 
 /* One of the normal forms, LLS_NORM_NFC to NFKD, appended to out; see unorm.c for the data used. */
-bool lls_unorm(lls_norm_work_t *w, uint8_t form, const lls_normed_t *in, lls_buf_t *out,
+bool lls_unorm(lls_norm_work_t *w, uint8_t form, lls_normed_t *in, lls_buf_t *out,
                lls_buf_t *mark);
 /* True if nothing in the text could change. */
 bool lls_unorm_is_quick(uint8_t form, const char *text, size_t len);
 
-/* The steps of norm_charsmap.c. */
+/* A text as a whole source. */
+lls_normed_t lls_normed(const char *text, const uint8_t *mark, size_t len);
+
+/* The step of norm_charsmap.c. */
 bool lls_norm_precompiled(const lls_charsmap_t *c, const lls_unicat_t *cats,
-                          const lls_normed_t *in, lls_buf_t *text, lls_buf_t *mark);
+                          lls_normed_t *in, lls_buf_t *text, lls_buf_t *mark);
 
 #endif

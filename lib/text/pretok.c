@@ -271,7 +271,7 @@ static bool metaspace(const lls_pretok_t *s, lls_pieces_t *p, lls_buf_t *out)
         size_t     begin = out->len;
 
         if (!metaspace_piece(s, p->text + piece.begin, piece.end - piece.begin,
-                             p->at_zero && piece.begin == 0, out) ||
+                             piece.begin < p->lead, out) ||
             !lls_spans_put(&p->next, begin, out->len))
             return false;
     }
@@ -377,6 +377,16 @@ static llm_status_t run_cut(const lls_pretok_t *s, const lls_pattern_ctx_t *ctx,
     return st;
 }
 
+/* Behind the beginning of the last piece that begins what the user gave. */
+static size_t new_lead(const lls_pieces_t *p)
+{
+    size_t lead = 0;
+
+    for (size_t i = 0; i < p->spans.n && p->spans.data[i].begin < p->lead; i++)
+        lead = p->next.data[i].begin + 1;
+    return lead;
+}
+
 static llm_status_t run_rewrite(const lls_pretok_t *s, const lls_pattern_ctx_t *ctx,
                                 lls_pieces_t *p)
 {
@@ -393,7 +403,7 @@ static llm_status_t run_rewrite(const lls_pretok_t *s, const lls_pattern_ctx_t *
         return no_memory(ctx);
     if (out->len > UINT32_MAX / 2)
         return lls_fail(ctx->err, LLM_ERR_TOO_LONG, "a text of %zu bytes", out->len);
-    p->at_zero = p->at_zero && p->spans.n != 0 && p->spans.data[0].begin == 0;
+    p->lead = new_lead(p);
     take_next(p);
     p->text = out->data;
     p->len = out->len;
@@ -416,11 +426,11 @@ static llm_status_t run_step(const lls_pretok_t *s, const lls_pattern_ctx_t *ctx
 }
 
 llm_status_t lls_pretok_run(const lls_pretok_t *steps, size_t n_steps, const lls_pattern_ctx_t *ctx,
-                            lls_pieces_t *p, const char *text, size_t len, bool at_zero)
+                            lls_pieces_t *p, const char *text, size_t len, size_t lead)
 {
     p->text = text;
     p->len = len;
-    p->at_zero = at_zero;
+    p->lead = lead;
     p->spans.n = 0;
     if (len == 0)
         return LLM_OK;

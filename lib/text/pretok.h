@@ -44,7 +44,7 @@ typedef struct lls_pieces {
     lls_mem_t   *mem;
     const char  *text;          /* what the spans point into */
     size_t       len;
-    bool         at_zero;       /* text[0] is the beginning of what the user gave */
+    size_t       lead;          /* pieces that begin before it begin what the user gave */
     lls_spans_t  spans, next;
     lls_spans_t  segments;      /* of one piece: matches and gaps, in turn as in `hits` */
     lls_buf_t    hits;          /* a byte a segment: 1 = match */
@@ -54,8 +54,8 @@ typedef struct lls_pieces {
 
 void lls_pieces_init(lls_pieces_t *p, lls_mem_t *mem);
 void lls_pieces_deinit(lls_pieces_t *p);
-/* Cuts text; at_zero: it is the beginning of what the user gave. */
+/* Cuts text, of which `lead` bytes came from the first character that the user gave. */
 llm_status_t lls_pretok_run(const lls_pretok_t *steps, size_t n_steps, const lls_pattern_ctx_t *ctx,
-                            lls_pieces_t *p, const char *text, size_t len, bool at_zero);
+                            lls_pieces_t *p, const char *text, size_t len, size_t lead);
 
 #endif

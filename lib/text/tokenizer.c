@@ -163,7 +163,7 @@ static llm_status_t index_added(lls_tokenizer_t *t, const lls_pattern_ctx_t *ctx
     lls_norm_work_init(&work, t->mem);
     for (uint32_t i = 0; st == LLM_OK && i < t->added.n; i++) {
         const lls_added_token_t *a = &t->added.tokens[i];
-        lls_normed_t             text = { a->content, NULL, a->len, false };
+        lls_normed_t             text = lls_normed(a->content, NULL, a->len);
 
         if (a->normalized)
             st = lls_norm_run(t->norms, t->n_norms, ctx, &work, &text);

@@ -180,11 +180,29 @@ static bool stretch(lls_norm_work_t *w, uint8_t form, const lls_normed_t *in, si
     return put_chars(w->chars, n, in->mark != NULL, flag, out, mark);
 }
 
-bool lls_unorm(lls_norm_work_t *w, uint8_t form, const lls_normed_t *in, lls_buf_t *out,
-               lls_buf_t *mark)
+/* What the first character becomes by itself; that it may move among marks does not matter here. */
+static bool find_lead(lls_norm_work_t *w, uint8_t form, lls_normed_t *in)
+{
+    size_t n, room = in->lead * 6 + 18;
+    char   bytes[4];
+
+    if (!lls_reserve(w->mem, (void **)&w->chars, &w->chars_cap, room * 2, sizeof *w->chars))
+        return false;
+    n = decompose(form, in->text, in->lead, w->chars, room);
+    order_marks(w->chars, n, w->chars + room);
+    if (composes(form))
+        n = compose(w->chars, n);
+    for (size_t i = 0; i < n; i++)
+        in->next_lead += lls_utf8_encode(w->chars[i], bytes);
+    return true;
+}
+
+bool lls_unorm(lls_norm_work_t *w, uint8_t form, lls_normed_t *in, lls_buf_t *out, lls_buf_t *mark)
 {
     size_t begin = 0, i = 0;
 
+    if (!find_lead(w, form, in))
+        return false;
     while (i < in->len) {
         uint32_t cp;
         size_t   n = lls_utf8_decode(in->text + i, in->len - i, &cp);
