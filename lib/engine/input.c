@@ -87,8 +87,8 @@ static llm_status_t take_bad_word(intake_t *t, const char *word, bool spaced)
     for (size_t i = 0; i < n && st == LLM_OK; i++)
         if ((uint32_t)ids[i] >= e->plan.vocab_size)
             st = lls_fail_param(t->err, LLM_ERR_INVALID, "bad_words",
-                                "bad_words has token id %" PRId32 ", which is out of the "
-                                "vocabulary of %u", ids[i], e->plan.vocab_size);
+                                "bad_words has token id %d, which is out of the vocabulary of %u",
+                                ids[i], e->plan.vocab_size);
     if (st == LLM_OK && n > 0) {
         last = t->n_bad > 0 ? t->n_bad_tokens - t->bad_lens[t->n_bad - 1] : 0;
         if (!spaced || (t->n_bad > 0 && n == t->bad_lens[t->n_bad - 1] &&
