@@ -133,6 +133,12 @@ class Import(unittest.TestCase):
             version = re.search(r"project\(llmserve VERSION ([\d.]+)", f.read()).group(1)
         self.assertEqual(llmserve.__version__, version)
 
+    def test_every_example_is_run(self):
+        names = {f[:-3] for f in os.listdir(os.path.join(support.ROOT, "examples", "python"))
+                 if f.endswith(".py")}
+        with open(os.path.join(support.HERE, "examples_test.py"), encoding="utf-8") as f:
+            self.assertEqual(set(re.findall(r"def test_(\w+)", f.read())), names)
+
     def test_modules_have_vllms_names(self):
         done = run("import llmserve as vllm\n"
                    "from llmserve.sampling_params import (BeamSearchParams, RequestOutputKind,\n"
