@@ -144,6 +144,8 @@ llm_status_t lls_admission_check_deadlines(const lls_admission_t *a, const lls_r
     uint64_t ps = speed(a, now_us), ahead = awaited_before(a, req), whole = ahead + req->n_prompt;
     uint64_t begins = now_us + time_us(ahead, ps), answers = now_us + time_us(whole, ps);
 
+    if (ps == 0)
+        return LLM_OK;
     if (req->queue_deadline_us != 0 && begins > req->queue_deadline_us)
         return too_late("queue_timeout_ms", ahead, ps, begins - req->queue_deadline_us, err);
     if (req->deadline_us != 0 && answers > req->deadline_us)

@@ -88,37 +88,6 @@ static void all_groups_count_and_what_a_window_leaves_does_not(void **state)
     llm_engine_destroy(e);
 }
 
-static int32_t nothing(void *user, llm_logits_t *row) { return 0; }
-
-/* Shares by tokens: many rows in a step share what one would have paid, and the sum is not more
- * than the device was busy. */
-static void device_time_is_shared_by_tokens(void **state)
-{
-    llm_engine_t       *e = begin(TEST_DIR "/golden/llama", plain);
-    uint64_t            sum = 0, longest = 0, of_prompt = 0, of_single = 0;
-    const llm_output_t *o;
-    ask_t               a[6];
-
-    for (uint32_t i = 0; i < 6; i++) {
-        make_ask(&a[i], N_VOCAB, i == 0 ? 100 : 2, i + 1, 40);
-        a[i].sp.logits_fn = nothing;        /* a little more to do */
-        a[i].r.user_data = &a[i];
-        a[i].r.output_kind = LLM_OUTPUT_FINAL;
-        add_ask(e, &a[i]);
-    }
-    while (llm_engine_unfinished(e) > 0)
-        step_engine(e);
-    while ((o = llm_engine_next_output(e)) != NULL) {
-        sum += o->device_us;
-        longest = o->elapsed_us > longest ? o->elapsed_us : longest;
-        of_prompt += o->user_data == &a[0] ? o->device_us : 0;
-        of_single += o->user_data == &a[3] ? o->device_us : 0;
-    }
-    assert_true(sum > 0 && sum <= longest);
-    assert_true(of_prompt > of_single);
-    llm_engine_destroy(e);
-}
-
 static void every_completion_has_its_own_cost_and_so_has_a_batch(void **state)
 {
     llm_engine_t        *e = begin(TEST_DIR "/golden/llama", plain);
@@ -164,7 +133,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocks_and_steps_are_as_counted_by_hand),
         cmocka_unit_test(all_groups_count_and_what_a_window_leaves_does_not),
-        cmocka_unit_test(device_time_is_shared_by_tokens),
         cmocka_unit_test(every_completion_has_its_own_cost_and_so_has_a_batch),
         cmocka_unit_test(what_never_ran_has_cost_nothing),
     };

@@ -267,6 +267,85 @@ static void abort_works_in_every_state(void **state)
     assert_int_equal(llm_engine_abort(engine, UINT64_MAX), LLM_ERR_NOT_FOUND);
 }
 
+/* Preempted: a cache for little more than one of the two. */
+static void who_was_preempted_can_be_aborted(void **state)
+{
+    llm_engine_t       *keep = engine;
+    const llm_output_t *o, *last = NULL;
+    llm_stats_t         s = LLM_INIT(llm_stats_t);
+    llm_request_id_t    id;
+    ask_t               a, b;
+
+    engine = make_engine(MODEL, "float32",
+                         OPTIONS("skip-tokenizer-init", "true", "max-model-len", "64",
+                                 "block-size", "4", "num-gpu-blocks-override", "17", "cpu-threads",
+                                 "1"), NULL);
+    make(&a, 20, 44);
+    make(&b, 21, 44);
+    b.r.user_data = &b;
+    add(&a);
+    id = add(&b);
+    while (s.preemptions == 0) {
+        step();
+        assert_int_equal(llm_engine_stats(engine, &s), LLM_OK);
+        assert_true(s.steps < 40);
+    }
+    assert_int_equal(s.requests_waiting, 1);
+    assert_int_equal(llm_engine_abort(engine, id), LLM_OK);
+    step();
+    assert_int_equal(llm_engine_unfinished(engine), 1);
+    while ((o = llm_engine_next_output(engine)) != NULL)
+        last = o->user_data == &b ? o : last;
+    assert_non_null(last);
+    assert_int_equal(last->finish_reason, LLM_FINISH_ABORT);
+    assert_int_equal(last->preemptions, 1);
+    assert_true(last->n_tokens > 0 && last->n_tokens == last->completion_tokens);
+    run_dry(engine);
+    llm_engine_destroy(engine);
+    engine = keep;
+}
+
+/* A record that is due stays as it is; of n completions only those that run are ended. */
+static void what_has_ended_cannot_be_aborted(void **state)
+{
+    const llm_output_t *o;
+    uint32_t            n_aborted = 0, n_stopped = 0;
+    llm_request_id_t    id;
+    int32_t             stop;
+    ask_t               a;
+
+    make(&a, 22, 1);
+    id = add(&a);
+    step();
+    assert_int_equal(llm_engine_abort(engine, id), LLM_ERR_NOT_FOUND);
+    llm_engine_abort_all(engine);
+    step();
+    o = llm_engine_next_output(engine);
+    assert_non_null(o);
+    assert_int_equal(o->finish_reason, LLM_FINISH_LENGTH);
+    make(&a, 23, 60);
+    a.sp.n = 4;
+    a.sp.temperature = 1;
+    a.sp.flags |= LLM_SAMPLE_SEEDED;
+    a.sp.seed = 7;
+    a.r.output_kind = LLM_OUTPUT_FINAL;
+    stop = finish(&a)->tokens[0];           /* of one of the four */
+    a.sp.stop_token_ids = &stop;
+    a.sp.n_stop_token_ids = 1;
+    id = add(&a);
+    step();
+    assert_int_equal(llm_engine_abort(engine, id), LLM_OK);
+    step();
+    while ((o = llm_engine_next_output(engine)) != NULL) {
+        n_aborted += o->finish_reason == LLM_FINISH_ABORT;
+        n_stopped += o->finish_reason == LLM_FINISH_STOP;
+        assert_int_equal(o->n_tokens, 1);
+    }
+    assert_true(n_stopped >= 1);
+    assert_int_equal(n_aborted + n_stopped, 4);
+    assert_int_equal(llm_engine_unfinished(engine), 0);
+}
+
 static void deadlines_have_a_reason_of_their_own(void **state)
 {
     const llm_output_t *o;
@@ -459,6 +538,37 @@ static void progress_can_stop_a_batch(void **state)
     llm_batch_destroy(b);
 }
 
+static int32_t abort_everybody(void *user, const llm_progress_t *p)
+{
+    if (p->done >= 3)
+        llm_engine_abort_all(engine);
+    return 0;
+}
+
+/* Those that are in the engine end, and the batch goes on with the others. */
+static void requests_of_a_batch_can_be_aborted(void **state)
+{
+    static ask_t         a[20];
+    const llm_request_t *list[20];
+    llm_batch_t         *b;
+    uint32_t             n_whole = 0;
+
+    for (uint32_t i = 0; i < 20; i++) {
+        make(&a[i], 300 + i, i < 3 ? 2 : 60);
+        list[i] = &a[i].r;
+    }
+    assert_int_equal(llm_generate_batch(engine, list, 20, abort_everybody, NULL, &b, NULL), LLM_OK);
+    for (uint32_t i = 0; i < 20; i++) {
+        const llm_output_t *o = llm_batch_output(b, i, 0);
+        n_whole += o->finish_reason == LLM_FINISH_LENGTH;
+        assert_true(o->finish_reason == LLM_FINISH_LENGTH ||
+                    (o->finish_reason == LLM_FINISH_ABORT && i >= 3));
+    }
+    assert_int_equal(n_whole, 3);
+    assert_int_equal(llm_engine_unfinished(engine), 0);
+    llm_batch_destroy(b);
+}
+
 static void an_empty_batch_and_one_that_outlives_its_engine(void **state)
 {
     llm_engine_t        *keep = engine;
@@ -569,11 +679,14 @@ int main(void)
         cmocka_unit_test(a_stop_id_ends_it_and_is_named),
         cmocka_unit_test(the_context_is_an_end),
         cmocka_unit_test(abort_works_in_every_state),
+        cmocka_unit_test(who_was_preempted_can_be_aborted),
+        cmocka_unit_test(what_has_ended_cannot_be_aborted),
         cmocka_unit_test(deadlines_have_a_reason_of_their_own),
         cmocka_unit_test(a_full_queue_pushes_back),
         cmocka_unit_test(a_callback_steers_and_ends_only_its_own_request),
         cmocka_unit_test(a_bad_request_does_not_disturb_a_batch),
         cmocka_unit_test(progress_can_stop_a_batch),
+        cmocka_unit_test(requests_of_a_batch_can_be_aborted),
         cmocka_unit_test(an_empty_batch_and_one_that_outlives_its_engine),
         cmocka_unit_test(wait_sleeps_until_it_is_told),
         cmocka_unit_test(a_prefix_is_found_until_it_is_reset),

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Add, abort, stats and notify from other threads beside the one that steps: every request has
- * exactly one last record, and ThreadSanitizer has nothing to say. */
+/* Add, abort, pause, resume, stats, metrics and notify from eight threads beside the one that steps:
+ * every request has exactly one last record, and ThreadSanitizer has nothing to say. */
 #include "engine/support.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <time.h>
 
 #define MODEL     TEST_DIR "/golden/llama"
 #define N_ADDERS  3
 #define N_EACH    60
 #define N_ALL     (N_ADDERS * N_EACH)
+#define N_OTHERS  3
+#define N_PAUSERS 2
 
 typedef struct shared {
     llm_engine_t    *e;
@@ -39,8 +42,14 @@ static void *add_some(void *arg)
         r.n_tokens = 30;
         r.sampling = &sp;
         r.user_data = (void *)(uintptr_t)(number + 1);
-        while (llm_engine_add_request(a->s->e, &r, &id, NULL) == LLM_ERR_BUSY)
+        r.timeout_ms = number % 7 == 0 ? 60000 : 0;
+        for (;;) {
+            llm_status_t st = llm_engine_add_request(a->s->e, &r, &id, NULL);
+            if (st == LLM_OK)
+                break;
+            assert_true(st == LLM_ERR_BUSY || st == LLM_ERR_STATE);     /* full, or draining */
             llm_engine_notify(a->s->e);
+        }
         atomic_store(&a->s->ids[number], id);
         atomic_fetch_add(&a->s->n_added, 1);
     }
@@ -68,21 +77,41 @@ static void *disturb(void *arg)
     return NULL;
 }
 
+/* Not ABORT: nearly all would end by it. */
+static void *pause_and_resume(void *arg)
+{
+    shared_t *s = arg;
+    int32_t   mode = LLM_PAUSE_WAIT;
+
+    while (!atomic_load(&s->done)) {
+        struct timespec nap = { 0, 300000 };
+        assert_int_equal(llm_engine_pause(s->e, mode, NULL), LLM_OK);
+        nanosleep(&nap, NULL);
+        assert_int_equal(llm_engine_resume(s->e, NULL), LLM_OK);
+        nanosleep(&nap, NULL);
+        mode = mode == LLM_PAUSE_DRAIN ? LLM_PAUSE_WAIT : mode + 1;
+    }
+    return NULL;
+}
+
 static void every_request_ends_exactly_once(void **state)
 {
     static shared_t s;
-    pthread_t       adders[N_ADDERS], other;
+    pthread_t       adders[N_ADDERS], others[N_OTHERS + N_PAUSERS];
     adder_t         a[N_ADDERS];
     llm_error_t     err;
 
     s.e = make_engine(MODEL, "float32",
                       OPTIONS("skip-tokenizer-init", "true", "cpu-threads", "2",
-                              "max-num-queued-reqs", "40", "max-num-seqs", "8"), NULL);
+                              "max-num-queued-reqs", "40", "max-num-seqs", "8",
+                              "max-num-queued-tokens", "900", "deadline-admission", "true"),
+                      NULL);
     for (uint32_t i = 0; i < N_ADDERS; i++) {
         a[i] = (adder_t){ &s, i * N_EACH };
         pthread_create(&adders[i], NULL, add_some, &a[i]);
     }
-    pthread_create(&other, NULL, disturb, &s);
+    for (uint32_t i = 0; i < N_OTHERS + N_PAUSERS; i++)
+        pthread_create(&others[i], NULL, i < N_OTHERS ? disturb : pause_and_resume, &s);
     while (atomic_load(&s.n_added) < N_ALL || llm_engine_unfinished(s.e) > 0) {
         const llm_output_t *o;
         llm_engine_wait(s.e, 1000);
@@ -97,7 +126,8 @@ static void every_request_ends_exactly_once(void **state)
     atomic_store(&s.done, 1);
     for (uint32_t i = 0; i < N_ADDERS; i++)
         pthread_join(adders[i], NULL);
-    pthread_join(other, NULL);
+    for (uint32_t i = 0; i < N_OTHERS + N_PAUSERS; i++)
+        pthread_join(others[i], NULL);
     for (uint32_t i = 0; i < N_ALL; i++)
         assert_int_equal(atomic_load(&s.n_last[i]), 1);
     llm_engine_destroy(s.e);
@@ -185,11 +215,73 @@ static void an_abort_stops_the_step_that_runs(void **state)
     llm_engine_destroy(a.e);
 }
 
+/* ---- Several engines ------------------------------------------------------------------------- */
+
+#define N_ENGINES 3
+#define N_TOKENS  12
+
+typedef struct alone {
+    llm_engine_t *e;
+    int32_t       tokens[8][N_TOKENS];
+} alone_t;
+
+static void *generate(void *arg)
+{
+    alone_t             *w = arg;
+    const llm_request_t *list[8];
+    llm_batch_t         *b;
+    ask_t                a[8];
+
+    for (uint32_t i = 0; i < 8; i++) {
+        make_ask(&a[i], 96, 10 + 9 * i, i, N_TOKENS);
+        a[i].sp.temperature = i % 2 ? 1.0f : 0.0f;
+        list[i] = &a[i].r;
+    }
+    assert_int_equal(llm_generate_batch(w->e, list, 8, NULL, NULL, &b, NULL), LLM_OK);
+    for (uint32_t i = 0; i < 8; i++)
+        memcpy(w->tokens[i], llm_batch_output(b, i, 0)->tokens, sizeof w->tokens[i]);
+    llm_batch_destroy(b);
+    return NULL;
+}
+
+/* Each gives what it gives alone, whatever the others do; one of them is of another model. */
+static void engines_run_side_by_side(void **state)
+{
+    static const char *const models[N_ENGINES] = { "llama", "llama", "opt" };
+    pthread_t                threads[N_ENGINES];
+    static alone_t           alone[N_ENGINES], together[N_ENGINES];
+
+    for (int round = 0; round < 2; round++) {
+        alone_t *w = round == 0 ? alone : together;
+        for (int i = 0; i < N_ENGINES; i++) {
+            char path[256];
+            snprintf(path, sizeof path, "%s/golden/%s", TEST_DIR, models[i]);
+            w[i].e = make_engine(path, "float32",
+                                 OPTIONS("skip-tokenizer-init", "true", "cpu-threads", "2"), NULL);
+        }
+        for (int i = 0; i < N_ENGINES; i++) {
+            pthread_create(&threads[i], NULL, generate, &w[i]);
+            if (round == 0)
+                pthread_join(threads[i], NULL);
+        }
+        for (int i = 0; i < N_ENGINES; i++) {
+            if (round == 1)
+                pthread_join(threads[i], NULL);
+            llm_engine_destroy(w[i].e);
+        }
+    }
+    for (int i = 0; i < N_ENGINES; i++)
+        assert_memory_equal(alone[i].tokens, together[i].tokens, sizeof alone[i].tokens);
+    assert_memory_equal(alone[0].tokens, alone[1].tokens, sizeof alone[0].tokens);
+    assert_memory_not_equal(alone[0].tokens, alone[2].tokens, sizeof alone[0].tokens);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_request_ends_exactly_once),
         cmocka_unit_test(an_abort_stops_the_step_that_runs),
+        cmocka_unit_test(engines_run_side_by_side),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -92,6 +92,7 @@ static void who_would_come_too_late_is_refused(void **state)
 
     lls_admission_count(a, ahead);
     assert_int_equal(deadlines(a, req, 1, 1, NOW, &err), LLM_OK);   /* no speed is known */
+    assert_int_equal(lls_admission_check_deadlines(a, req, NOW + 5000, &err), LLM_OK);
     measure(a, 1);
     assert_int_equal(deadlines(a, req, 400, 500, NOW, &err), LLM_OK);
     assert_int_equal(deadlines(a, req, 399, 0, NOW, &err), LLM_ERR_BUSY);
