@@ -216,7 +216,11 @@ static void wait_lets_what_is_there_run_to_its_end(void **state)
             assert_non_null(strstr(err.message, "llm_engine_resume"));
         } else {
             add(&g, LATE);
+            add(&g, 4);
+            assert_int_equal(llm_engine_abort(g.e, g.ask[4].id), LLM_OK);
         }
+        step(&g);
+        assert_int_equal(stats(&g).requests_running, 3);    /* one of them has not begun */
         for (int i = 0; i < 200 && stats(&g).requests_running > 0; i++) {
             assert_int_equal(llm_engine_wait(g.e, 0), LLM_OK);
             step(&g);
