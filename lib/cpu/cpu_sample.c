@@ -79,12 +79,14 @@ static void penalise_row(const sample_job_t *job, uint32_t i, lls_sample_scratch
 
 static void truncate_row(const sample_job_t *job, uint32_t i, lls_sample_scratch_t *s)
 {
-    lls_sample_row_truncate(&job->rows->row[i], logits_of(job, i), job->rows->dense,
-                            &job->rows->out[i], s);
+    lls_sample_row_truncate(&job->rows->row[i], logits_of(job, i), &job->rows->out[i], s);
 }
 
 static void draw_row(const sample_job_t *job, uint32_t i, lls_sample_scratch_t *s)
 {
+    uint32_t next = atomic_load_explicit(&job->next, memory_order_relaxed);
+
+    s->next = next < job->n ? logits_of(job, next) : NULL;
     job->ids[i * job->ids_stride] = lls_sample_row_draw(&job->rows->row[i], logits_of(job, i),
                                                         &job->rows->out[i], s);
 }
@@ -114,7 +116,8 @@ void lls_cpu_penalise(lls_exec_t *x, lls_out_t logits, const lls_sample_rows_t *
 
 void lls_cpu_truncate(lls_exec_t *x, lls_out_t logits, const lls_sample_rows_t *rows)
 {
-    run_rows(x, truncate_row, logits, NULL, rows);
+    if (rows->dense || x->planning)
+        run_rows(x, truncate_row, logits, NULL, rows);
 }
 
 void lls_cpu_draw(lls_exec_t *x, lls_out_t ids, lls_in_t logits, const lls_sample_rows_t *rows)

@@ -27,7 +27,7 @@ static void no_entries(lls_logprob_job_t *job)
 /* Ids of at least k likeliest tokens in s->id, sorted. */
 static void find_likeliest(const float *x, uint32_t k, float max, lls_sample_scratch_t *s)
 {
-    lls_sample_scale_t scale = { .max = max, .inv_t = 1, .y_min = -INFINITY };
+    lls_sample_scale_t scale = { .max = max, .inv_t = 1 };
     uint32_t           n_groups = lls_sample_n_blocks(s->n_vocab) * 16, n;
     float              low = -INFINITY;
 
@@ -35,7 +35,7 @@ static void find_likeliest(const float *x, uint32_t k, float max, lls_sample_scr
         lls_sample_list_t groups = { .x = s->peaks, .w = NULL, .n = n_groups };
         low = lls_sample_threshold(&groups, k, &scale, s);
     }
-    n = s->k->gather(x, s->n_vocab, s->peaks, low, &scale, s->x, s->id);
+    n = s->k->gather(x, s->n_vocab, s->peaks, low, s->x, s->id);
     if (n > k) {
         lls_sample_list_t list = { .x = s->x, .w = NULL, .n = n };
         uint32_t          m = 0;

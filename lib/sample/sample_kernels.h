@@ -20,32 +20,50 @@
 
 static inline uint32_t lls_sample_n_blocks(uint32_t n) { return lls_ceil_div(n, LLS_SAMPLE_BLOCK); }
 
-/* A logit's distance from the likeliest is y = (x - max) * inv_t; only y >= y_min counts. */
+/* A logit's distance from the likeliest is y = (x - max) * inv_t. */
 typedef struct lls_sample_scale {
-    float max, inv_t, y_min;
+    float max, inv_t;
 } lls_sample_scale_t;
 
 typedef struct lls_sample_best {    /* the largest score, lower id on ties */
     float    score;
+    float    x;                     /* its logit */
     uint32_t id;
 } lls_sample_best_t;
+
+/* mass_about() is between these parts of mass(). */
+#define LLS_SAMPLE_ABOUT_MIN 0.998
+#define LLS_SAMPLE_ABOUT_MAX 1.002
 
 typedef struct lls_sample_kernels {
     /* Fills peaks and *max; false if some x is NaN or +inf. */
     bool     (*scan)(const float *x, uint32_t n, float *peaks, float *max);
     /* Sum of weights exp(y), as multiples of 2^-35: exact up to 2^18 of them.  w may be NULL. */
     double   (*weigh)(const float *x, uint32_t n, const lls_sample_scale_t *s, float *w);
-    /* Appends value and id of each finite x >= low with y >= y_min; returns how many. */
-    uint32_t (*gather)(const float *x, uint32_t n, const float *peaks, float low,
-                       const lls_sample_scale_t *s, float *out_x, uint32_t *out_id);
+    /* Sums of the same weights of x >= low and of x >= high, low <= high. */
+    void     (*mass)(const float *x, uint32_t n, const lls_sample_scale_t *s, float low, float high,
+                     double sums[2]);
+    /* Near them, in a third of the time; the same in each instruction set all the same. */
+    void     (*mass_about)(const float *x, uint32_t n, const lls_sample_scale_t *s, float low,
+                           float high, double sums[2]);
+    /* Sum of w where x >= low, exact if that of all is. */
+    double   (*sum_from)(const float *x, const float *w, uint32_t n, float low);
+    /* Appends value and id of each finite x >= low; returns how many. */
+    uint32_t (*gather)(const float *x, uint32_t n, const float *peaks, float low, float *out_x,
+                       uint32_t *out_id);
     uint32_t (*count_from)(const float *x, uint32_t n, float low);      /* x >= low */
     /* Sum of exp(x - max) in 16 lanes, not rounded to multiples. */
     double   (*sum_exp)(const float *x, uint32_t n, float max);
-    /* Scores y + noise of tokens [first, first + n), first a multiple of 64, against *best.  None
-     * of their logits is above peak, so random words tell of most of them that they lose. */
-    void     (*race)(const float *x, uint32_t first, uint32_t n, float peak,
+    /* Scores y + noise of the tokens with finite x >= low against *best, which is some token's, so
+     * that random words tell of most others that they lose.  next is a row that may be wanted soon,
+     * or NULL. */
+    void     (*race)(const float *x, uint32_t n, const float *peaks, float low,
                      const lls_sample_scale_t *s, uint64_t seed, uint32_t position,
-                     lls_sample_best_t *best);
+                     const float *next, lls_sample_best_t *best);
+    /* The same for a list of tokens; all x are finite. */
+    void     (*race_list)(const float *x, const uint32_t *id, uint32_t n, float low,
+                          const lls_sample_scale_t *s, uint64_t seed, uint32_t position,
+                          lls_sample_best_t *best);
 } lls_sample_kernels_t;
 
 extern const lls_sample_kernels_t lls_sample_kernels_plain;

@@ -1,351 +1,614 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sample_kernels_body - the kernels of sample_kernels.h in vectors of 16, for the instruction set
- * that the including file is compiled for.  Define KERNELS, the name of the table, before including
- * this.
+ * sample_kernels_body - the kernels of sample_kernels.h in vectors as wide as the registers of the
+ * instruction set that the including file is compiled for.  Define KERNELS, the name of the table,
+ * before including this.
+ *
+ * Sums that may round run in 16 lanes in every instruction set, as PARTS vectors side by side.
  */
 #include "sample/sample_kernels.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
-#if defined(__AVX2__)
+#if defined(__x86_64__)
 #  include <immintrin.h>
 #endif
 
 #include "base/philox.h"
 #include "sample/sample_math.h"
 
-/* Vectors wider than the registers are split; they never cross a call that is not inlined. */
+/* Vectors never cross a call that is not inlined. */
 #pragma GCC diagnostic ignored "-Wpsabi"
 
-typedef float    f16 __attribute__((vector_size(64), aligned(4), may_alias));
-typedef int32_t  i16 __attribute__((vector_size(64), aligned(4), may_alias));
-typedef uint32_t u16 __attribute__((vector_size(64), aligned(4), may_alias));
-typedef uint64_t u8x64 __attribute__((vector_size(64), aligned(4), may_alias));
-typedef float    f8 __attribute__((vector_size(32), aligned(4), may_alias));
-typedef double   d8 __attribute__((vector_size(64), aligned(8)));
+#if defined(__AVX512F__)
+#  define LANES 16u
+#elif defined(__AVX2__)
+#  define LANES 8u
+#else
+#  define LANES 4u
+#endif
+#define W     16u
+#define PARTS (W / LANES)
 
-#define W 16u
 #define INLINE static inline __attribute__((always_inline))
+#if defined(__clang__)
+#  define UNROLL _Pragma("unroll")
+#else
+#  define UNROLL _Pragma("GCC unroll 16")
+#endif
 
-INLINE f16 load(const float *p) { return *(const f16 *)p; }
-INLINE f16 all(float v) { return v - (f16){ 0 }; }      /* exact for every v, -0 included */
-INLINE f16 pick(i16 mask, f16 a, f16 b)
+typedef float    vf __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
+typedef int32_t  vi __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
+typedef uint32_t vu __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
+typedef uint64_t vq __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
+typedef float    vh __attribute__((vector_size(LANES * 2), aligned(4), may_alias));
+typedef double   vd __attribute__((vector_size(LANES * 4), aligned(8)));
+
+/* ---- Vectors --------------------------------------------------------------------------------- */
+
+INLINE vf load(const float *p) { return *(const vf *)p; }
+INLINE vf all(float v) { return v - (vf){ 0 }; }        /* exact for every v, -0 included */
+INLINE vf pick(vi mask, vf a, vf b) { return (vf)((mask & (vi)a) | (~mask & (vi)b)); }
+
+static __attribute__((noinline)) void copy_tail(const float *p, uint32_t i, uint32_t n, float fill,
+                                                float out[LANES])
 {
-    return (f16)((mask & (i16)a) | (~mask & (i16)b));
+    for (uint32_t j = 0; j < LANES; j++)
+        out[j] = i + j < n ? p[i + j] : fill;
 }
-INLINE f16 greater(f16 a, f16 b) { return pick(a > b, a, b); }
 
-/* The tail of a row as a whole vector. */
-INLINE f16 load_tail(const float *p, uint32_t n, float fill)
+/* Of p[0 .. n) the vector at i; fill where it leaves them. */
+INLINE vf load_at(const float *p, uint32_t i, uint32_t n, float fill)
 {
-    float tmp[W];
+    float tail[LANES];
 
-    for (uint32_t i = 0; i < W; i++)
-        tmp[i] = i < n ? p[i] : fill;
-    return load(tmp);
+    if (__builtin_expect(i + LANES <= n, 1))
+        return load(p + i);
+    copy_tail(p, i, n, fill, tail);
+    return load(tail);
 }
 
-INLINE bool any(i16 mask)
+/* a > b ? a : b */
+INLINE vf greater(vf a, vf b)
 {
 #if defined(__AVX512F__)
-    return _mm512_test_epi32_mask((__m512i)mask, (__m512i)mask) != 0;
+    return (vf)_mm512_max_ps((__m512)a, (__m512)b);
 #elif defined(__AVX2__)
-    __m256i h[2];
-
-    memcpy(h, &mask, sizeof h);
-    h[0] = _mm256_or_si256(h[0], h[1]);
-    return _mm256_testz_si256(h[0], h[0]) == 0;
+    return (vf)_mm256_max_ps((__m256)a, (__m256)b);
 #else
-    int32_t tmp[W], r = 0;
-
-    memcpy(tmp, &mask, sizeof tmp);
-    for (uint32_t i = 0; i < W; i++)
-        r |= tmp[i];
-    return r != 0;
+    return pick(a > b, a, b);
 #endif
 }
 
-INLINE float largest(f16 v)
+INLINE vu lesser(vu a, vu b)
 {
-    float tmp[W], m;
-
-    memcpy(tmp, &v, sizeof tmp);
-    m = tmp[0];
-    for (uint32_t i = 1; i < W; i++)
-        m = tmp[i] > m ? tmp[i] : m;
-    return m;
+#if defined(__AVX512F__)
+    return (vu)_mm512_min_epu32((__m512i)a, (__m512i)b);
+#elif defined(__AVX2__)
+    return (vu)_mm256_min_epu32((__m256i)a, (__m256i)b);
+#else
+    return (vu)pick((vi)(a < b), (vf)a, (vf)b);
+#endif
 }
 
-/* exp(y), y <= 0; 0 below -87 */
-INLINE f16 exp16(f16 y)
+/* a < limit ? yes : no */
+INLINE vf pick_below(vf a, float limit, vf yes, vf no)
 {
-    f16 t = greater(y, all(-87)) * LLS_LOG2E + LLS_ROUND, k = t - LLS_ROUND, r, p;
+#if defined(__AVX512F__)
+    __mmask16 m = _mm512_cmp_ps_mask((__m512)a, _mm512_set1_ps(limit), _CMP_LT_OQ);
 
-    r = greater(y, all(-87)) - k * LLS_LN2_HI;
+    return (vf)_mm512_mask_blend_ps(m, (__m512)no, (__m512)yes);
+#else
+    return pick(a < limit, yes, no);
+#endif
+}
+
+/* v where x >= low, else 0 */
+INLINE vf where_from(vf x, float low, vf v)
+{
+#if defined(__AVX512F__)
+    __mmask16 m = _mm512_cmp_ps_mask((__m512)x, _mm512_set1_ps(low), _CMP_GE_OQ);
+
+    return (vf)_mm512_maskz_mov_ps(m, (__m512)v);
+#else
+    return (vf)((x >= low) & (vi)v);
+#endif
+}
+
+/* A bit for each lane of a comparison. */
+INLINE uint32_t lanes(vi mask)
+{
+#if defined(__AVX512F__)
+    return _mm512_movepi32_mask((__m512i)mask);
+#elif defined(__AVX2__)
+    return (uint32_t)_mm256_movemask_ps((__m256)mask);
+#elif defined(__SSE2__)
+    return (uint32_t)_mm_movemask_ps((__m128)mask);
+#else
+    uint32_t r = 0;
+
+    for (uint32_t i = 0; i < LANES; i++)
+        r |= (uint32_t)(mask[i] != 0) << i;
+    return r;
+#endif
+}
+
+INLINE vd low_half(vf v)
+{
+    vh h;
+
+    memcpy(&h, &v, sizeof h);
+    return __builtin_convertvector(h, vd);
+}
+
+INLINE vd high_half(vf v)
+{
+    vh h;
+
+    memcpy(&h, (const char *)&v + sizeof h, sizeof h);
+    return __builtin_convertvector(h, vd);
+}
+
+/* A sum in 16 lanes of double. */
+typedef struct sum {
+    vd lane[2 * PARTS];
+} sum_t;
+
+INLINE void add(sum_t *s, uint32_t part, vf v)
+{
+    s->lane[2 * part] += low_half(v);
+    s->lane[2 * part + 1] += high_half(v);
+}
+
+INLINE double total(const sum_t *s)
+{
+    double v[W], r[2];
+
+    memcpy(v, s->lane, sizeof v);
+    for (uint32_t i = 0; i < 2; i++) {
+        const double *p = v + 8 * i;
+        r[i] = ((p[0] + p[1]) + (p[2] + p[3])) + ((p[4] + p[5]) + (p[6] + p[7]));
+    }
+    return r[0] + r[1];
+}
+
+/* ---- Weights --------------------------------------------------------------------------------- */
+
+/* exp(y), y <= 0; 0 below -87 */
+INLINE vf exp_of(vf y)
+{
+    vf c = greater(y, all(-87)), t = c * LLS_LOG2E + LLS_ROUND, k = t - LLS_ROUND, r, p;
+
+    r = c - k * LLS_LN2_HI;
     r = r - k * LLS_LN2_LO;
     p = LLS_EXP_POLY(r);
     p = (p * r) * r + r + 1.0f;
-    p = p * (f16)(((u16)t << 23) + 0x3f800000u);
-    return pick(y >= -87.0f, p, (f16){ 0 });
+    p = p * (vf)(((vu)t << 23) + 0x3f800000u);
+    return pick_below(y, -87, (vf){ 0 }, p);
 }
 
-/* exp(y) as a multiple of 2^-35, 0 below y_min */
-INLINE f16 weight16(f16 x, const lls_sample_scale_t *s)
+/* exp(y) as a multiple of 2^-35 */
+INLINE vf weight(vf x, const lls_sample_scale_t *s)
 {
-    f16 y = (x - s->max) * s->inv_t, e = exp16(y);
+    vf e = exp_of((x - s->max) * s->inv_t);
 
-    e = pick(e < LLS_WEIGHT_STEP, (e + LLS_WEIGHT_STEP) - LLS_WEIGHT_STEP, e);
-    return pick(y >= s->y_min, e, (f16){ 0 });
+    return pick_below(e, LLS_WEIGHT_STEP, (e + LLS_WEIGHT_STEP) - LLS_WEIGHT_STEP, e);
 }
 
-INLINE d8 low8(f16 v)
+/* exp(y) within 0.18 %, rounding included; log2_t is 1 / T / ln 2. */
+INLINE vf weight_about(vf x, float max, float log2_t)
 {
-    f8 h;
+    vf z = greater((x - max) * log2_t, all(-125)), t = z + LLS_ROUND, r = z - (t - LLS_ROUND);
+    vf p = LLS_STEP(LLS_STEP(0.238428533f, r, 0.703447998f), r, 1.000443220f);
 
-    memcpy(&h, &v, sizeof h);
-    return __builtin_convertvector(h, d8);
-}
-
-INLINE d8 high8(f16 v)
-{
-    f8 h;
-
-    memcpy(&h, (const char *)&v + sizeof h, sizeof h);
-    return __builtin_convertvector(h, d8);
-}
-
-INLINE double sum8(const d8 *p)
-{
-    d8 v = *p;
-
-    return ((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7]));
+    return (vf)((vu)p + ((vu)t << 23));
 }
 
 /* ---- Passes over a row ---------------------------------------------------------------------- */
 
+/* The largest of 16. */
+INLINE float largest(const float *p)
+{
+    float m[W / 2];
+
+    for (uint32_t i = 0; i < W / 2; i++)
+        m[i] = p[i] > p[i + W / 2] ? p[i] : p[i + W / 2];
+    for (uint32_t n = W / 4; n > 0; n /= 2)
+        for (uint32_t i = 0; i < n; i++)
+            m[i] = m[i] > m[i + n] ? m[i] : m[i + n];
+    return m[0];
+}
+
 static bool scan(const float *x, uint32_t n, float *peaks, float *max)
 {
-    i16 good = (i16){ 0 } - 1;
-    f16 top = all(-INFINITY);
+    vf    top[PARTS];
+    vi    good[PARTS];
+    float tops[W];
+    bool  ok = true;
 
-    for (uint32_t first = 0; first < n; first += LLS_SAMPLE_BLOCK) {
-        uint32_t end = lls_min_u32(n, first + LLS_SAMPLE_BLOCK), i = first;
-        f16      m = all(-INFINITY);
-
-        for (; i + W <= end; i += W) {
-            f16 v = load(x + i);
-            good &= v < INFINITY;
-            m = greater(v, m);
-        }
-        if (i < end) {
-            f16 v = load_tail(x + i, end - i, -INFINITY);
-            good &= v < INFINITY;
-            m = greater(v, m);
-        }
-        memcpy(peaks, &m, sizeof m);
-        peaks += W;
-        top = greater(m, top);
+    for (uint32_t p = 0; p < PARTS; p++) {
+        top[p] = all(-INFINITY);
+        good[p] = (vi){ 0 } - 1;
     }
-    *max = largest(top);
-    return !any(~good);
+    for (uint32_t first = 0; first < n; first += LLS_SAMPLE_BLOCK, peaks += W) {
+        uint32_t end = lls_min_u32(n, first + LLS_SAMPLE_BLOCK);
+        vf       m[PARTS];
+
+        for (uint32_t p = 0; p < PARTS; p++)
+            m[p] = all(-INFINITY);
+        for (uint32_t i = first; i < end; i += W)
+            UNROLL
+            for (uint32_t p = 0; p < PARTS; p++) {
+                vf v = load_at(x, i + p * LANES, end, -INFINITY);
+                good[p] &= v < INFINITY;
+                m[p] = greater(v, m[p]);
+            }
+        memcpy(peaks, m, sizeof m);
+        for (uint32_t p = 0; p < PARTS; p++)
+            top[p] = greater(m[p], top[p]);
+    }
+    memcpy(tops, top, sizeof tops);
+    *max = largest(tops);
+    for (uint32_t p = 0; p < PARTS; p++)
+        ok &= lanes(~good[p]) == 0;
+    return ok;
 }
 
 static double weigh(const float *x, uint32_t n, const lls_sample_scale_t *s, float *w)
 {
-    d8       lo = { 0 }, hi = { 0 };
-    uint32_t i = 0;
+    sum_t sum = { 0 };
 
-    for (; i + W <= n; i += W) {
-        f16 e = weight16(load(x + i), s);
-        lo += low8(e);
-        hi += high8(e);
-        if (w != NULL)
-            *(f16 *)(w + i) = e;
+    for (uint32_t i = 0; i < n; i += W)
+        UNROLL
+        for (uint32_t p = 0; p < PARTS; p++) {
+            uint32_t at = i + p * LANES;
+            vf       e = weight(load_at(x, at, n, -INFINITY), s);
+            add(&sum, p, e);
+            if (w != NULL && at < n)
+                memcpy(w + at, &e, lls_min_u32(LANES, n - at) * sizeof *w);
+        }
+    return total(&sum);
+}
+
+static void mass(const float *x, uint32_t n, const lls_sample_scale_t *s, float low, float high,
+                 double sums[2])
+{
+    sum_t a = { 0 }, b = { 0 };
+
+    for (uint32_t i = 0; i < n; i += W)
+        UNROLL
+        for (uint32_t p = 0; p < PARTS; p++) {
+            vf v = load_at(x, i + p * LANES, n, -INFINITY);
+            vf e = where_from(v, low, weight(v, s));
+            add(&a, p, e);
+            add(&b, p, where_from(v, high, e));
+        }
+    sums[0] = total(&a);
+    sums[1] = total(&b);
+}
+
+/* Sums of a block are added up apart, so that rounding stays far below the error of a weight. */
+static void mass_about(const float *x, uint32_t n, const lls_sample_scale_t *s, float low,
+                       float high, double sums[2])
+{
+    float log2_t = s->inv_t * LLS_LOG2E;
+    sum_t a = { 0 }, b = { 0 };
+
+    for (uint32_t first = 0; first < n; first += LLS_SAMPLE_BLOCK) {
+        uint32_t end = lls_min_u32(n, first + LLS_SAMPLE_BLOCK);
+        vf       block_a[PARTS] = { 0 }, block_b[PARTS] = { 0 };
+
+        for (uint32_t i = first; i < end; i += W)
+            UNROLL
+            for (uint32_t p = 0; p < PARTS; p++) {
+                vf v = load_at(x, i + p * LANES, end, -INFINITY);
+                vf e = weight_about(v, s->max, log2_t);
+                block_a[p] += where_from(v, low, e);
+                block_b[p] += where_from(v, high, e);
+            }
+        for (uint32_t p = 0; p < PARTS; p++) {
+            add(&a, p, block_a[p]);
+            add(&b, p, block_b[p]);
+        }
     }
-    if (i < n) {
-        f16 e = weight16(load_tail(x + i, n - i, -INFINITY), s);
-        lo += low8(e);
-        hi += high8(e);
-        if (w != NULL)
-            memcpy(w + i, &e, (n - i) * sizeof *w);
-    }
-    return sum8(&lo) + sum8(&hi);
+    sums[0] = total(&a);
+    sums[1] = total(&b);
+}
+
+static double sum_from(const float *x, const float *w, uint32_t n, float low)
+{
+    sum_t sum = { 0 };
+
+    for (uint32_t i = 0; i < n; i += W)
+        UNROLL
+        for (uint32_t p = 0; p < PARTS; p++) {
+            uint32_t at = i + p * LANES;
+            add(&sum, p, where_from(load_at(x, at, n, -INFINITY), low, load_at(w, at, n, 0)));
+        }
+    return total(&sum);
 }
 
 static double sum_exp(const float *x, uint32_t n, float max)
 {
-    d8       lo = { 0 }, hi = { 0 };
-    uint32_t i = 0;
+    sum_t sum = { 0 };
 
-    for (; i + W <= n; i += W) {
-        f16 e = exp16(load(x + i) - max);
-        lo += low8(e);
-        hi += high8(e);
-    }
-    if (i < n) {
-        f16 e = exp16(load_tail(x + i, n - i, -INFINITY) - max);
-        lo += low8(e);
-        hi += high8(e);
-    }
-    return sum8(&lo) + sum8(&hi);
+    for (uint32_t i = 0; i < n; i += W)
+        UNROLL
+        for (uint32_t p = 0; p < PARTS; p++)
+            add(&sum, p, exp_of(load_at(x, i + p * LANES, n, -INFINITY) - max));
+    return total(&sum);
 }
 
 static uint32_t count_from(const float *x, uint32_t n, float low)
 {
-    i16      c = { 0 };
-    uint32_t i = 0, total = 0;
+    vi       c[PARTS] = { 0 };
+    uint32_t i = 0, sum = 0;
 
     for (; i + W <= n; i += W)
-        c -= load(x + i) >= low;
+        UNROLL
+        for (uint32_t p = 0; p < PARTS; p++)
+            c[p] -= load(x + i + p * LANES) >= low;
     for (; i < n; i++)
-        total += x[i] >= low;
+        sum += x[i] >= low;
     for (uint32_t j = 0; j < W; j++)
-        total += (uint32_t)c[j];
-    return total;
+        sum += (uint32_t)c[j / LANES][j % LANES];
+    return sum;
 }
 
-static uint32_t gather(const float *x, uint32_t n, const float *peaks, float low,
-                       const lls_sample_scale_t *s, float *out_x, uint32_t *out_id)
+static bool any_from(const float *x, float low)
+{
+    uint32_t hits = 0;
+
+    for (uint32_t p = 0; p < PARTS; p++)
+        hits |= lanes(load(x + p * LANES) >= low);
+    return hits != 0;
+}
+
+static uint32_t gather(const float *x, uint32_t n, const float *peaks, float low, float *out_x,
+                       uint32_t *out_id)
 {
     uint32_t n_out = 0;
 
-    for (uint32_t i = 0; i < n; i += W) {
-        uint32_t end = lls_min_u32(n, i + W);
+    low = low > -FLT_MAX ? low : -FLT_MAX;
+    for (uint32_t i = 0; i < n; i += LANES) {
+        uint32_t hits;
 
-        if (i % LLS_SAMPLE_BLOCK == 0 && !any(load(peaks + i / LLS_SAMPLE_BLOCK * W) >= low)) {
-            i += LLS_SAMPLE_BLOCK - W;
+        if (i % LLS_SAMPLE_BLOCK == 0 && !any_from(peaks + i / LLS_SAMPLE_BLOCK * W, low)) {
+            i += LLS_SAMPLE_BLOCK - LANES;
             continue;
         }
-        if (end == i + W && !any(load(x + i) >= low))
-            continue;
-        for (uint32_t j = i; j < end; j++) {
-            float v = x[j];
-            out_x[n_out] = v;
-            out_id[n_out] = j;
-            n_out += (v >= low) & ((v - s->max) * s->inv_t >= s->y_min) & (v > -INFINITY);
+        for (hits = lanes(load_at(x, i, n, -INFINITY) >= low); hits != 0; hits &= hits - 1) {
+            uint32_t id = i + (uint32_t)__builtin_ctz(hits);
+            out_x[n_out] = x[id];
+            out_id[n_out++] = id;
         }
     }
     return n_out;
 }
 
-/* ---- The race: scores of tokens with their noise -------------------------------------------- */
+/* ---- Noise ----------------------------------------------------------------------------------- */
 
 /* -log(-log(1 - v)): sample_math.h in vectors */
-INLINE f16 log16(f16 t)
+INLINE vf log_of(vf t)
 {
-    i16 b = (i16)t, k = (b - LLS_SQRT_HALF_BITS) >> 23;
-    f16 f = (f16)((u16)b - ((u16)k << 23)) - 1.0f, kf = __builtin_convertvector(k, f16);
+    vi b = (vi)t, k = (b - LLS_SQRT_HALF_BITS) >> 23;
+    vf f = (vf)((vu)b - ((vu)k << 23)) - 1.0f, kf = __builtin_convertvector(k, vf);
 
     return LLS_LOG_POLY(f, kf);
 }
 
-INLINE f16 noise16(u16 w)
+INLINE vf noise_of(vu w)
 {
-    f16 v = (__builtin_convertvector((i16)(w >> 1), f16) + 0.5f) * 0x1p-31f, t, f, e;
-    i16 b, k;
+    vf v = (__builtin_convertvector((vi)(w >> 1), vf) + 0.5f) * 0x1p-31f, t, f, e;
+    vi b, k;
 
-    v = pick(v < LLS_V_MAX, v, all(LLS_V_MAX));
+    v = pick_below(v, LLS_V_MAX, v, all(LLS_V_MAX));
     t = 1.0f - v;
-    b = (i16)t;
+    b = (vi)t;
     k = (b - LLS_SQRT_HALF_BITS) >> 23;
-    f = pick(v < 0.25f, -v, (f16)((u16)b - ((u16)k << 23)) - 1.0f);
-    t = __builtin_convertvector(k, f16);
+    f = pick_below(v, 0.25f, -v, (vf)((vu)b - ((vu)k << 23)) - 1.0f);
+    t = __builtin_convertvector(k, vf);
     e = LLS_LOG_POLY(f, t);
-    return -log16(-e);
+    return -log_of(-e);
 }
 
-/* Products of the low words of 8 pairs of words with m. */
-INLINE u8x64 mul_even(u8x64 a, uint32_t m)
+/* Products of the low words of pairs with m. */
+INLINE vq times(vq a, uint32_t m)
 {
 #if defined(__AVX512F__)
-    return (u8x64)_mm512_mul_epu32((__m512i)a, _mm512_set1_epi32((int)m));
+    return (vq)_mm512_mul_epu32((__m512i)a, _mm512_set1_epi32((int)m));
 #elif defined(__AVX2__)
-    __m256i h[2], f = _mm256_set1_epi32((int)m);
-
-    memcpy(h, &a, sizeof h);
-    h[0] = _mm256_mul_epu32(h[0], f);
-    h[1] = _mm256_mul_epu32(h[1], f);
-    memcpy(&a, h, sizeof h);
-    return a;
+    return (vq)_mm256_mul_epu32((__m256i)a, _mm256_set1_epi32((int)m));
+#elif defined(__SSE2__)
+    return (vq)_mm_mul_epu32((__m128i)a, _mm_set1_epi32((int)m));
 #else
     return (a & 0xffffffffu) * (uint64_t)m;
 #endif
 }
 
-/* High and low words of a * m. */
-INLINE void mul_wide(u16 a, uint32_t m, u16 *hi, u16 *lo)
+/* Vectors of counters worked on at once: enough to hide the latency of the products. */
+#if defined(__AVX512F__)
+#  define CHAINS 4u
+#else
+#  define CHAINS 2u
+#endif
+
+typedef struct words {
+    vq w[CHAINS][4];
+} words_t;
+
+/* lls_philox() of the counters (position, c) in the low words of c, into the low words of out.  Of
+ * the first three rounds half is the same for all c. */
+INLINE void philox(uint64_t seed, uint32_t position, const vq c[CHAINS], words_t *out)
 {
-    u8x64 even = mul_even((u8x64)a, m), odd = mul_even((u8x64)a >> 32, m);
+    const uint32_t m0 = 0xd2511f53u, m1 = 0xcd9e8d57u, add0 = 0x9e3779b9u, add1 = 0xbb67ae85u;
+    uint32_t       k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
+    uint64_t       a0 = (uint64_t)m0 * position, a1, b0;
 
-    *hi = (u16)((even >> 32) | (odd & 0xffffffff00000000u));
-    *lo = (u16)((even & 0xffffffffu) | (odd << 32));
-}
+    b0 = m1 * (uint64_t)((uint32_t)(a0 >> 32) ^ k1);
+    a1 = m0 * (uint64_t)((uint32_t)(b0 >> 32) ^ (k0 + add0));
+    UNROLL
+    for (uint32_t i = 0; i < CHAINS; i++) {
+        vq *w = out->w[i], a = times(c[i] ^ (uint64_t)k0, m0);
 
-/* Random words of 64 tokens, counter blocks first, first + 1, ..: w[i][j] is token 4 * j + i. */
-INLINE void words64(uint64_t seed, uint32_t position, uint32_t first, u16 w[4])
-{
-    u16 c0 = position - (u16){ 0 }, c2 = { 0 }, c3 = { 0 }, h0, l0, h1, l1;
-    u16 c1 = first + (u16){ 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 };
-    uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
-
-    for (int i = 0; i < 10; i++) {
-        mul_wide(c0, 0xd2511f53u, &h0, &l0);
-        mul_wide(c2, 0xcd9e8d57u, &h1, &l1);
-        c0 = h1 ^ c1 ^ k0;
-        c1 = l1;
-        c2 = h0 ^ c3 ^ k1;
-        c3 = l0;
-        k0 += 0x9e3779b9u;
-        k1 += 0xbb67ae85u;
+        w[2] = (a >> 32) ^ (uint64_t)((uint32_t)a0 ^ (k1 + add1));
+        w[1] = times(w[2], m1);
+        w[0] = (w[1] >> 32) ^ (uint64_t)((uint32_t)b0 ^ (k0 + 2 * add0));
+        w[2] = a ^ (uint64_t)((uint32_t)(a1 >> 32) ^ (k1 + 2 * add1));
+        w[3] = (uint64_t)(uint32_t)a1 - (vq){ 0 };
     }
-    w[0] = c0;
-    w[1] = c1;
-    w[2] = c2;
-    w[3] = c3;
+    UNROLL
+    for (uint32_t round = 3; round < 10; round++)
+        UNROLL
+        for (uint32_t i = 0; i < CHAINS; i++) {
+            vq *w = out->w[i], a = times(w[0], m0), b = times(w[2], m1);
+
+            w[0] = (b >> 32) ^ w[1] ^ (uint64_t)(k0 + round * add0);
+            w[1] = b;
+            w[2] = (a >> 32) ^ w[3] ^ (uint64_t)(k1 + round * add1);
+            w[3] = a;
+        }
 }
 
-INLINE void score_one(const float *x, uint32_t id, float noise, const lls_sample_scale_t *s,
+/* The low words of a in the even lanes, those of b in the odd ones. */
+INLINE vu weave(vq a, vq b) { return (vu)((a & 0xffffffffu) | (b << 32)); }
+
+/* ---- The race: scores of tokens with their noise -------------------------------------------- */
+
+INLINE void score_one(float x, uint32_t id, float noise, const lls_sample_scale_t *s,
                       lls_sample_best_t *best)
 {
-    float score = (x[id] - s->max) * s->inv_t + noise;
+    float score = (x - s->max) * s->inv_t + noise;
 
     if (score > best->score || (score == best->score && id < best->id))
-        *best = (lls_sample_best_t){ score, id };
+        *best = (lls_sample_best_t){ score, x, id };
 }
 
-/* Words from which no token of y <= peak gets a score near `best`: a noise beyond d = best - peak
- * takes v < 1 - exp(-exp(-d)), here with a margin far above all rounding. */
-static int32_t word_limit(float best, float peak)
+/* exp(y) times 1 to 1.062: a float whose bits are linear in y, for 2^f <= 1 + f. */
+INLINE float exp_about(float y)
 {
-    double v = -expm1(-exp(0.01 - ((double)best - (double)peak))) * 1.00001 * 0x1p31 + 2;
+    float   bits = y * (LLS_LOG2E * 0x1p23f) + LLS_ONE_BITS, e;
+    int32_t b = bits < 0x1p30f ? (int32_t)(bits > 0 ? bits : 0) : 0x40000000;
 
-    return v < 0x1p30 ? (int32_t)v : INT32_MAX;
+    memcpy(&e, &b, sizeof e);
+    return e;
 }
 
-static void race(const float *x, uint32_t first, uint32_t n, float peak,
-                 const lls_sample_scale_t *s, uint64_t seed, uint32_t position,
-                 lls_sample_best_t *best)
+/* As -log(-log(1 - v)) < -log v, a token of distance y can reach the score `best` only with v below
+ * exp(y - best): words up to this, with a margin far above all rounding. */
+INLINE int32_t word_limit(float best, float y)
 {
-    float   y_peak = (peak - s->max) * s->inv_t, noise[4][16];
-    int32_t limit = word_limit(best->score, y_peak);
-    u16     w[4];
+    float v = exp_about(y - best) * 1.001f;
 
-    for (uint32_t t = first; t < first + n; t += 64) {
-        uint32_t m = lls_min_u32(64, first + n - t);
-        i16      near = { 0 };
+    return v < 0.5f ? (int32_t)(v * 0x1p31f) + 2 : INT32_MAX;
+}
 
-        words64(seed, position, t / 4, w);
-        for (int i = 0; i < 4; i++)
-            near |= (i16)(w[i] >> 1) < limit;
-        if (limit != INT32_MAX && !any(near))
-            continue;
-        for (int i = 0; i < 4; i++)
-            *(f16 *)noise[i] = noise16(w[i]);
-        for (uint32_t i = 0; i < m; i++)
-            score_one(x, t + i, noise[i & 3][i >> 2], s, best);
-        limit = word_limit(best->score, y_peak);
+/* Word i of lane j is that of token first + 4 j + i. */
+INLINE void score_near(const float *x, uint32_t first, uint32_t end, float low, const vu w[4],
+                       int32_t limit, const lls_sample_scale_t *s, lls_sample_best_t *best)
+{
+    for (uint32_t i = 0; i < 4; i++) {
+        uint32_t hits = lanes((vi)(w[i] >> 1) <= limit), word[LANES];
+
+        memcpy(word, &w[i], sizeof word);
+        for (; hits != 0; hits &= hits - 1) {
+            uint32_t lane = (uint32_t)__builtin_ctz(hits), id = first + 4 * lane + i;
+            if (id < end && x[id] >= low &&
+                (int32_t)(word[lane] >> 1) <= word_limit(best->score, (x[id] - s->max) * s->inv_t))
+                score_one(x[id], id, lls_sample_noise_of(word[lane]), s, best);
+        }
     }
 }
 
-const lls_sample_kernels_t KERNELS = { scan, weigh, gather, count_from, sum_exp, race };
+/* Counters first, first + 1, ..: even ones in c[0], c[2], .., odd ones in c[1], c[3], .. */
+INLINE void count(uint32_t first, vq c[CHAINS])
+{
+    vq even;
+
+    for (uint32_t i = 0; i < LANES / 2; i++)
+        even[i] = 2 * i;
+    for (uint32_t i = 0; i < CHAINS; i++)
+        c[i] = even + (uint64_t)(first + i / 2 * LANES + i % 2);
+}
+
+static void race(const float *x, uint32_t n, const float *peaks, float low,
+                 const lls_sample_scale_t *s, uint64_t seed, uint32_t position, const float *next,
+                 lls_sample_best_t *best)
+{
+    low = low > -FLT_MAX ? low : -FLT_MAX;
+    for (uint32_t first = 0; first < n; first += LLS_SAMPLE_BLOCK, peaks += W) {
+        uint32_t end = lls_min_u32(n, first + LLS_SAMPLE_BLOCK), t = first;
+        float    peak = largest(peaks), y_peak = (peak - s->max) * s->inv_t;
+        int32_t  limit = word_limit(best->score, y_peak);
+        vq       c[CHAINS];
+
+        if (peak < low || y_peak + LLS_SAMPLE_NOISE_MAX < best->score)
+            continue;
+        count(first / 4, c);
+        while (t < end) {
+            words_t r;
+
+            if (next != NULL)
+                for (uint32_t i = 0; i < CHAINS / 2 * LANES * 4; i += 16)
+                    __builtin_prefetch(next + t + i, 0, 2);
+            philox(seed, position, c, &r);
+            UNROLL
+            for (uint32_t i = 0; i < CHAINS; i += 2, t += 4 * LANES) {
+                const vq *a = r.w[i], *b = r.w[i + 1];
+                vu w[4], m0 = lesser(lesser((vu)a[0], (vu)a[1]), lesser((vu)a[2], (vu)a[3]));
+                vu m1 = lesser(lesser((vu)b[0], (vu)b[1]), lesser((vu)b[2], (vu)b[3]));
+
+                if (__builtin_expect(lanes((vi)(weave((vq)m0, (vq)m1) >> 1) <= limit) == 0, 1))
+                    continue;
+                for (uint32_t j = 0; j < 4; j++)
+                    w[j] = weave(a[j], b[j]);
+                score_near(x, t, end, low, w, limit, s, best);
+                limit = word_limit(best->score, y_peak);
+            }
+            for (uint32_t i = 0; i < CHAINS; i++)
+                c[i] += CHAINS / 2 * LANES;
+        }
+    }
+}
+
+/* Noise of the tokens in id, CHAINS / 2 vectors of them. */
+INLINE void noises(const uint32_t *id, uint64_t seed, uint32_t position, float *noise)
+{
+    vq      c[CHAINS];
+    words_t r;
+
+    for (uint32_t i = 0; i < CHAINS; i += 2) {
+        vq pair = *(const vq *)(id + i / 2 * LANES);
+        c[i] = (pair & 0xffffffffu) >> 2;
+        c[i + 1] = pair >> 34;
+    }
+    philox(seed, position, c, &r);
+    for (uint32_t i = 0; i < CHAINS; i += 2) {
+        vu which = *(const vu *)(id + i / 2 * LANES) & 3u, word = { 0 };
+        for (uint32_t j = 0; j < 4; j++)
+            word |= weave(r.w[i][j], r.w[i + 1][j]) & (vu)(which == j);
+        *(vf *)(noise + i / 2 * LANES) = noise_of(word);
+    }
+}
+
+static void race_list(const float *x, const uint32_t *id, uint32_t n, float low,
+                      const lls_sample_scale_t *s, uint64_t seed, uint32_t position,
+                      lls_sample_best_t *best)
+{
+    enum { STEP = CHAINS / 2 * LANES };
+
+    for (uint32_t i = 0; i < n; i += STEP) {
+        uint32_t m = lls_min_u32(STEP, n - i), ids[STEP] = { 0 };
+        float    noise[STEP];
+
+        memcpy(ids, id + i, m * sizeof *id);
+        noises(ids, seed, position, noise);
+        for (uint32_t j = 0; j < m; j++)
+            if (x[i + j] >= low)
+                score_one(x[i + j], ids[j], noise[j], s, best);
+    }
+}
+
+const lls_sample_kernels_t KERNELS = { scan, weigh, mass, mass_about, sum_from, gather, count_from,
+                                       sum_exp, race, race_list };

@@ -34,5 +34,6 @@
 
 /* Weights are multiples of 2^-35: adding 2^-12 rounds smaller ones to such. */
 #define LLS_WEIGHT_STEP 0x1p-12f
+#define LLS_ONE_BITS 1065353216.0f          /* the bits of 1.0f, as a number */
 
 #endif

@@ -2,8 +2,8 @@
 /*
  * sample_threshold - the largest value that enough of a list reaches, without sorting.
  *
- * Buckets of value, then of the bits of an order-preserving key, narrow the list down; sums are
- * exact (counts, or weights that are multiples of 2^-35), so order does not matter.
+ * Bit after bit of an order-preserving key is decided by one vectorised sum.  Sums are exact
+ * (counts, or weights that are multiples of 2^-35), so order does not matter.
  */
 #ifndef LLS_SAMPLE_SAMPLE_THRESHOLD_H
 #define LLS_SAMPLE_SAMPLE_THRESHOLD_H
@@ -11,17 +11,22 @@
 #include "sample/sample_kernels.h"
 #include "sample/sampler.h"
 
-#define LLS_SAMPLE_BUCKETS 2048u
-
 typedef struct lls_sample_list {
-    const float *x;                 /* [n]; not s->x2 */
+    const float *x;                 /* [n], none above scale->max */
     const float *w;                 /* [n] weights; NULL = 1 each */
     uint32_t     n;
 } lls_sample_list_t;
 
-/* The largest t such that the weights of x >= t sum to at least target, or the smallest x if no t
- * does. n >= 1.  Uses s->sums, s->x2 and s->w2. */
+/* The largest t such that the weights of x >= t sum to at least target > 0; it is some x.  -inf if
+ * those of all finite x do not. */
 float lls_sample_threshold(const lls_sample_list_t *list, double target,
-                           const lls_sample_scale_t *scale, lls_sample_scratch_t *s);
+                           const lls_sample_scale_t *scale, const lls_sample_scratch_t *s);
+/* Something near it and not above it, in half the time. */
+float lls_sample_near_threshold(const lls_sample_list_t *list, double target,
+                                const lls_sample_scale_t *scale, const lls_sample_scratch_t *s);
+/* The smallest x with (x - max) * inv_t >= y_min, as rounded. */
+float lls_sample_floor(const lls_sample_scale_t *scale, float y_min);
+/* The smallest value above x; x is finite. */
+float lls_sample_above(float x);
 
 #endif

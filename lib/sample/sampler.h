@@ -9,10 +9,10 @@
  *
  * A row's result depends on its logits, parameters, tokens and position only: never on other rows,
  * threads or instruction sets.  Sums whose order could matter are sums of integers held in doubles.
- * Thresholds are found by counting in buckets of value, exactly and without sorting; tokens that
- * tie with the last one kept are kept.  The draw is Gumbel-max: argmax of (logit - max) / T + noise
- * with noise = -log(-log u), u from philox(key = seed, counter = (position, token / 4)); ties go to
- * the lower id, and greedy rows take the lowest id of the largest logit.
+ * What is kept is exact and nothing is sorted; tokens that tie with the last one kept are kept.
+ * The draw is Gumbel-max: argmax of (logit - max) / T + noise with noise = -log(-log u), u from
+ * philox(key = seed, counter = (position, token / 4)); ties go to the lower id, and greedy rows
+ * take the lowest id of the largest logit.
  *
  * A row with a NaN, +inf or nothing but -inf gets LLS_ROW_NAN and token 0; it disturbs no other.
  *
@@ -24,8 +24,9 @@
  *      processed ones, which are read behind draw from rows that truncate left dense;
  *   3. runs op penalise with stages = LLS_SAMPLE_CONSTRAIN | LLS_SAMPLE_PENALISE; if some row has a
  *      callback: with CONSTRAIN, then the callbacks on its own thread, then with PENALISE;
- *   4. runs op truncate, then op draw; ids row i is the token of rows->row[i]; rows->out[i].status
- *      says whether it counts.  Where truncate is left out, out[i].n_kept must be LLS_NONE.
+ *   4. sets out[i].n_kept to LLS_NONE; runs op truncate if somebody reads processed rows
+ *      (rows->dense), for draw truncates by itself what was not; then op draw; ids row i is the
+ *      token of rows->row[i]; rows->out[i].status says whether it counts.
  *
  * Row functions here serve the CPU and are the reference of other backends.
  */
@@ -49,7 +50,7 @@ typedef struct lls_sample_row {
 
 typedef struct lls_sample_out {
     uint32_t status;                /* LLS_ROW_OK or LLS_ROW_NAN; set by truncate and by draw */
-    uint32_t n_kept;                /* between truncate and draw: LLS_NONE = row is dense */
+    uint32_t n_kept;                /* tokens that truncate left; LLS_NONE = it did nothing */
 } lls_sample_out_t;
 
 enum { LLS_SAMPLE_CONSTRAIN = 1, LLS_SAMPLE_PENALISE = 2 };
@@ -58,7 +59,7 @@ enum { LLS_SAMPLE_CONSTRAIN = 1, LLS_SAMPLE_PENALISE = 2 };
 typedef struct lls_sample_rows {
     uint32_t                n_rows, n_vocab;
     uint32_t                stages; /* of penalise: LLS_SAMPLE_*; 0 = both */
-    bool dense; /* truncate leaves dense rows with -inf in them (processed logprobs) */
+    bool                    dense;  /* truncate has work: rows are read behind it */
     const lls_sample_row_t *row;    /* [n_rows]; distinct logits rows */
     lls_sample_out_t       *out;    /* [n_rows] */
 } lls_sample_rows_t;
@@ -77,10 +78,9 @@ typedef struct lls_sample_scratch {
     const struct lls_sample_kernels *k;
     uint32_t  n_vocab;
     float    *peaks;                /* [blocks * 16]: largest of each group of the row */
-    double   *sums;                 /* [2048]: buckets */
     float    *x, *w;                /* [n_vocab]: values and weights of the candidates */
     uint32_t *id;                   /* [n_vocab]: their tokens, ascending */
-    float    *x2, *w2;              /* [n_vocab]: those of one bucket */
+    const float *next;              /* a row that may be wanted next, for the caches; or NULL */
 } lls_sample_scratch_t;
 
 size_t lls_sample_scratch_bytes(uint32_t n_vocab);
@@ -91,13 +91,12 @@ void   lls_sample_scratch_init(lls_sample_scratch_t *s, void *mem, uint32_t n_vo
 /* x is the row's [n_vocab] logits, changed in place. */
 void    lls_sample_row_constrain(const lls_sample_row_t *row, float *x, lls_sample_scratch_t *s);
 void    lls_sample_row_penalise(const lls_sample_row_t *row, float *x, lls_sample_scratch_t *s);
-/* Leaves either a dense row, dropped tokens at -inf (out->n_kept == LLS_NONE), or the n_kept
- * survivors: their logits at x[0 ..) and their ids in x[n_vocab - n_kept ..), by ascending id. */
-void    lls_sample_row_truncate(const lls_sample_row_t *row, float *x, bool dense,
-                                lls_sample_out_t *out, lls_sample_scratch_t *s);
-/* Of a truncated row.  The caller sets out->n_kept to LLS_NONE where truncate did not run. */
+/* Puts -inf in place of what is dropped. */
+void    lls_sample_row_truncate(const lls_sample_row_t *row, float *x, lls_sample_out_t *out,
+                                const lls_sample_scratch_t *s);
+/* From what is kept of the row; all of a row where truncate did something. */
 int32_t lls_sample_row_draw(const lls_sample_row_t *row, const float *x, lls_sample_out_t *out,
-                            lls_sample_scratch_t *s);
+                            const lls_sample_scratch_t *s);
 
 /* False for what gives LLS_ROW_NAN. */
 bool  lls_sample_row_is_usable(const float *x, uint32_t n);

@@ -1,32 +1,38 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sample_bench - time of the sampler beside one plain pass (a vectorised maximum) over the same
- * logits.
+ * sample_bench - time of the sampler beside one plain pass (a streamed maximum) over the same
+ * logits, the two in turn; a case is given as the median of its passes.
  *
- * usage: sample_bench [rows] [vocabulary] [threads]; prints one line a case.  Nothing is asserted.
+ * usage: sample_bench [rows] [vocabulary] [threads] [instruction set] [repeats]; a table in
+ * Markdown on stdout.  Nothing is asserted.  Time is CPU time of all threads, so that neighbours
+ * matter less.
+ * With WRITE=<file> in the environment the logits of "normal, sd 2" go there first, as float32.
  */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-#include "base/clock.h"
-#include "base/philox.h"
 #include "cpu/cpu_int.h"
 #include "sample/logprobs.h"
 #include "sample/sample_kernels.h"
 
-#define REPEATS 5
+#define MAX_REPEATS 99u
 
 typedef struct bench {
-    uint32_t          n_rows, n_vocab, n_threads;
-    float            *made, *logits;
+    uint32_t          n_rows, n_vocab, n_threads, n_repeats;
+    float            *logits;
     lls_sample_row_t *row;
     lls_sample_out_t *out;
     int32_t          *ids;
     lls_cpu_t        *cpu;
     lls_exec_t        x;
+    const lls_sample_kernels_t *k;
+    lls_sample_view_t params;
 } bench_t;
+
+typedef void (*bench_fn)(bench_t *b);
 
 static void *must(void *p)
 {
@@ -35,15 +41,77 @@ static void *must(void *p)
     return p;
 }
 
-/* Peaked like a language model's: most of the mass on a few tokens; or spread like noise. */
-static void make_logits(bench_t *b, bool peaked)
+static double cpu_ms(void)
 {
-    for (uint32_t r = 0; r < b->n_rows; r++)
-        for (uint32_t i = 0; i < b->n_vocab; i++) {
-            float g = lls_sample_noise(9, r, i);
-            b->made[(size_t)r * b->n_vocab + i] = peaked ? 1.5f * g : 0.5f * g;
-        }
+    struct timespec t;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return 1e3 * (double)t.tv_sec + 1e-6 * (double)t.tv_nsec;
 }
+
+/* ---- Logits ---------------------------------------------------------------------------------- */
+
+typedef struct kind {
+    const char *name;
+    float       sd;                 /* of normal noise; 0 = flat */
+    float       peaks;              /* what one token in a thousand has more, at most */
+    bool        coarse;             /* rounded to bfloat16: many ties */
+} kind_t;
+
+static const kind_t kinds[] = {
+    { "peaked", 1, 14, false },
+    { "peaked, bfloat16", 1, 14, true },
+    { "normal, sd 1", 1, 0, false },
+    { "normal, sd 2", 2, 0, false },
+    { "normal, sd 2, bfloat16", 2, 0, true },
+    { "normal, sd 5", 5, 0, false },
+    { "flat", 0, 0, false },
+};
+
+static uint64_t rng = 9;
+
+static uint32_t rnd(void)
+{
+    rng = rng * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(rng >> 32);
+}
+
+static float rnd_normal(void)
+{
+    float u = ((float)rnd() + 0.5f) * 0x1p-32f, v = ((float)rnd() + 0.5f) * 0x1p-32f;
+
+    return sqrtf(-2 * logf(u)) * cosf(6.2831853f * v);
+}
+
+static float to_bfloat16(float x)
+{
+    uint32_t b;
+
+    memcpy(&b, &x, sizeof b);
+    b = (b + 0x7fffu + ((b >> 16) & 1)) & 0xffff0000u;
+    memcpy(&x, &b, sizeof x);
+    return x;
+}
+
+static void make_logits(bench_t *b, const kind_t *kind)
+{
+    for (size_t i = 0; i < (size_t)b->n_rows * b->n_vocab; i++) {
+        float v = kind->sd > 0 ? kind->sd * rnd_normal() : 1.25f;
+        if (kind->peaks > 0 && rnd() % 1000 == 0)
+            v += kind->peaks * ((float)rnd() * 0x1p-32f);
+        b->logits[i] = kind->coarse ? to_bfloat16(v) : v;
+    }
+}
+
+static void write_logits(const bench_t *b, const char *path)
+{
+    FILE *f = must(fopen(path, "wb"));
+
+    if (fwrite(b->logits, b->n_vocab * sizeof(float), b->n_rows, f) != b->n_rows || fclose(f) != 0)
+        exit(1);
+}
+
+/* ---- What is timed --------------------------------------------------------------------------- */
 
 static void pass_member(void *arg, uint32_t ith, uint32_t nth)
 {
@@ -53,76 +121,139 @@ static void pass_member(void *arg, uint32_t ith, uint32_t nth)
 
     lls_share(b->n_rows, 1, ith, nth, &begin, &end);
     for (uint32_t r = begin; r < end; r++)
-#if defined(__x86_64__)
-        (lls_cpu_isa(b->cpu) >= LLS_ISA_AVX512 ? lls_sample_kernels_avx512 :
-         lls_cpu_isa(b->cpu) == LLS_ISA_AVX2 ? lls_sample_kernels_avx2 : lls_sample_kernels_plain)
-#else
-        lls_sample_kernels_plain
-#endif
-            .scan(b->logits + (size_t)r * b->n_vocab, b->n_vocab, peaks, &max);
+        b->k->scan(b->logits + (size_t)r * b->n_vocab, b->n_vocab, peaks, &max);
 }
 
-static double time_pass(bench_t *b)
+static void pass(bench_t *b)
 {
-    double best = 1e9;
-
-    for (int i = 0; i < REPEATS; i++) {
-        uint64_t t0 = lls_clock_ns();
-        lls_pool_run(lls_cpu_pool(b->cpu), pass_member, b);
-        best = fmin(best, 1e-6 * (double)(lls_clock_ns() - t0));
-    }
-    return best;
+    lls_pool_run(lls_cpu_pool(b->cpu), pass_member, b);
 }
 
-static double time_case(bench_t *b, const lls_sample_view_t *p)
+static void draw(bench_t *b)
 {
     lls_tensor_t      logits = { .data = b->logits, .shape = { b->n_rows, b->n_vocab },
                                  .stride = { b->n_vocab } };
     lls_tensor_t      ids = { .data = b->ids, .stride = { 1 } };
     lls_sample_rows_t rows = { .n_rows = b->n_rows, .n_vocab = b->n_vocab, .row = b->row,
                                .out = b->out };
-    double            best = 1e9;
 
-    for (uint32_t r = 0; r < b->n_rows; r++)
-        b->row[r] = (lls_sample_row_t){ .params = *p, .position = r, .logit = r };
-    for (int i = 0; i < REPEATS; i++) {
-        uint64_t t0;
-        memcpy(b->logits, b->made, (size_t)b->n_rows * b->n_vocab * sizeof(float));
-        t0 = lls_clock_ns();
-        lls_cpu_truncate(&b->x, &logits, &rows);
-        lls_cpu_draw(&b->x, &ids, &logits, &rows);
-        best = fmin(best, 1e-6 * (double)(lls_clock_ns() - t0));
+    for (uint32_t r = 0; r < b->n_rows; r++) {
+        b->row[r] = (lls_sample_row_t){ .params = b->params, .position = r, .logit = r };
+        b->out[r].n_kept = LLS_NONE;
     }
-    return best;
+    lls_cpu_draw(&b->x, &ids, &logits, &rows);
 }
 
-static double time_logprobs(bench_t *b, uint32_t n_entries)
+static int cmp_doubles(const void *a, const void *b)
 {
-    lls_logprob_job_t *jobs = must(calloc(b->n_rows, sizeof *jobs));
-    lls_logprob_t     *out = must(calloc((size_t)b->n_rows * n_entries, sizeof *out));
-    double             best = 1e9;
+    double x = *(const double *)a, y = *(const double *)b;
 
-    for (uint32_t r = 0; r < b->n_rows; r++)
-        jobs[r] = (lls_logprob_job_t){ .logits = b->made + (size_t)r * b->n_vocab, .token = 5,
-                                       .n_entries = n_entries, .out = out + (size_t)r * n_entries };
-    for (int i = 0; i < REPEATS; i++) {
-        uint64_t t0 = lls_clock_ns();
-        lls_cpu_logprobs(&b->x, b->n_vocab, jobs, b->n_rows);
-        best = fmin(best, 1e-6 * (double)(lls_clock_ns() - t0));
-    }
-    free(jobs);
-    free(out);
-    return best;
+    return x < y ? -1 : x > y;
 }
 
-static void set_up(bench_t *b, lls_mem_t *mem)
+static double median(double *v, uint32_t n)
 {
-    size_t n = (size_t)b->n_rows * b->n_vocab;
+    qsort(v, n, sizeof *v, cmp_doubles);
+    return v[n / 2];
+}
 
-    if (lls_cpu_create(mem, b->n_threads, NULL, &b->cpu, NULL) != LLM_OK)
+static double time_of(bench_t *b, bench_fn fn)
+{
+    double t0 = cpu_ms();
+
+    fn(b);
+    return cpu_ms() - t0;
+}
+
+/* Of fn, in units of a pass taken just before. */
+static double passes(bench_t *b, bench_fn fn)
+{
+    double ratio[MAX_REPEATS];
+
+    for (uint32_t i = 0; i < b->n_repeats; i++) {
+        double one = time_of(b, pass);
+        ratio[i] = time_of(b, fn) / one;
+    }
+    return median(ratio, b->n_repeats);
+}
+
+/* ---- The table ------------------------------------------------------------------------------- */
+
+typedef struct sampling {
+    const char       *name;
+    lls_sample_view_t p;
+} sampling_t;
+
+static const sampling_t cases[] = {
+    { "greedy", { .temperature = 0, .top_p = 1 } },
+    { "temperature 1", { .temperature = 1, .top_p = 1 } },
+    { "top_k 50", { .temperature = 1, .top_p = 1, .top_k = 50 } },
+    { "top_k 1000", { .temperature = 1, .top_p = 1, .top_k = 1000 } },
+    { "top_p 0.9", { .temperature = 1, .top_p = 0.9f } },
+    { "top_p 0.95", { .temperature = 1, .top_p = 0.95f } },
+    { "top_k 50, top_p 0.9", { .temperature = 1, .top_p = 0.9f, .top_k = 50 } },
+    { "top_k 1000, top_p 0.95", { .temperature = 1, .top_p = 0.95f, .top_k = 1000 } },
+    { "min_p 0.05", { .temperature = 1, .top_p = 1, .min_p = 0.05f } },
+    { "top_p 0.5", { .temperature = 1, .top_p = 0.5f } },
+    { "top_k 20000", { .temperature = 1, .top_p = 1, .top_k = 20000 } },
+};
+
+static void print_header(void)
+{
+    printf("| passes |");
+    for (size_t k = 0; k < LLS_ARRAY_LEN(kinds); k++)
+        printf(" %s |", kinds[k].name);
+    printf("\n| --- |");
+    for (size_t k = 0; k < LLS_ARRAY_LEN(kinds); k++)
+        printf(" --- |");
+    printf("\n");
+}
+
+static void print_table(bench_t *b)
+{
+    double cell[LLS_ARRAY_LEN(cases)][LLS_ARRAY_LEN(kinds)], ms[LLS_ARRAY_LEN(kinds)];
+
+    for (size_t k = 0; k < LLS_ARRAY_LEN(kinds); k++) {
+        make_logits(b, &kinds[k]);
+        if (k == 3 && getenv("WRITE") != NULL)
+            write_logits(b, getenv("WRITE"));
+        pass(b);
+        ms[k] = time_of(b, pass);
+        for (size_t c = 0; c < LLS_ARRAY_LEN(cases); c++) {
+            b->params = cases[c].p;
+            cell[c][k] = passes(b, draw);
+        }
+    }
+    print_header();
+    for (size_t c = 0; c < LLS_ARRAY_LEN(cases); c++) {
+        printf("| %s |", cases[c].name);
+        for (size_t k = 0; k < LLS_ARRAY_LEN(kinds); k++)
+            printf(" %.2f |", cell[c][k]);
+        printf("\n");
+    }
+    printf("| (ms of the pass) |");
+    for (size_t k = 0; k < LLS_ARRAY_LEN(kinds); k++)
+        printf(" %.2f |", ms[k]);
+    printf("\n");
+}
+
+static const lls_sample_kernels_t *kernels_of(const lls_cpu_t *cpu)
+{
+#if defined(__x86_64__)
+    if (lls_cpu_isa(cpu) >= LLS_ISA_AVX512)
+        return &lls_sample_kernels_avx512;
+    if (lls_cpu_isa(cpu) == LLS_ISA_AVX2)
+        return &lls_sample_kernels_avx2;
+#endif
+    return &lls_sample_kernels_plain;
+}
+
+static void set_up(bench_t *b, lls_mem_t *mem, const char *isa)
+{
+    if (lls_cpu_create(mem, b->n_threads, isa, &b->cpu, NULL) != LLM_OK)
         exit(1);
-    b->made = must(malloc(n * sizeof *b->made));
-    b->logits = must(malloc(n * sizeof *b->logits));
+    b->k = kernels_of(b->cpu);
+    b->logits = must(malloc((size_t)b->n_rows * b->n_vocab * sizeof *b->logits));
     b->row = must(calloc(b->n_rows, sizeof *b->row));
     b->out = must(calloc(b->n_rows, sizeof *b->out));
     b->ids = must(calloc(b->n_rows, sizeof *b->ids));
@@ -135,41 +266,18 @@ static void set_up(bench_t *b, lls_mem_t *mem)
 
 int main(int argc, char **argv)
 {
-    static const struct { const char *name; lls_sample_view_t p; } cases[] = {
-        { "greedy", { .temperature = 0, .top_p = 1 } },
-        { "top_k 50", { .temperature = 1, .top_p = 1, .top_k = 50 } },
-        { "top_k 50, top_p 0.9", { .temperature = 1, .top_p = 0.9f, .top_k = 50 } },
-        { "top_k 1000, top_p 0.9", { .temperature = 1, .top_p = 0.9f, .top_k = 1000 } },
-        { "top_p 0.9", { .temperature = 1, .top_p = 0.9f } },
-        { "min_p 0.05", { .temperature = 1, .top_p = 1, .min_p = 0.05f } },
-        { "temperature 1", { .temperature = 1, .top_p = 1 } },
-    };
     bench_t   b = { .n_rows = argc > 1 ? (uint32_t)atoi(argv[1]) : 256,
                     .n_vocab = argc > 2 ? (uint32_t)atoi(argv[2]) : 128000,
-                    .n_threads = argc > 3 ? (uint32_t)atoi(argv[3]) : 0 };
+                    .n_threads = argc > 3 ? (uint32_t)atoi(argv[3]) : 1,
+                    .n_repeats = lls_min_u32(MAX_REPEATS, argc > 5 ? (uint32_t)atoi(argv[5]) : 5) };
     lls_mem_t mem;
 
     lls_mem_init(&mem, NULL);
-    set_up(&b, &mem);
-    printf("%u rows of %u, %u threads, %s\n", b.n_rows, b.n_vocab, lls_pool_n(lls_cpu_pool(b.cpu)),
-           lls_cpu_isa_name(lls_cpu_isa(b.cpu)));
-    for (int peaked = 1; peaked >= 0; peaked--) {
-        double pass;
-        make_logits(&b, peaked);
-        memcpy(b.logits, b.made, (size_t)b.n_rows * b.n_vocab * sizeof(float));
-        pass = time_pass(&b);
-        printf("%s logits: one plain pass %.2f ms\n", peaked ? "peaked" : "spread", pass);
-        for (size_t i = 0; i < LLS_ARRAY_LEN(cases); i++) {
-            double ms = time_case(&b, &cases[i].p);
-            printf("  %-24s %8.2f ms  %6.2f passes\n", cases[i].name, ms, ms / pass);
-        }
-        for (uint32_t k = 1; k <= 21; k += 20) {
-            double ms = time_logprobs(&b, k);
-            printf("  logprobs, %2u entries     %8.2f ms  %6.2f passes\n", k, ms, ms / pass);
-        }
-    }
+    set_up(&b, &mem, argc > 4 && argv[4][0] != 0 ? argv[4] : NULL);
+    printf("%u rows of %u, %u threads, %s\n\n", b.n_rows, b.n_vocab,
+           lls_pool_n(lls_cpu_pool(b.cpu)), lls_cpu_isa_name(lls_cpu_isa(b.cpu)));
+    print_table(&b);
     lls_cpu_destroy(b.cpu);
-    free(b.made);
     free(b.logits);
     free(b.row);
     free(b.out);

@@ -62,7 +62,7 @@ static void fill_rows(float *logits, lls_sample_row_t *row, const int32_t *token
     logits[row[5].logit * V + 17] = NAN;
 }
 
-static void run_rows(uint32_t n_threads, const char *isa, uint32_t first, uint32_t n,
+static void run_rows(uint32_t n_threads, const char *isa, bool dense, uint32_t first, uint32_t n,
                      int32_t *ids_out, uint32_t *status, lls_logprob_t *logprobs)
 {
     static float     data[ROWS * V];
@@ -75,7 +75,8 @@ static void run_rows(uint32_t n_threads, const char *isa, uint32_t first, uint32
                                 .stride = { V } };
     lls_tensor_t     ids = { .data = ids_out, .dtype = LLS_I32, .n_dims = 2, .shape = { n, 1 },
                              .stride = { 1 } };
-    lls_sample_rows_t rows = { .n_rows = n, .n_vocab = V, .row = row + first, .out = out };
+    lls_sample_rows_t rows = { .n_rows = n, .n_vocab = V, .row = row + first, .out = out,
+                               .dense = dense };
 
     for (int32_t i = 0; i < 40; i++)
         tokens[i] = i * 31 % 90;
@@ -90,6 +91,8 @@ static void run_rows(uint32_t n_threads, const char *isa, uint32_t first, uint32
     lls_cpu_penalise(&m.x, &logits, &rows);
     rows.stages = LLS_SAMPLE_PENALISE;
     lls_cpu_penalise(&m.x, &logits, &rows);
+    for (uint32_t i = 0; i < n; i++)
+        out[i].n_kept = LLS_NONE;
     lls_cpu_truncate(&m.x, &logits, &rows);
     lls_cpu_draw(&m.x, &ids, &logits, &rows);
     assert_int_equal(m.x.status, LLM_OK);
@@ -105,18 +108,18 @@ static void a_row_is_the_same_alone_and_in_a_batch(void **state)
     uint32_t      status_all[ROWS], status[ROWS];
     lls_logprob_t lp_all[4 * ROWS], lp[4 * ROWS];
 
-    run_rows(1, "plain", 0, ROWS, all, status_all, lp_all);
+    run_rows(1, "plain", false, 0, ROWS, all, status_all, lp_all);
     for (uint32_t i = 0; i < LLS_ARRAY_LEN(isas); i++) {
         if (!lls_cpu_has_isa(i))
             continue;
         for (uint32_t n_threads = 1; n_threads <= 3; n_threads++) {
-            run_rows(n_threads, isas[i], 0, ROWS, ids, status, lp);
+            run_rows(n_threads, isas[i], n_threads == 2, 0, ROWS, ids, status, lp);
             assert_memory_equal(ids, all, sizeof all);
             assert_memory_equal(status, status_all, sizeof status);
             assert_memory_equal(lp, lp_all, sizeof lp);
         }
         for (uint32_t r = 0; r < ROWS; r++) {
-            run_rows(1, isas[i], r, 1, ids, status, lp);
+            run_rows(1, isas[i], r % 2, r, 1, ids, status, lp);
             assert_int_equal(ids[0], all[r]);
             assert_int_equal(status[0], r == 5 ? LLS_ROW_NAN : LLS_ROW_OK);
             assert_memory_equal(lp, lp_all + 4 * r, 4 * sizeof *lp);

@@ -96,9 +96,8 @@ static double weight_of(float x, const lls_sample_scale_t *scale)
 static void reference_truncate(const lls_sample_view_t *p, float *x, uint32_t n)
 {
     uint32_t *id = malloc(n * sizeof *id), m = n;
-    lls_sample_scale_t scale = { .inv_t = 1.0f / p->temperature,
-                                 .y_min = p->min_p > 0 ? lls_sample_log(p->min_p) : -INFINITY };
-    float     low = -INFINITY;
+    lls_sample_scale_t scale = { .inv_t = 1.0f / p->temperature };
+    float     low = -INFINITY, y_min = p->min_p > 0 ? lls_sample_log(p->min_p) : -INFINITY;
     double    total = 0, sum = 0;
 
     for (uint32_t i = 0; i < n; i++)
@@ -107,7 +106,7 @@ static void reference_truncate(const lls_sample_view_t *p, float *x, uint32_t n)
     qsort(id, n, sizeof *id, cmp_desc);
     scale.max = x[id[0]];
     while (m > 1 && (x[id[m - 1]] == -INFINITY ||
-                     (x[id[m - 1]] - scale.max) * scale.inv_t < scale.y_min))
+                     (x[id[m - 1]] - scale.max) * scale.inv_t < y_min))
         m--;
     low = x[id[m - 1]];
     if (p->top_k > 0 && p->top_k < m) {
@@ -182,19 +181,7 @@ static void fill_row(float *x, uint32_t n, int kind)
         x[rnd() % n] = 0.5f;
 }
 
-static void expand(const setup_t *t, uint32_t n)
-{
-    for (uint32_t i = 0; i < n; i++)
-        t->y[i] = -INFINITY;
-    for (uint32_t i = 0; i < t->out.n_kept; i++) {
-        uint32_t id;
-        memcpy(&id, &t->x[n - t->out.n_kept + i], sizeof id);
-        t->y[id] = t->x[i];
-    }
-}
-
-static void compare_with_reference(uint32_t n, int kind, const lls_sample_view_t *params, size_t k,
-                                   bool dense)
+static void compare_with_reference(uint32_t n, int kind, const lls_sample_view_t *params, size_t k)
 {
     setup_t *t = setup_of(n, k);
     int32_t  token;
@@ -204,19 +191,18 @@ static void compare_with_reference(uint32_t n, int kind, const lls_sample_view_t
     fill_row(t->x, n, kind);
     memcpy(t->ref, t->x, n * sizeof *t->x);
     reference_truncate(params, t->ref, n);
-    lls_sample_row_truncate(&t->row, t->x, dense, &t->out, &t->s);
+    token = reference_draw(&t->row, t->ref, n);
+    t->out.n_kept = LLS_NONE;
+    assert_int_equal(lls_sample_row_draw(&t->row, t->x, &t->out, &t->s), token);
     assert_int_equal(t->out.status, LLS_ROW_OK);
-    if (t->out.n_kept == LLS_NONE)
-        memcpy(t->y, t->x, n * sizeof *t->x);
-    else
-        expand(t, n);
+    lls_sample_row_truncate(&t->row, t->x, &t->out, &t->s);
+    assert_int_equal(t->out.status, LLS_ROW_OK);
     for (uint32_t i = 0; i < n; i++)
-        if (t->y[i] != t->ref[i])
+        if (t->x[i] != t->ref[i])
             fail_msg("n %u kind %d k %u p %g min_p %g T %g: token %u is %g, not %g", n, kind,
                      params->top_k, (double)params->top_p, (double)params->min_p,
-                     (double)params->temperature, i, (double)t->y[i], (double)t->ref[i]);
-    token = lls_sample_row_draw(&t->row, t->x, &t->out, &t->s);
-    assert_int_equal(token, reference_draw(&t->row, t->ref, n));
+                     (double)params->temperature, i, (double)t->x[i], (double)t->ref[i]);
+    assert_int_equal(lls_sample_row_draw(&t->row, t->x, &t->out, &t->s), token);
     free_setup(t);
 }
 
@@ -234,7 +220,7 @@ static void truncation_and_draw_equal_the_sorting_reference(void **state)
             p.top_k = rnd() % 3 ? rnd() % n : lls_min_u32(n - 1, rnd() % 64);
         if (rnd() % 3 == 0)
             p.min_p = rnd() % 2 ? rnd_float() : 1e-4f;
-        compare_with_reference(n, (int)(rnd() % N_KINDS), &p, can_run(k) ? k : 0, rnd() % 4 == 0);
+        compare_with_reference(n, (int)(rnd() % N_KINDS), &p, can_run(k) ? k : 0);
     }
 }
 
@@ -247,8 +233,8 @@ static void kernels_agree_to_the_bit(void **state)
     for (size_t k = 1; k < LLS_ARRAY_LEN(all_kernels); k++)
         for (int kind = 0; can_run(k) && kind < N_KINDS; kind++) {
             const lls_sample_kernels_t *ks[2] = { all_kernels[0], all_kernels[k] };
-            lls_sample_scale_t          s = { .inv_t = 1.3f, .y_min = -9 };
-            lls_sample_best_t           best[2] = { { -INFINITY, 0 }, { -INFINITY, 0 } };
+            lls_sample_scale_t          s = { .inv_t = 1.3f };
+            lls_sample_best_t           best[2] = { { .score = -1 }, { .score = -1 } };
             double                      sum[2], lse[2];
             uint32_t                    n[2], c[2];
 
@@ -257,10 +243,9 @@ static void kernels_agree_to_the_bit(void **state)
                 assert_true(ks[i]->scan(x, N, peaks[i], &s.max));
                 sum[i] = ks[i]->weigh(x, N, &s, w[i]);
                 lse[i] = ks[i]->sum_exp(x, N, s.max);
-                n[i] = ks[i]->gather(x, N, peaks[i], -1, &s, gx[i], id[i]);
+                n[i] = ks[i]->gather(x, N, peaks[i], -1, gx[i], id[i]);
                 c[i] = ks[i]->count_from(x, N, 0.25f);
-                ks[i]->race(x, 64, N - 64, s.max, &s, 99, 5, &best[i]);
-                ks[i]->race(x, 0, 64, s.max, &s, 99, 5, &best[i]);
+                ks[i]->race(x, N, peaks[i], -0.5f, &s, 99, 5, NULL, &best[i]);
             }
             assert_memory_equal(peaks[0], peaks[1], sizeof peaks[0]);
             assert_memory_equal(w[0], w[1], sizeof w[0]);
@@ -272,7 +257,7 @@ static void kernels_agree_to_the_bit(void **state)
 
 static void elementary_functions_are_accurate(void **state)
 {
-    lls_sample_scale_t s = { .max = 0, .inv_t = 1, .y_min = -INFINITY };
+    lls_sample_scale_t s = { .max = 0, .inv_t = 1 };
 
     for (uint32_t i = 0; i < 20000; i++) {
         float  t = ldexpf(1 + rnd_float(), (int)(rnd() % 200) - 100), y = -80 * rnd_float(), w;
@@ -300,7 +285,7 @@ static void greedy_takes_the_lowest_id_of_the_largest(void **state)
     t->row.params.temperature = 0;
     for (uint32_t i = 0; i < 1000; i++)
         t->x[i] = i % 10 == 7 ? 2 : (float)(i % 3);
-    lls_sample_row_truncate(&t->row, t->x, false, &t->out, &t->s);
+    lls_sample_row_truncate(&t->row, t->x, &t->out, &t->s);
     assert_int_equal(lls_sample_row_draw(&t->row, t->x, &t->out, &t->s), 2);
     t->x[2] = 1;
     t->x[1] = -0.0f;
@@ -320,7 +305,7 @@ static void rows_without_a_number_fail_alone(void **state)
             t->x[j] = i == 3 || i == 7 ? -INFINITY : rnd_normal();
         if (i != 3 && i != 7)
             t->x[i % 2 ? 1030 : 77] = bad[i % 3];
-        lls_sample_row_truncate(&t->row, t->x, false, &t->out, &t->s);
+        lls_sample_row_truncate(&t->row, t->x, &t->out, &t->s);
         assert_int_equal(lls_sample_row_draw(&t->row, t->x, &t->out, &t->s), 0);
         assert_int_equal(t->out.status, LLS_ROW_NAN);
         free_setup(t);
@@ -346,7 +331,7 @@ static double chi_square(const lls_sample_view_t *params, const float *logits, u
         t->row.params.seed = over_seeds ? d : 4242;
         t->row.position = over_seeds ? 17 : d;
         memcpy(t->x, logits, n * sizeof *logits);
-        lls_sample_row_truncate(&t->row, t->x, false, &t->out, &t->s);
+        lls_sample_row_truncate(&t->row, t->x, &t->out, &t->s);
         count[lls_sample_row_draw(&t->row, t->x, &t->out, &t->s)]++;
     }
     for (uint32_t i = 0; i < n; i++) {
@@ -521,8 +506,9 @@ static void needs_are_seen(void **state)
     row.n_tokens = 1;
     assert_false(lls_sample_needs_penalise(&rows));
     row.params.top_k = 3;
-    assert_false(lls_sample_needs_truncate(&rows));
     row.params.temperature = 1;
+    assert_false(lls_sample_needs_truncate(&rows));
+    rows.dense = true;
     assert_true(lls_sample_needs_truncate(&rows));
 }
 
@@ -556,7 +542,7 @@ static void run_golden_case(FILE *f, uint32_t v, uint32_t n_tokens)
     lls_sample_row_penalise(&t->row, t->x, &t->s);
     for (uint32_t i = 0; i < v; i++)
         assert_true(fabsf(t->x[i] - t->ref[i]) <= 2e-6f);
-    lls_sample_row_truncate(&t->row, t->x, true, &t->out, &t->s);
+    lls_sample_row_truncate(&t->row, t->x, &t->out, &t->s);
     for (uint32_t i = 0; i < v; i++) {
         int kept;
         assert_int_equal(fscanf(f, "%d", &kept), 1);
