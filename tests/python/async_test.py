@@ -33,6 +33,9 @@ class Streams(unittest.IsolatedAsyncioTestCase):
     def tearDownClass(cls):
         cls.engine.shutdown()
 
+    async def asyncSetUp(self):
+        asyncio.get_running_loop().slow_callback_duration = 60      # say nothing of slow machines
+
     async def drained(self):
         await self.engine.wait_for_requests_to_drain(20)
         self.assertEqual(self.engine.core.states, {})
@@ -220,6 +223,30 @@ class Ends(unittest.TestCase):
         self.assertFalse(engine.is_running)
         with self.assertRaises(EngineDeadError):
             asyncio.run(engine.check_health())
+        engine.shutdown()
+
+    def test_an_engine_that_fails(self):
+        engine = make()
+        step, failed = engine.core.step, EngineDeadError("the device is gone")
+
+        async def run():
+            tasks = [asyncio.create_task(collect(engine, [5], greedy(250), f"r{i}"))
+                     for i in range(4)]
+            await asyncio.sleep(0.005)
+
+            def fail():
+                raise failed
+            engine.core.step = fail
+            got = await asyncio.gather(*tasks, return_exceptions=True)
+            self.assertEqual(got, [failed] * 4)
+            self.assertTrue(engine.errored and engine.is_stopped)
+            for call in (collect(engine, [5], greedy(1), "more"), engine.check_health(),
+                         engine.reset_prefix_cache()):
+                with self.assertRaisesRegex(EngineDeadError, "the device is gone"):
+                    await call
+        with self.assertLogs("llmserve", "ERROR"):
+            asyncio.run(run())
+        engine.core.step = step
         engine.shutdown()
 
     def test_one_engine_for_two_loops_in_turn(self):

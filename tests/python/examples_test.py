@@ -9,13 +9,15 @@ import unittest
 
 import support
 
+from llmserve import _ffi
+
 EXAMPLES = os.path.join(support.ROOT, "examples", "python")
 
 
-def run(name):
+def run(name, *before, after=()):
     env = {**os.environ, "PYTHONPATH": support.PACKAGE}
-    done = subprocess.run([sys.executable, os.path.join(EXAMPLES, name + ".py"),
-                           support.demo_model()], env=env, capture_output=True, text=True,
+    done = subprocess.run([sys.executable, os.path.join(EXAMPLES, name + ".py"), *before,
+                           support.demo_model(), *after], env=env, capture_output=True, text=True,
                           timeout=240)
     print(done.stdout, done.stderr, sep="\n--\n")
     assert done.returncode == 0, done.stderr
@@ -69,6 +71,16 @@ class Examples(unittest.TestCase):
             self.assertIn(f"{name}: length", out)
         self.assertNotIn("dropped: length", out)
         self.assertTrue(out.endswith("nothing is left in the engine\n"))
+
+    def test_cffi_generate(self):
+        try:
+            import cffi     # noqa: F401
+        except ImportError:
+            self.skipTest("this Python has no cffi")
+        out = run("cffi_generate", _ffi.find_library(),
+                  os.path.join(support.ROOT, "include", "llm.h"),
+                  after=("The capital of France is", "Hello, my name is"))
+        self.assertTrue(out.startswith("The capital of France is Paris"))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """LLM: forms of prompts, equality with C, containment, logprobs, processors, chats, metrics."""
+import copy
 import gc
 import io
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -709,6 +711,20 @@ class Care(unittest.TestCase):
         self.assertIn("max_model_len=256", repr(llm))
         with self.assertRaises(OSError):
             LLM("/nonexistent/model")
+
+    def test_outputs_can_be_copied_and_pickled(self):
+        made = generate([[5, 6]], SamplingParams(logprobs=2, prompt_logprobs=0, max_tokens=2))[0]
+        for other in (pickle.loads(pickle.dumps(made)), copy.deepcopy(made)):
+            self.assertEqual((other.outputs, other.prompt_logprobs, other.metrics),
+                             (made.outputs, made.prompt_logprobs, made.metrics))
+
+    def test_records_of_an_older_library(self):
+        from llmserve import _ffi
+        record = _ffi.Output(completion_tokens=3, elapsed_us=5, last_token_step=9)
+        record.struct_size = _ffi.Output.itl_sum_us.offset
+        import ctypes
+        read = _core.Reader(None).record(ctypes.addressof(record))
+        self.assertEqual((read.completion_tokens, read.elapsed_us, read.last_token_step), (3, 5, 0))
 
     def test_outputs_can_be_made_by_hand(self):
         made = RequestOutput("1", "p", [1], None, [], True)

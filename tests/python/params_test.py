@@ -2,13 +2,17 @@
 """Parameters and arguments: defaults, ranges, messages, what is accepted and what refused."""
 import argparse
 import dataclasses
+import inspect
 import math
+import os
+import re
+import tempfile
 import unittest
 
 import support
 
-from llmserve import AsyncEngineArgs, BeamSearchParams, EngineArgs, RepetitionDetectionParams, \
-    RequestOutputKind, SamplingParams, StructuredOutputsParams, VLLMValidationError
+from llmserve import LLM, AsyncEngineArgs, BeamSearchParams, EngineArgs, \
+    RepetitionDetectionParams, RequestOutputKind, SamplingParams, StructuredOutputsParams, VLLMValidationError
 from llmserve.engine import arg_utils
 from llmserve.sampling_params import SamplingType
 
@@ -242,8 +246,6 @@ class Arguments(unittest.TestCase):
         self.assertEqual(decided - names, set())
 
     def test_a_model_by_its_repository_name(self):
-        import os
-        import tempfile
         with tempfile.TemporaryDirectory() as cache:
             snapshot = os.path.join(cache, "models--o--m", "snapshots", "abc")
             os.makedirs(snapshot)
@@ -256,6 +258,42 @@ class Arguments(unittest.TestCase):
                                         download_dir=cache).model_path(), snapshot)
             with self.assertRaisesRegex(OSError, "does not download"):
                 EngineArgs(model="o/other", download_dir=cache).model_path()
+
+
+class Surface(unittest.TestCase):
+    """Names against the written inventory of vLLM's interface, where that is there."""
+
+    def section(self, begin, end):
+        path = os.path.join(os.environ.get("LLM_SHARED", "/nonexistent"), "spec", "surface.md")
+        if not os.path.exists(path):
+            self.skipTest("LLM_SHARED has no spec/surface.md")
+        with open(path, encoding="utf-8") as f:
+            text = f.read()
+        return [line.split("|")[1:-1] for line in text[text.index(begin):text.index(end)].splitlines()
+                if line.startswith("| `")]
+
+    def test_engine_arguments(self):
+        theirs = {re.match(r" `--([\w-]+)", row[0]).group(1).replace("-", "_")
+                  for row in self.section("### 3.1", "### 3.2")}
+        mine = {f.name for f in dataclasses.fields(AsyncEngineArgs)}
+        self.assertGreater(len(theirs), 220)
+        self.assertEqual(theirs - mine, set())
+        ours = {"device", "cpu_threads", "cpu_isa", "max_num_queued_reqs",
+                "max_num_queued_tokens", "deadline_admission"}
+        self.assertEqual(mine - theirs, ours)
+
+    def test_constructor(self):
+        theirs = {name for row in self.section("### 1.1", "### 1.2")
+                  for name in re.findall(r"`(\w+)`", row[0])}
+        mine = set(inspect.signature(LLM).parameters) - {"kwargs"}
+        self.assertEqual(mine, theirs)
+
+    def test_sampling_fields(self):
+        theirs = {name for row in self.section("### 2.1", "### 2.2")
+                  for name in re.findall(r"`(\w+)`", row[0])}
+        mine = {f.name for f in dataclasses.fields(SamplingParams)}
+        self.assertEqual(mine - theirs, {"logits_processors"})
+        self.assertEqual(theirs - mine, set())
 
 
 if __name__ == "__main__":

@@ -254,8 +254,11 @@ class Reader:
 
 # ---- The engine ---------------------------------------------------------------------------------
 
-def _destroy(handle: int, keep: Any) -> None:
-    _ffi.lib().llm_engine_destroy(handle)
+def _destroy(handle: int, lock: threading.RLock, keep: Any) -> None:
+    """No call may be in progress; a thread that still generates when the program ends keeps it."""
+    if lock.acquire(timeout=10):
+        _ffi.lib().llm_engine_destroy(handle)
+        lock.release()
 
 
 class Core:
@@ -280,7 +283,7 @@ class Core:
         self._logits_fn = _logits_callback(self.states, self._raised)
         self._log_fn = _log_callback()
         self._handle = self._create(model, options)
-        self._closer = weakref.finalize(self, _destroy, self._handle,
+        self._closer = weakref.finalize(self, _destroy, self._handle, self._lock,
                                         (self._logits_fn, self._log_fn))
         self.plan = _ffi.Plan()
         self._lib.llm_engine_plan(self._handle, ctypes.byref(self.plan))

@@ -100,6 +100,10 @@ SampleLogprobs = Union[FlatLogprobs, list]
 _ENTRY = struct.Struct("=iif")
 
 
+def _same(value: Any) -> Any:
+    return value
+
+
 class Rows:
     """Rows of llm_logprob_t, copied from the library and not yet looked at.
 
@@ -139,3 +143,7 @@ class Rows:
         if self.is_prompt and rows:
             rows[0] = None
         return rows
+
+    def __reduce__(self) -> tuple:
+        """A copy, or what is pickled, is what users see."""
+        return _same, (self.make(),)

@@ -83,9 +83,9 @@ class _Pump(threading.Thread):
         except Exception as error:
             self.error = error if isinstance(error, EngineDeadError) else \
                 EngineDeadError(f"the engine failed: {error}")
+            logger.error("%s", self.error)
             self._hand_over([(state, self.error) for state in list(self._core.states.values())])
             self._core.states.clear()
-            logger.error("%s", self.error)
 
     def _hand_over(self, news: list[tuple[State, Any]]) -> None:
         by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Collector, Any]]] = {}
