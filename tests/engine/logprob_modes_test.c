@@ -449,7 +449,7 @@ static void plans_are_exact(void **state)
         llm_engine_config_t cfg = LLM_INIT(llm_engine_config_t);
         llm_plan_t          plan = LLM_INIT(llm_plan_t);
         llm_stats_t         stats = LLM_INIT(llm_stats_t);
-        llm_engine_t       *e;
+        llm_engine_t       *e = NULL;
         llm_error_t         err;
 
         cfg.model = MODEL;
