@@ -549,6 +549,31 @@ static void wait_wakes_for_other_threads(void **state)
     }
 }
 
+static int32_t pause_at_three(void *user, llm_logits_t *row)
+{
+    if (row->n_tokens == row->n_prompt + 3)
+        llm_engine_pause(user, LLM_PAUSE_KEEP, NULL);
+    return 0;
+}
+
+/* The step in which it is called still ends. */
+static void a_callback_may_pause(void **state)
+{
+    rig_t g;
+
+    begin(&g);
+    g.ask[0].sp.logits_fn = pause_at_three;
+    g.ask[0].sp.logits_user = g.e;
+    add(&g, 0);
+    steps(&g, 10);
+    assert_int_equal(g.ask[0].n_out, 4);
+    assert_int_equal(stats(&g).paused, 1);
+    resume(&g);
+    run_out(&g);
+    must_be_whole(&g, 0);
+    end(&g);
+}
+
 /* ---- Batches --------------------------------------------------------------------------------- */
 
 #define N_BATCH 20
@@ -569,6 +594,7 @@ typedef struct pauser {
     helper_t  h;
     pthread_t thread;
     bool      paused;
+    uint32_t  n_still;              /* reports from a batch that stands still */
 } pauser_t;
 
 /* Pauses the engine that it runs in, and lets another thread resume it after a while. */
@@ -576,6 +602,7 @@ static int32_t pause_once(void *user, const llm_progress_t *p)
 {
     pauser_t *u = user;
 
+    u->n_still += u->mode == LLM_PAUSE_KEEP && stats(u->g).paused;
     if (u->paused || p->done < 4)
         return 0;
     u->paused = true;
@@ -613,6 +640,7 @@ static void a_batch_is_one_piece_of_work(void **state)
         llm_batch_destroy(b);
         if (mode == LLM_PAUSE_KEEP) {
             pthread_join(u.thread, NULL);
+            assert_true(u.n_still < 20);    /* it sleeps */
         } else {                            /* and a new one must not be begun */
             assert_int_equal(llm_generate_batch(g.e, list, 1, NULL, NULL, &b, &err),
                              LLM_ERR_STATE);
@@ -639,6 +667,7 @@ int main(void)
         cmocka_unit_test(wait_sleeps_while_everything_stands_still),
         cmocka_unit_test(wait_wakes_for_a_deadline),
         cmocka_unit_test(wait_wakes_for_other_threads),
+        cmocka_unit_test(a_callback_may_pause),
         cmocka_unit_test(a_batch_is_one_piece_of_work),
     };
 
