@@ -21,7 +21,20 @@ void *realloc(void *ptr, size_t n) { return fails() ? NULL : __libc_realloc(ptr,
 
 static const char *const options[] = {
     "tokenizer", TEST_DIR "/golden/text/regex.json", "max-model-len", "128", "cpu-threads", "1",
-    "max-num-queued-reqs", "8", "max-num-seqs", "4", NULL
+    "max-num-queued-reqs", "8", "max-num-seqs", "4",
+    "override-generation-config", "{\"top_p\": 0.5}",
+    "chat-template", "{% for m in messages %}{{ m.content }}{% endfor %}", NULL
+};
+
+static const char *const letters[] = {
+    "tokenizer", TEST_DIR "/engine/letters", "max-model-len", "128", "cpu-threads", "1",
+    "chat-template", "{% for m in messages %}{{ m.content }}{% endfor %}", NULL
+};
+
+static const llm_option_t of_request[] = {
+    { "repetition_detection", "{\"max_pattern_size\": 5, \"min_count\": 3}" },
+    { "truncate_prompt_tokens", "9" }, { "stop", "[\"x\", \"yz\"]" },
+    { "logit_bias", "{\"3\": 1}" }, { "bad_words", "[\"ab\"]" }, { "allowed_token_ids", "[2, 3, 4, 5]" }, { "cache_salt", "s" },
 };
 
 /* jansson drops a character when its buffer cannot grow, so a text may look malformed instead. */
@@ -70,9 +83,46 @@ static void every_malloc_may_fail(void **state)
     llm_engine_destroy(e);
 }
 
+/* A request is refused or comes in whole; what it lacked is not there later. */
+static void every_malloc_of_a_request_may_fail(void **state)
+{
+    static const char chat[] = "{\"messages\": [{\"role\": \"user\", \"content\": \"abc\"}]}";
+    llm_engine_t            *e;
+
+    if (SANITIZED)
+        skip();
+    e = make_engine(TEST_DIR "/golden/llama", "float32", letters, NULL);
+    for (int kind = 0; kind < 2; kind++) {
+        llm_request_t r = LLM_INIT(llm_request_t);
+        llm_status_t  st = LLM_ERR_NO_MEMORY;
+        llm_error_t   err;
+        uint64_t      n, at = 0;
+        r.text = kind == 0 ? "some words of text" : NULL;
+        r.chat = kind == 1 ? chat : NULL;
+        r.text_len = r.chat_len = LLM_CSTR;
+        r.flags = LLM_REQUEST_ECHO;
+        r.options = of_request;
+        r.n_options = sizeof of_request / sizeof *of_request;
+        for (n = 1; st != LLM_OK || at == 0; n++) {
+            left = n;
+            st = llm_engine_add_request(e, &r, NULL, &err);
+            at = left;
+            left = 0;
+            if (st != LLM_OK && !is_expected(st))
+                fail_msg("malloc %lu: %s", (unsigned long)n, err.message);
+            assert_int_equal(llm_engine_unfinished(e), st == LLM_OK);
+            run_dry(e);
+            step_engine(e);
+        }
+        assert_true(n > 40);
+    }
+    llm_engine_destroy(e);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(every_malloc_may_fail) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(every_malloc_may_fail),
+                                         cmocka_unit_test(every_malloc_of_a_request_may_fail) };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
