@@ -34,7 +34,8 @@ static const char *const letters[] = {
 static const llm_option_t of_request[] = {
     { "repetition_detection", "{\"max_pattern_size\": 5, \"min_count\": 3}" },
     { "truncate_prompt_tokens", "9" }, { "stop", "[\"x\", \"yz\"]" },
-    { "logit_bias", "{\"3\": 1}" }, { "bad_words", "[\"ab\"]" }, { "allowed_token_ids", "[2, 3, 4, 5]" }, { "cache_salt", "s" },
+    { "logit_bias", "{\"3\": 1}" }, { "bad_words", "[\"ab\"]" },
+    { "allowed_token_ids", "[2, 3, 4, 5]" }, { "cache_salt", "s" },
 };
 
 /* jansson drops a character when its buffer cannot grow, so a text may look malformed instead. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Add, abort, pause, resume, stats, metrics and notify from eight threads beside the one that steps:
- * every request has exactly one last record, and ThreadSanitizer has nothing to say. */
+/* Add, abort, pause, resume, stats, metrics and notify from eight threads beside the one that
+ * steps: every request has exactly one last record, and ThreadSanitizer has nothing to say. */
 #include "engine/support.h"
 
 #include <pthread.h>
