@@ -116,11 +116,11 @@ def together(a, b):
 
 for c in CPS:
     ch = chr(c)
-    if c - 1 in script and script[c - 1] and together(chr(c - 1), ch) and not together("a", ch) == (script[c - 1] != script.get(0x61)):
-        script[c] = script[c - 1]
-        continue
     if ch == " " or (together("a", ch) and together("\u03b1", ch)):
         script[c] = 0
+        continue
+    if c - 1 in script and script[c - 1] and together(reps[script[c - 1] - 1], ch):
+        script[c] = script[c - 1]
         continue
     for i, r in enumerate(reps):
         if together(r, ch):
