@@ -224,6 +224,17 @@ static void reset_cache(esim_t *m)
     esim_total.resets++;
 }
 
+/* Exactly, or just before it. */
+static void go_to_deadline(esim_t *m)
+{
+    const es_req_t *q = m->reqs[m->live[rnd(m, m->n_live)]];
+    uint32_t        ms = chance(m, 50) ? q->r.timeout_ms : q->r.queue_timeout_ms;
+    uint64_t        at = q->added_us + ms * 1000ull - chance(m, 30);
+
+    if (ms > 0 && at > m->now)
+        m->now = at;
+}
+
 /* Between two turns. */
 static void outside(esim_t *m)
 {
@@ -235,8 +246,8 @@ static void outside(esim_t *m)
         pause_or_resume(m);
     if (m->aborts > 0 && rarely(m, 3))
         abort_all(m);
-    if (m->aborts > 0 && m->n_reqs > 0 && rarely(m, 50))
-        m->now += 1000 - m->now % 1000;
+    if (m->deadlines > 0 && m->n_live > 0 && chance(m, 10))
+        go_to_deadline(m);
 }
 
 /* ---- Turns ----------------------------------------------------------------------------------- */

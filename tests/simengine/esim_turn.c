@@ -48,6 +48,9 @@ static void end_request(esim_t *m, es_req_t *q, uint32_t finish, llm_status_t er
 
 void esim_accept(esim_t *m, es_req_t *q)
 {
+    for (uint32_t i = 0; i < m->n_reqs; i++)
+        MUST(m->reqs[i] == q || m->reqs[i]->engine != m->n_engines || m->reqs[i]->id != q->id,
+             "an id comes again");
     q->accepted = true;
     q->engine = m->n_engines;
     q->added_us = m->now;
