@@ -5,8 +5,8 @@
 #include <stdio.h>
 
 #include "base/philox.h"
-#include "sample/sample_kernels.h"
 #include "sample/sampler.h"
+#include "unit/sample/sample_kernels_list.h"
 
 #define MAX_V 70000u
 
@@ -22,25 +22,6 @@ static float rnd_float(void) { return (float)rnd() / 4294967296.0f; }
 static float rnd_normal(void)
 {
     return sqrtf(-2 * logf(rnd_float() + 1e-9f)) * cosf(6.2831853f * rnd_float());
-}
-
-static const lls_sample_kernels_t *const all_kernels[] = {
-    &lls_sample_kernels_plain,
-#if defined(__x86_64__)
-    &lls_sample_kernels_avx2, &lls_sample_kernels_avx512,
-#endif
-};
-
-static bool can_run(size_t i)
-{
-    bool ok = i == 0;
-
-#if defined(__x86_64__)
-    ok |= i == 1 && __builtin_cpu_supports("avx2");
-    ok |= i == 2 && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-          __builtin_cpu_supports("avx512vl");
-#endif
-    return ok;
 }
 
 typedef struct setup {
@@ -312,73 +293,6 @@ static void rows_without_a_number_fail_alone(void **state)
     }
 }
 
-/* chi-square of 10^5 draws over positions (and seeds) against the distribution; 60 cells at most,
- * the bound is far beyond the 1 - 1e-6 quantile. */
-static double chi_square(const lls_sample_view_t *params, const float *logits, uint32_t n,
-                         bool over_seeds)
-{
-    enum { DRAWS = 100000 };
-    setup_t *t = setup_of(n, can_run(1));
-    double   total = 0, chi = 0;
-    uint32_t count[64] = { 0 };
-
-    memcpy(t->ref, logits, n * sizeof *logits);
-    reference_truncate(params, t->ref, n);
-    for (uint32_t i = 0; i < n; i++)
-        total += exp((double)t->ref[i] / (double)params->temperature);
-    for (uint32_t d = 0; d < DRAWS; d++) {
-        t->row.params = *params;
-        t->row.params.seed = over_seeds ? d : 4242;
-        t->row.position = over_seeds ? 17 : d;
-        memcpy(t->x, logits, n * sizeof *logits);
-        lls_sample_row_truncate(&t->row, t->x, &t->out, &t->s);
-        count[lls_sample_row_draw(&t->row, t->x, &t->out, &t->s)]++;
-    }
-    for (uint32_t i = 0; i < n; i++) {
-        double want = exp((double)t->ref[i] / (double)params->temperature) / total * DRAWS;
-        assert_true(want > 0 || count[i] == 0);
-        chi += want > 0 ? (count[i] - want) * (count[i] - want) / want : 0;
-    }
-    free_setup(t);
-    return chi;
-}
-
-static void draws_follow_the_distribution(void **state)
-{
-    static const lls_sample_view_t cases[] = {
-        { .temperature = 1, .top_p = 1 },
-        { .temperature = 0.7f, .top_p = 1 },
-        { .temperature = 1.5f, .top_p = 1, .top_k = 20 },
-        { .temperature = 1, .top_p = 0.8f },
-        { .temperature = 1, .top_p = 1, .min_p = 0.1f },
-        { .temperature = 0.8f, .top_p = 0.95f, .top_k = 30, .min_p = 0.01f }
-    };
-    float logits[60];
-
-    for (uint32_t i = 0; i < 60; i++)
-        logits[i] = rnd_normal();
-    for (uint32_t c = 0; c < LLS_ARRAY_LEN(cases); c++)
-        for (int over_seeds = 0; over_seeds < 2; over_seeds++) {
-            lls_sample_view_t p = cases[c];
-            double            chi;
-            p.repetition = 1;
-            chi = chi_square(&p, logits, 60, over_seeds);
-            if (chi > 140)
-                fail_msg("case %u: chi-square %g", c, chi);
-        }
-}
-
-/* A hash of (seed, row, token) alone would draw the same noise at every step. */
-static void flat_rows_visit_all_tokens(void **state)
-{
-    enum { N = 32 };
-    float             logits[N] = { 0 };
-    lls_sample_view_t p = { .temperature = 1, .top_p = 1, .repetition = 1 };
-
-    assert_true(chi_square(&p, logits, N, false) < 90);
-    assert_true(chi_square(&p, logits, N, true) < 90);
-}
-
 /* Dense draws of a large row, which leave out most tokens unseen, equal the scalar definition. */
 static void noise_does_not_depend_on_neighbours(void **state)
 {
@@ -574,8 +488,6 @@ int main(void)
         cmocka_unit_test(elementary_functions_are_accurate),
         cmocka_unit_test(greedy_takes_the_lowest_id_of_the_largest),
         cmocka_unit_test(rows_without_a_number_fail_alone),
-        cmocka_unit_test(draws_follow_the_distribution),
-        cmocka_unit_test(flat_rows_visit_all_tokens),
         cmocka_unit_test(noise_does_not_depend_on_neighbours),
         cmocka_unit_test(penalties_equal_counting_by_hand),
         cmocka_unit_test(constraints_apply_in_order),
