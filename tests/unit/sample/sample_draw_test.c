@@ -43,7 +43,7 @@ static int32_t draw(const sampler_t *t, const lls_sample_view_t *p, const float 
     return token;
 }
 
-/* ---- Rows without the C library's functions: the same everywhere ------------------------------- */
+/* ---- Rows without the C library's functions: the same everywhere ----------------------------- */
 
 static uint32_t rng_state;
 
@@ -62,7 +62,7 @@ static float rnd_normal(void)
     return (float)(sum - 3 * (1 << 18)) / (float)(1 << 18) * 1.5f;
 }
 
-/* ---- The distribution, by sorting and in double ------------------------------------------------ */
+/* ---- The distribution, by sorting and in double ---------------------------------------------- */
 
 static const float *sort_x;
 
@@ -107,7 +107,7 @@ static void distribution(const lls_sample_view_t *p, const float *x, uint32_t n,
     free(id);
 }
 
-/* ---- Chi-square -------------------------------------------------------------------------------- */
+/* ---- Chi-square ------------------------------------------------------------------------------ */
 
 /* What a chi-square of so many degrees of freedom exceeds with probability 1e-6 (Wilson and
  * Hilferty). */
@@ -313,7 +313,7 @@ static void a_biased_draw_is_noticed(void **state)
     assert_true(misfit(count, prob, 60) > 1);
 }
 
-/* ---- The same bits in every instruction set and from every compiler ---------------------------- */
+/* ---- The same bits in every instruction set and from every compiler -------------------------- */
 
 enum { NORMAL, PEAKED, MASKED, TIED, DENORMAL, WIDE, FLAT, N_KINDS };
 

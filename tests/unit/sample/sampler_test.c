@@ -205,6 +205,50 @@ static void truncation_and_draw_equal_the_sorting_reference(void **state)
     }
 }
 
+/* top_p a step of float from where the likeliest winner of the row is kept or not: sums near the
+ * exact ones cannot tell.  Narrow rows, whose nucleus is a short list, and wide ones. */
+static void the_edge_of_top_p_is_exact(void **state)
+{
+    enum { N = 20011 };
+    static const int kinds[] = { PEAKED, NORMAL, COARSE };
+    setup_t         *t = setup_of(N, 0);
+
+    for (uint32_t round = 0; round < 90; round++) {
+        lls_sample_view_t  p = { .temperature = round % 2 ? 0.2f : 1, .top_p = 1, .repetition = 1 };
+        lls_sample_scale_t scale = { .max = -INFINITY, .inv_t = 1.0f / p.temperature };
+        size_t             k = round % LLS_ARRAY_LEN(all_kernels);
+        double             above = 0, total = 0;
+        int32_t            winner, token;
+
+        fill_row(t->x, N, kinds[round / 2 % 3]);
+        p.seed = round;
+        t->row.params = p;
+        winner = reference_draw(&t->row, t->x, N);
+        for (uint32_t i = 0; i < N; i++)
+            scale.max = fmaxf(scale.max, t->x[i]);
+        for (uint32_t i = 0; i < N; i++) {
+            double w = weight_of(t->x[i], &scale);
+            total += w;
+            above += t->x[i] > t->x[winner] ? w : 0;
+        }
+        if (above == 0)
+            continue;
+        t->s.k = all_kernels[can_run(k) ? k : 0];
+        for (int step = -1; step <= 1; step++) {
+            p.top_p = (float)(above / total);
+            p.top_p = step == 0 ? p.top_p : nextafterf(p.top_p, step < 0 ? 0 : 2);
+            memcpy(t->ref, t->x, N * sizeof *t->x);
+            reference_truncate(&p, t->ref, N);
+            t->row.params = p;
+            t->out.n_kept = LLS_NONE;
+            token = lls_sample_row_draw(&t->row, t->x, &t->out, &t->s);
+            assert_int_equal(token, reference_draw(&t->row, t->ref, N));
+            assert_int_equal(token == winner, (double)p.top_p * total > above);
+        }
+    }
+    free_setup(t);
+}
+
 static void kernels_agree_to_the_bit(void **state)
 {
     enum { N = 3001 };
@@ -216,7 +260,7 @@ static void kernels_agree_to_the_bit(void **state)
             const lls_sample_kernels_t *ks[2] = { all_kernels[0], all_kernels[k] };
             lls_sample_scale_t          s = { .inv_t = 1.3f };
             lls_sample_best_t           best[2] = { { .score = -1 }, { .score = -1 } };
-            double                      sum[2], lse[2];
+            double                      sum[2], lse[2], mass[2][2], about[2][2], from[2];
             uint32_t                    n[2], c[2];
 
             fill_row(x, N, kind);
@@ -224,16 +268,51 @@ static void kernels_agree_to_the_bit(void **state)
                 assert_true(ks[i]->scan(x, N, peaks[i], &s.max));
                 sum[i] = ks[i]->weigh(x, N, &s, w[i]);
                 lse[i] = ks[i]->sum_exp(x, N, s.max);
+                ks[i]->mass(x, N, &s, s.max - 9, s.max - 1, mass[i]);
+                ks[i]->mass_about(x, N, &s, s.max - 9, s.max - 1, about[i]);
+                from[i] = ks[i]->sum_from(x, w[i], N, s.max - 2);
                 n[i] = ks[i]->gather(x, N, peaks[i], -1, gx[i], id[i]);
                 c[i] = ks[i]->count_from(x, N, 0.25f);
                 ks[i]->race(x, N, peaks[i], -0.5f, &s, 99, 5, NULL, &best[i]);
+                ks[i]->race_list(gx[i], id[i], n[i], 0.5f, &s, 98, 5, &best[i]);
             }
             assert_memory_equal(peaks[0], peaks[1], sizeof peaks[0]);
             assert_memory_equal(w[0], w[1], sizeof w[0]);
             assert_true(sum[0] == sum[1] && lse[0] == lse[1] && n[0] == n[1] && c[0] == c[1]);
+            assert_memory_equal(mass[0], mass[1], sizeof mass[0]);
+            assert_memory_equal(about[0], about[1], sizeof about[0]);
+            assert_true(from[0] == from[1]);
             assert_memory_equal(id[0], id[1], n[0] * sizeof id[0][0]);
             assert_true(best[0].id == best[1].id && best[0].score == best[1].score);
         }
+}
+
+/* Decisions that are taken with quick sums rest on this. */
+static void quick_sums_are_near_the_exact_ones(void **state)
+{
+    enum { N = 70001 };
+    float *x = malloc(N * sizeof *x);
+
+    for (uint32_t round = 0; round < 8 * N_KINDS; round++) {
+        uint32_t           n = 1 + rnd() % (round % 2 ? 40 : N);
+        lls_sample_scale_t s = { .max = -INFINITY, .inv_t = powf(10, 2 - 4 * rnd_float()) };
+        double             exact[2], about[2];
+        float              low, high;
+
+        fill_row(x, n, (int)(round % N_KINDS));
+        for (uint32_t i = 0; i < n; i++)
+            s.max = fmaxf(s.max, x[i]);
+        low = round % 3 ? s.max - 6 * rnd_float() / s.inv_t : -INFINITY;
+        high = fmaxf(low, s.max - rnd_float() / s.inv_t);
+        lls_sample_kernels_plain.mass(x, n, &s, low, high, exact);
+        lls_sample_kernels_plain.mass_about(x, n, &s, low, high, about);
+        for (int i = 0; i < 2; i++)
+            if (about[i] < LLS_SAMPLE_ABOUT_MIN * exact[i] ||
+                about[i] > LLS_SAMPLE_ABOUT_MAX * exact[i])
+                fail_msg("kind %u of %u: %g is not near %g", round % N_KINDS, n, about[i],
+                         exact[i]);
+    }
+    free(x);
 }
 
 static void elementary_functions_are_accurate(void **state)
@@ -484,7 +563,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(truncation_and_draw_equal_the_sorting_reference),
+        cmocka_unit_test(the_edge_of_top_p_is_exact),
         cmocka_unit_test(kernels_agree_to_the_bit),
+        cmocka_unit_test(quick_sums_are_near_the_exact_ones),
         cmocka_unit_test(elementary_functions_are_accurate),
         cmocka_unit_test(greedy_takes_the_lowest_id_of_the_largest),
         cmocka_unit_test(rows_without_a_number_fail_alone),
