@@ -4,6 +4,7 @@ import asyncio
 import gc
 import subprocess
 import sys
+import time
 import unittest
 
 import support
@@ -18,6 +19,11 @@ def make(**keywords):
 
 def greedy(n, **fields):
     return SamplingParams(temperature=0, max_tokens=n, ignore_eos=True, **fields)
+
+
+def slow(n):
+    """Parameters of a request whose tokens take 2 ms each."""
+    return greedy(n, logits_processors=[lambda output_ids, logits: time.sleep(0.002)])
 
 
 async def collect(engine, prompt, params, name):
@@ -92,9 +98,9 @@ class Streams(unittest.IsolatedAsyncioTestCase):
         started = asyncio.Event()
 
         async def read():
-            async for _ in self.engine.generate([5], greedy(250), "cancelled"):
+            async for _ in self.engine.generate([5], slow(250), "cancelled"):
                 started.set()
-                await asyncio.sleep(0.05)
+        before = self.engine.core.stats().completion_tokens
         task = asyncio.create_task(read())
         await started.wait()
         task.cancel()
@@ -103,6 +109,7 @@ class Streams(unittest.IsolatedAsyncioTestCase):
         await self.drained()
         stats = self.engine.core.stats()
         self.assertEqual((stats.requests_running, stats.requests_waiting), (0, 0))
+        self.assertLess(stats.completion_tokens - before, 200)
 
     async def test_a_hundred_cancelled_among_others(self):
         tasks = [asyncio.create_task(collect(self.engine, [1 + i], greedy(40), f"c{i}"))
@@ -115,16 +122,16 @@ class Streams(unittest.IsolatedAsyncioTestCase):
         await self.drained()
 
     async def test_leaving_the_loop_aborts(self):
-        generator = self.engine.generate([5], greedy(250), "left")
+        before = self.engine.core.stats().completion_tokens
+        generator = self.engine.generate([5], slow(250), "left")
         async for _ in generator:
             break
         await generator.aclose()
         await self.drained()
+        self.assertLess(self.engine.core.stats().completion_tokens - before, 200)
 
     async def test_abort_by_id(self):
-        async def read():
-            return [o async for o in self.engine.generate([5], greedy(250), "by-id")]
-        task = asyncio.create_task(read())
+        task = asyncio.create_task(collect(self.engine, [5], slow(250), "by-id"))
         await asyncio.sleep(0.005)
         await self.engine.abort(["by-id", "unknown"])
         outputs = await task
@@ -171,7 +178,7 @@ class Streams(unittest.IsolatedAsyncioTestCase):
     async def test_pausing(self):
         support.need_symbol("llm_engine_pause")
         engine = self.engine
-        task = asyncio.create_task(collect(engine, [5], greedy(200), "aborted"))
+        task = asyncio.create_task(collect(engine, [5], slow(200), "aborted"))
         await asyncio.sleep(0.01)
         await engine.pause_generation()
         self.assertTrue(await engine.is_paused())
@@ -186,13 +193,13 @@ class Streams(unittest.IsolatedAsyncioTestCase):
         await engine.pause_generation(mode="wait")
         self.assertEqual(len((await whole)[-1].outputs[0].token_ids), 100)
         await engine.resume_generation()
-        kept = asyncio.create_task(collect(engine, [5], greedy(200), "kept"))
+        kept = asyncio.create_task(collect(engine, [5], slow(40), "kept"))
         await asyncio.sleep(0.01)
         await engine.pause_generation(mode="keep")
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.15)
         self.assertFalse(kept.done())
         await engine.resume_generation()
-        self.assertEqual(len((await kept)[-1].outputs[0].token_ids), 200)
+        self.assertEqual(len((await kept)[-1].outputs[0].token_ids), 40)
         with self.assertRaisesRegex(ValueError, "Invalid pause mode"):
             await engine.pause_generation(mode="x")
         await self.drained()
@@ -213,7 +220,7 @@ class Ends(unittest.TestCase):
         engine = make()
 
         async def run():
-            tasks = [asyncio.create_task(collect(engine, [5], greedy(250), f"r{i}"))
+            tasks = [asyncio.create_task(collect(engine, [5], slow(250), f"r{i}"))
                      for i in range(4)]
             await asyncio.sleep(0.005)
             engine.shutdown()
@@ -230,7 +237,7 @@ class Ends(unittest.TestCase):
         step, failed = engine.core.step, EngineDeadError("the device is gone")
 
         async def run():
-            tasks = [asyncio.create_task(collect(engine, [5], greedy(250), f"r{i}"))
+            tasks = [asyncio.create_task(collect(engine, [5], slow(250), f"r{i}"))
                      for i in range(4)]
             await asyncio.sleep(0.005)
 
@@ -260,10 +267,17 @@ class Ends(unittest.TestCase):
         engine = make()
 
         async def leave():
-            generator = engine.generate([5], greedy(250), "left")
+            generator = engine.generate([5], slow(250), "left")
             await generator.__anext__()
+            generators.append(generator)    # so that asyncio.run() does not close it
+            asyncio.get_running_loop().shutdown_asyncgens = nothing
+        generators = []
+
+        async def nothing():
+            pass
         asyncio.run(leave())
         asyncio.run(engine.wait_for_requests_to_drain(10))
+        self.assertLess(engine.core.stats().completion_tokens, 200)
         engine.shutdown()
 
     def test_an_engine_that_is_dropped(self):

@@ -48,6 +48,14 @@ class Prompts(unittest.TestCase):
                 self.assertEqual(tokens_of(outputs), wanted)
                 self.assertEqual(outputs[0].prompt_token_ids, ids)
 
+    def test_mixed_forms_in_one_call(self):
+        prompts = [{"prompt": "a b", "cache_salt": "one"}, [5, 6], "c d",
+                   {"prompt_token_ids": [7, 8, 9], "cache_salt": "two"}, {"prompt": "e f"}, [6]]
+        together = generate(prompts)
+        self.assertEqual([o.outputs for o in together],
+                         [generate([p])[0].outputs for p in prompts])
+        self.assertEqual([o.prompt for o in together], ["a b", None, "c d", None, "e f", None])
+
     def test_prompts_come_back(self):
         a, b, c = generate(["x y", [5, 6], {"prompt_token_ids": [7], "prompt": "seven"}])
         self.assertEqual((a.prompt, b.prompt, c.prompt), ("x y", None, "seven"))
@@ -392,6 +400,15 @@ class Containment(unittest.TestCase):
         gc.collect()
         self.assertFalse(closer.alive)
 
+    def test_batches_leave_nothing_behind(self):
+        llm = support.make_llm(enable_prefix_caching=False)
+        held = []
+        for _ in range(6):
+            llm.generate([[5]] * 50, GREEDY, use_tqdm=False)
+            held.append(llm._core.stats().host_bytes)
+        self.assertEqual(len(set(held[2:])), 1, held)
+        self.assertEqual(llm._core.states, {})
+
     def test_after_shutdown(self):
         llm = support.make_llm()
         tokenizer = llm.get_tokenizer()
@@ -509,6 +526,19 @@ class Bars(unittest.TestCase):
             support.llm().generate([[5]], GREEDY,
                                    use_tqdm=lambda **a: Bar(**a, file=io.StringIO()))
 
+    def test_counts(self):
+        from llmserve import _ffi
+        made = []
+        bar = progress.BatchBar(lambda **a: made.append(
+            progress.PlainBar(**a, file=io.StringIO())) or made[-1], 5)
+        for done in (0, 2, 2, 5):
+            bar(_ffi.Progress(done=done, total=5, elapsed_us=500000, prompt_tokens=10,
+                              completion_tokens=40))
+        bar.close()
+        self.assertEqual(made[0].n, 5)
+        self.assertEqual(made[0].postfix,
+                         "est. speed input: 20.00 toks/s, output: 80.00 toks/s")
+
     def test_plain_bar_on_no_terminal_draws_once(self):
         out = io.StringIO()
         bar = progress.PlainBar(total=3, desc="x", file=out)
@@ -574,6 +604,12 @@ class Tokenizers(unittest.TestCase):
         self.assertEqual(self.t.encode("x")[0], BOS)
         self.assertEqual(self.t.decode([BOS, 1404], skip_special_tokens=True), "")
         self.assertEqual(self.t.decode([BOS]), "<|begin_of_text|>")
+
+    def test_texts_longer_than_expected(self):
+        longest = max(range(1000), key=lambda i: len(self.t.token_bytes(i)))
+        text = self.t.token_bytes(longest).decode()
+        self.assertGreater(len(text), 9)
+        self.assertEqual(self.t.decode([longest] * 300), text * 300)
 
     def test_call(self):
         one = self.t("a b")
@@ -642,6 +678,23 @@ class Beams(unittest.TestCase):
             [[5, 6]], SamplingParams(temperature=0, max_tokens=4, logprobs=0,
                                      ignore_eos=True))[0].outputs[0].logprobs)
         self.assertGreaterEqual(scores[0], greedy - 1e-4)
+
+    def test_a_beam_that_ends(self):
+        support.need_symbol("llm_beam_search")
+        eos = list(generate([[5, 6]])[0].outputs[0].token_ids)[0]
+        llm = support.make_llm(hf_overrides={"eos_token_id": eos}, generation_config="vllm",
+                               skip_tokenizer_init=True)    # else the tokenizer's EOS counts
+
+        def ended(**fields):
+            found = llm.beam_search([[5, 6]], BeamSearchParams(beam_width=2, max_tokens=3,
+                                                               **fields))[0].sequences
+            return [s for s in found if s.finish_reason == "stop"]
+        plain, kept = ended(), ended(include_stop_str_in_output=True)
+        self.assertEqual([s.tokens + [eos] for s in plain], [s.tokens for s in kept])
+        self.assertEqual({s.stop_reason for s in plain + kept}, {eos})
+        self.assertEqual(plain[0].tokens, [5, 6])
+        self.assertIsNone(plain[0].text)
+        self.assertEqual(ended(ignore_eos=True), [])
 
     def test_limits_and_errors(self):
         support.need_symbol("llm_beam_search")

@@ -198,6 +198,12 @@ class Arguments(unittest.TestCase):
                          {"max_num_seqs": 8, "enable_prefix_caching": False,
                           "hf_overrides": {"a": 1}, "cpu_isa": "plain"})
 
+    def test_short_names_of_speculation(self):
+        made = EngineArgs(model="x", speculative_config={"method": "a", "b": 1}, spec_tokens=3,
+                          spec_method="ngram").engine_options()
+        self.assertEqual(made, {"speculative_config": {"method": "ngram", "b": 1,
+                                                       "num_speculative_tokens": 3}})
+
     def test_unknown_ones_are_type_errors(self):
         for cls in (EngineArgs, AsyncEngineArgs):
             with self.assertRaisesRegex(TypeError, "swap_space"):

@@ -129,7 +129,7 @@ class Rows:
         end = at + self.width * _ENTRY.size
         row: LogprobsOnePosition = {}
         for token, rank, logprob in _ENTRY.iter_unpack(self.raw[at:end]):
-            if token >= 0 and token not in row:
+            if token >= 0:
                 row[token] = Logprob(logprob, rank, self._text(token))
         return row
 

@@ -245,7 +245,7 @@ class AsyncLLM(EngineBase):
             TimeoutError: after drain_timeout seconds.
         """
         end = asyncio.get_running_loop().time() + drain_timeout
-        while self._running or self.core.states:
+        while self.core.states:
             if asyncio.get_running_loop().time() > end:
                 raise TimeoutError(f"Timeout reached after {drain_timeout} seconds waiting for "
                                    "requests to drain.")
