@@ -324,7 +324,7 @@ static void stop_ids_count_once(void **state)
     s.stop_token_ids = many;
     s.n_stop_token_ids = 128;
     for (int32_t i = 0; i < 128; i++)
-        many[i] = i % 100;              /* a hundred, however often they are named */
+        many[i] = 3 + i % 100;          /* a hundred, however often they are named */
     accept(&r);
     for (int32_t i = 0; i < 128; i++)
         many[i] = i;                    /* the end of sequence is one of them */
@@ -356,7 +356,8 @@ static void lists_of_strings(void **state)
 /* A tokenizer that knows more tokens than the model, and words that are none. */
 static void bad_words_of_another_tokenizer(void **state)
 {
-    static const llm_option_t options[] = { { "tokenizer", TEST_DIR "/golden/text/added.json" } };
+    static const llm_option_t options[] = { { "tokenizer", TEST_DIR "/golden/text/added.json" },
+                                            { "hf-overrides", "{\"eos_token_id\": [2, 5000]}" } };
     static const char *const  beyond[] = { "word" }, *const blank[] = { " \n" };
     llm_engine_config_t       c = LLM_INIT(llm_engine_config_t);
     llm_sampling_params_t     s = valid();
@@ -368,10 +369,10 @@ static void bad_words_of_another_tokenizer(void **state)
     c.n_threads = 1;
     c.max_model_len = 64;
     c.options = options;
-    c.n_options = 1;
+    c.n_options = 2;
     if (llm_engine_create(&c, &engine, &err) != LLM_OK)
         fail_msg("%s", err.message);
-    s.min_tokens = 2;                   /* its ends of sequence are not the model's either */
+    s.min_tokens = 2;                   /* an end of sequence that cannot come is none */
     accept(&r);
     s.bad_words = beyond;
     s.n_bad_words = 1;

@@ -3,6 +3,7 @@
  * tokens decides it. */
 #include "engine/support.h"
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 
@@ -176,6 +177,33 @@ static void nothing_else_decides(void **state)
     assert_true(n_preempted > 3);
 }
 
+static int32_t leave_nothing(void *user, llm_logits_t *row)
+{
+    for (size_t i = 0; i < row->n_vocab; i++)
+        row->logits[i] = -INFINITY;
+    return 0;
+}
+
+/* A token that is forced afterwards does not make good what a callback has spoilt. */
+static void a_spoilt_row_has_no_token_to_force(void **state)
+{
+    static const llm_option_t budget = { "thinking_token_budget", "0" };
+    llm_engine_t             *e = begin("400", "512", "true");
+    llm_batch_t              *b;
+    const llm_output_t       *o;
+    ask_t                     a;
+
+    make_request(&a, 3, &budget);
+    a.sp.logits_fn = leave_nothing;
+    b = generate(e, &a, 1);
+    o = llm_batch_output(b, 0, 0);
+    assert_int_equal(o->finish_reason, LLM_FINISH_ERROR);
+    assert_int_equal(o->n_tokens, 0);
+    assert_string_equal(o->error->param, "logits_fn");
+    llm_batch_destroy(b);
+    llm_engine_destroy(e);
+}
+
 static void a_budget_needs_reasoning_config(void **state)
 {
     static const llm_option_t budget[] = { { "thinking_token_budget", "5" },
@@ -266,6 +294,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(thoughts_end_with_their_budget),
         cmocka_unit_test(nothing_else_decides),
+        cmocka_unit_test(a_spoilt_row_has_no_token_to_force),
         cmocka_unit_test(a_budget_needs_reasoning_config),
         cmocka_unit_test(engines_refuse_a_reasoning_config_that_says_nothing_of_use),
         cmocka_unit_test(strings_of_a_real_tokenizer),
