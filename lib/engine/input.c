@@ -471,6 +471,9 @@ static llm_status_t take_in(intake_t *t)
 
     if (st == LLM_OK)
         st = lls_sample_options_check(&t->o.more, &lim, &t->p, t->err);
+    if (st == LLM_OK && t->p.temperature > t->o.sampling.temperature)
+        lls_log(&e->log, LLM_LOG_WARN, "engine", "temperature %g is less than %g, raised to it",
+                (double)t->o.sampling.temperature, (double)t->p.temperature);
     if (st == LLM_OK && t->beam != NULL)
         t->p.n = t->beam->beam_width;
     if (st == LLM_OK)

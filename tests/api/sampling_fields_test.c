@@ -12,7 +12,13 @@
 #define V     128
 
 static llm_engine_t *engine;
+static char          last_line[256];
 static const int32_t prompt[] = { 3, 4, 5 };
+
+static void keep_line(void *user, int32_t level, const char *module, const char *line)
+{
+    snprintf(last_line, sizeof last_line, "%s", line);
+}
 
 static int set_up(void **state)
 {
@@ -24,6 +30,7 @@ static int set_up(void **state)
     c.n_threads = 1;
     c.max_model_len = 64;
     c.max_num_seqs = 4;
+    c.log = keep_line;
     c.options = options;
     c.n_options = 1;
     if (llm_engine_create(&c, &engine, &err) == LLM_OK)
@@ -216,8 +223,15 @@ static void greedy_takes_one_completion(void **state)
     s.temperature = 0;
     s.n = 2;
     refuse(&r, "n", "n must be 1 when using greedy sampling, got 2");
+    s.temperature = 0;
+    s.n = 1;
+    last_line[0] = '\0';
+    accept(&r);
+    assert_string_equal(last_line, "");
+    s.n = 2;
     s.temperature = 0.001f;             /* raised, and not greedy */
     accept(&r);
+    assert_string_equal(last_line, "temperature 0.001 is less than 0.01, raised to it");
 }
 
 /* ---- Log-probabilities ----------------------------------------------------------------------- */
