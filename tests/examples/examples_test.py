@@ -121,17 +121,6 @@ def ctypes_generate(library):
     assert done.stdout.startswith("The capital of France is Paris")
 
 
-def cffi_generate(library):
-    try:
-        import cffi     # noqa: F401
-    except ImportError:
-        print("SKIPPED: python3 has no cffi")
-        sys.exit(77)
-    done = run(sys.executable, os.path.join(EXAMPLES, "cffi_generate.py"),
-               os.path.join(ROOT, "include", "llm.h"), library, MODEL, "The capital of France is")
-    assert "Paris" in "".join(line.partition(" ")[2] for line in done.stdout.splitlines())
-
-
 def ctypes_speed(library):
     """1,000 requests of 8 tokens through one batch: what the wrapper itself takes for a request."""
     sys.path.insert(0, EXAMPLES)
@@ -166,7 +155,7 @@ def main(name, bin_dir, library):
     if not os.path.exists(MODEL):
         print("SKIPPED: LLM_DEMO_MODEL names no model")
         return 77
-    by_library = name.startswith(("ctypes", "cffi"))
+    by_library = name.startswith("ctypes")
     globals()[name](library if by_library else os.path.join(bin_dir, name))
     return 0
 
