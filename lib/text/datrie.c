@@ -159,3 +159,20 @@ void lls_datrie_deinit(lls_datrie_t *t, lls_mem_t *mem)
     lls_free(mem, t->units);
     memset(t, 0, sizeof *t);
 }
+
+size_t lls_datrie_longest(const lls_datrie_t *t, const char *text, size_t len, int32_t *value)
+{
+    uint32_t node = LLS_DATRIE_ROOT;
+    size_t   found = 0;
+
+    for (size_t i = 0; i < len;) {
+        node = lls_datrie_step(t, node, (uint8_t)text[i++]);
+        if (node == LLS_NONE)
+            break;
+        if (t->units[node].value != LLS_NONE) {
+            *value = (int32_t)t->units[node].value;
+            found = i;
+        }
+    }
+    return found;
+}

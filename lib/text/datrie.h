@@ -31,6 +31,9 @@ typedef struct lls_datrie_key {
 bool lls_datrie_build(lls_datrie_t *t, lls_mem_t *mem, const lls_datrie_key_t *keys, uint32_t n);
 void lls_datrie_deinit(lls_datrie_t *t, lls_mem_t *mem);
 
+/* The longest key that text begins with: its length, 0 if there is none. */
+size_t lls_datrie_longest(const lls_datrie_t *t, const char *text, size_t len, int32_t *value);
+
 #define LLS_DATRIE_ROOT 0u
 
 /* The node behind byte c, or LLS_NONE. */

@@ -15,6 +15,7 @@ typedef struct encoder {
     lls_pieces_t           pieces;
     lls_bpe_work_t        *bpe;
     lls_unigram_work_t     unigram;
+    lls_spm_work_t         spm;
     lls_pattern_ctx_t      ctx;
     lls_ids_t              ids, types;
     llm_error_t           *err;
@@ -38,6 +39,8 @@ static llm_status_t encode_piece(encoder_t *e, const char *text, size_t len)
         return lls_bpe_encode(&e->t->bpe, e->bpe, text, len, &e->ids) ? LLM_OK : no_memory(e);
     case LLS_MODEL_UNIGRAM:
         return lls_unigram_encode(&e->t->unigram, &e->unigram, text, len, &e->ids, e->err);
+    case LLS_MODEL_SPM:
+        return lls_spm_encode(&e->t->spm, &e->spm, text, len, &e->ids) ? LLM_OK : no_memory(e);
     default:
         return lls_wordpiece_encode(&e->t->wordpiece, text, len, &e->ids, e->err);
     }
@@ -114,7 +117,7 @@ static llm_status_t encoder_init(encoder_t *e, const lls_tokenizer_t *t, lls_mem
     e->ids.mem = e->types.mem = scratch;
     e->ctx.classes = &t->classes;
     e->ctx.cats = &t->cats;
-    e->unigram.mem = scratch;
+    e->unigram.mem = e->spm.mem = scratch;
     lls_norm_work_init(&e->norm, scratch);
     lls_pieces_init(&e->pieces, scratch);
     e->bpe = lls_bpe_work_create(scratch);
@@ -131,6 +134,7 @@ static void encoder_deinit(encoder_t *e)
     lls_pieces_deinit(&e->pieces);
     lls_bpe_work_destroy(e->bpe);
     lls_free(e->ids.mem, e->unigram.nodes);
+    lls_spm_work_deinit(&e->spm);
     lls_free(e->ids.mem, e->types.data);
     lls_regex_match_destroy(e->ctx.match);
     lls_free(e->ids.mem, e->ids.data);

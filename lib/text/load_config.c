@@ -12,9 +12,8 @@
 
 #define MAX_CONFIG (16u << 20)
 
-/* *out is NULL where the file is not there. */
-static llm_status_t load_beside(const lls_tokenizer_t *t, const char *dir, const char *name,
-                                json_t **out, llm_error_t *err)
+llm_status_t lls_load_beside(const lls_tokenizer_t *t, const char *dir, const char *name,
+                             json_t **out, llm_error_t *err)
 {
     char        *path = lls_path_join(t->mem, dir, name);
     llm_status_t st = LLM_OK;
@@ -87,7 +86,7 @@ llm_status_t lls_tokenizer_load_added(lls_tokenizer_t *t, const char *dir, llm_e
 {
     lls_load_t   l = { t, dir, err, "tokenizer_config.json added_tokens_decoder", 0 };
     json_t      *config;
-    llm_status_t st = load_beside(t, dir, "tokenizer_config.json", &config, err);
+    llm_status_t st = lls_load_beside(t, dir, "tokenizer_config.json", &config, err);
 
     if (st == LLM_OK && json_is_object(json_object_get(config, "added_tokens_decoder")))
         st = merge_added(&l, json_object_get(config, "added_tokens_decoder"));
@@ -161,7 +160,7 @@ static llm_status_t take_eos_of(lls_tokenizer_t *t, const char *dir, const char 
                                 llm_error_t *err)
 {
     json_t      *config;
-    llm_status_t st = load_beside(t, dir, name, &config, err);
+    llm_status_t st = lls_load_beside(t, dir, name, &config, err);
 
     if (st == LLM_OK && !add_eos_value(t, json_object_get(config, "eos_token_id")))
         st = lls_fail(err, LLM_ERR_NO_MEMORY, "no memory for token ids");
@@ -176,12 +175,12 @@ llm_status_t lls_tokenizer_load_config(lls_tokenizer_t *t, const char *dir, llm_
 
     if (st != LLM_OK)
         return st;
-    st = load_beside(t, dir, "chat_template.json", &template, err);
+    st = lls_load_beside(t, dir, "chat_template.json", &template, err);
     if (st == LLM_OK && !take_template(t, json_object_get(template, "chat_template")))
         st = lls_fail(err, LLM_ERR_NO_MEMORY, "no memory for the chat template");
     json_decref(template);
     if (st == LLM_OK)
-        st = load_beside(t, dir, "tokenizer_config.json", &config, err);
+        st = lls_load_beside(t, dir, "tokenizer_config.json", &config, err);
     if (st != LLM_OK)
         return st;
     st = take_config(t, config, err);

@@ -77,6 +77,11 @@ llm_status_t lls_load_post_processor(lls_load_t *l, const json_t *o);
 llm_status_t lls_load_decoder(lls_load_t *l, const json_t *o);
 /* model is what is left of it without vocab and merges, which are read from the text. */
 llm_status_t lls_load_model(lls_load_t *l, const json_t *model, const lls_tables_t *tables);
+/* A vocabulary that is an object of ids. */
+llm_status_t lls_load_vocab(lls_load_t *l, const lls_tables_t *tables);
+/* The JSON object in dir/name; *out is NULL where there is no such file. */
+llm_status_t lls_load_beside(const lls_tokenizer_t *t, const char *dir, const char *name,
+                             json_t **out, llm_error_t *err);
 /* Makes a merge of two spellings; *why is set where a part or the result is no token. */
 llm_status_t lls_load_merge(const lls_load_t *l, const char *a, size_t a_len, const char *b,
                             size_t b_len, uint32_t rank, lls_buf_t *both, const char **why);

@@ -72,7 +72,7 @@ static llm_status_t walk_vocab(vocab_pass_t *p, bool add)
     return st == LLM_OK && !end ? bad_text(p->l, &p->s, "vocab", "is no JSON object") : st;
 }
 
-static llm_status_t load_vocab(lls_load_t *l, const lls_tables_t *t)
+llm_status_t lls_load_vocab(lls_load_t *l, const lls_tables_t *t)
 {
     vocab_pass_t p = { .l = l, .s = scan_of(t, t->vocab, t->vocab_len), .key.mem = l->t->mem };
     llm_status_t st;
@@ -248,7 +248,7 @@ static llm_status_t load_bpe(lls_load_t *l, const json_t *o, const lls_tables_t 
 {
     lls_bpe_t    *b = &l->t->bpe;
     const json_t *dropout = json_object_get(o, "dropout");
-    llm_status_t  st = load_vocab(l, t);
+    llm_status_t  st = lls_load_vocab(l, t);
 
     l->t->model = LLS_MODEL_BPE;
     if (st == LLM_OK)
@@ -338,7 +338,7 @@ static llm_status_t load_unigram(lls_load_t *l, const json_t *o, const lls_table
 
 static llm_status_t load_wordlevel(lls_load_t *l, const json_t *o, const lls_tables_t *t)
 {
-    llm_status_t st = load_vocab(l, t);
+    llm_status_t st = lls_load_vocab(l, t);
 
     l->t->model = LLS_MODEL_WORDPIECE;
     l->t->wordpiece.word_level = true;
@@ -348,7 +348,7 @@ static llm_status_t load_wordlevel(lls_load_t *l, const json_t *o, const lls_tab
 static llm_status_t load_wordpiece(lls_load_t *l, const json_t *o, const lls_tables_t *t)
 {
     lls_wordpiece_t *m = &l->t->wordpiece;
-    llm_status_t     st = load_vocab(l, t);
+    llm_status_t     st = lls_load_vocab(l, t);
 
     l->t->model = LLS_MODEL_WORDPIECE;
     if (st == LLM_OK)

@@ -249,6 +249,8 @@ static int run_step(const lls_norm_t *s, const lls_pattern_ctx_t *ctx, lls_norm_
         return strip(s, ctx, in, text, mark);
     case LLS_NORM_PRECOMPILED:
         return lls_norm_precompiled(&s->charsmap, ctx->cats, in, text, mark);
+    case LLS_NORM_SENTENCEPIECE:
+        return lls_norm_sentence(s, in, text, mark);
     case LLS_NORM_BYTES:
         return map_bytes(in, text, mark);
     default:

@@ -9,13 +9,14 @@
 #define LLS_TEXT_NORMALIZER_H
 
 #include "text/charsmap.h"
+#include "text/datrie.h"
 #include "text/pattern.h"
 #include "text/unicat.h"
 
 enum lls_norm_kind {
     LLS_NORM_NFC, LLS_NORM_NFD, LLS_NORM_NFKC, LLS_NORM_NFKD,
     LLS_NORM_REPLACE, LLS_NORM_PREPEND, LLS_NORM_STRIP, LLS_NORM_PRECOMPILED,
-    LLS_NORM_SENTENCEPIECE,     /* all that SentencePiece does: see lls_charsmap_sentence() */
+    LLS_NORM_SENTENCEPIECE,     /* all that SentencePiece does: see norm_sentence.c */
     /* one character at a time: */
     LLS_NORM_LOWER, LLS_NORM_STRIP_ACCENTS, LLS_NORM_NMT, LLS_NORM_BYTES,
     LLS_NORM_BERT_CLEAN, LLS_NORM_BERT_CHINESE, LLS_NORM_BERT_ACCENTS
@@ -24,6 +25,9 @@ enum lls_norm_kind {
 typedef struct lls_norm {
     uint8_t        kind;        /* enum lls_norm_kind */
     bool           left, right; /* STRIP */
+    bool           dummy, trim, escape;     /* SENTENCEPIECE: a blank before the text; no blanks
+                                               at the ends nor next to each other; U+2581 */
+    const lls_datrie_t *user;   /* SENTENCEPIECE: user-defined pieces; NULL = none */
     lls_pattern_t  pattern;     /* REPLACE */
     lls_charsmap_t charsmap;    /* PRECOMPILED, SENTENCEPIECE */
     char          *text;        /* what to put in */
@@ -70,8 +74,9 @@ bool lls_unorm_is_quick(uint8_t form, const char *text, size_t len);
 /* A text as a whole source. */
 lls_normed_t lls_normed(const char *text, const uint8_t *mark, size_t len);
 
-/* The step of norm_charsmap.c. */
+/* The steps of norm_charsmap.c and norm_sentence.c. */
 bool lls_norm_precompiled(const lls_charsmap_t *c, const lls_unicat_t *cats,
                           lls_normed_t *in, lls_buf_t *text, lls_buf_t *mark);
+bool lls_norm_sentence(const lls_norm_t *s, lls_normed_t *in, lls_buf_t *text, lls_buf_t *mark);
 
 #endif

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "text/tokenizer_int.h"
 
-#include "base/gguf.h"
-#include "base/io.h"
-
 #define GPT2_REGEX                                                                                 \
     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
 
@@ -39,6 +36,7 @@ void lls_tokenizer_close(lls_tokenizer_t *t)
     lls_bpe_deinit(&t->bpe);
     lls_unigram_deinit(&t->unigram, t->mem);
     lls_wordpiece_deinit(&t->wordpiece, t->mem);
+    lls_spm_deinit(&t->spm, t->mem);
     lls_postproc_deinit(&t->post);
     lls_vocab_deinit(&t->vocab);
     lls_added_deinit(&t->added);
@@ -180,10 +178,12 @@ static llm_status_t seal_model(lls_tokenizer_t *t, llm_error_t *err)
 {
     bool ok;
 
-    if (t->model == LLS_MODEL_BPE)
-        return lls_bpe_seal(&t->bpe, err);
-    ok = t->model == LLS_MODEL_UNIGRAM ? lls_unigram_seal(&t->unigram, t->mem, &t->vocab)
-                                       : lls_wordpiece_seal(&t->wordpiece, t->mem, &t->vocab);
+    switch (t->model) {
+    case LLS_MODEL_BPE: return lls_bpe_seal(&t->bpe, err);
+    case LLS_MODEL_UNIGRAM: ok = lls_unigram_seal(&t->unigram, t->mem, &t->vocab); break;
+    case LLS_MODEL_WORDPIECE: ok = lls_wordpiece_seal(&t->wordpiece, t->mem, &t->vocab); break;
+    default: ok = lls_spm_seal(&t->spm, t->mem, &t->vocab); break;
+    }
     return ok ? LLM_OK : no_memory(err);
 }
 
@@ -211,49 +211,6 @@ llm_status_t lls_tokenizer_seal(lls_tokenizer_t *t, llm_error_t *err)
     if (st == LLM_OK)
         st = lls_decoder_seal(&t->decoder, &t->vocab, &t->added, &ctx);
     lls_regex_match_destroy(ctx.match);
-    return st;
-}
-
-static llm_status_t load_dir(lls_tokenizer_t *t, const char *dir, llm_error_t *err)
-{
-    char        *path = lls_path_join(t->mem, dir, "tokenizer.json");
-    llm_status_t st;
-
-    if (path == NULL)
-        return no_memory(err);
-    st = lls_tokenizer_load_json(t, path, err);
-    if (st == LLM_OK)
-        st = lls_tokenizer_load_added(t, dir, err);
-    if (st == LLM_OK)
-        st = lls_tokenizer_seal(t, err);
-    if (st == LLM_OK)
-        st = lls_tokenizer_load_config(t, dir, err);
-    lls_free(t->mem, path);
-    return st;
-}
-
-llm_status_t lls_tokenizer_open(lls_mem_t *mem, const char *path, lls_tokenizer_t **out,
-                                llm_error_t *err)
-{
-    lls_tokenizer_t *t = lls_tokenizer_alloc(mem);
-    llm_status_t     st;
-
-    *out = NULL;
-    if (t == NULL)
-        return no_memory(err);
-    if (lls_path_is_dir(path)) {
-        st = load_dir(t, path, err);
-    } else {
-        st = lls_gguf_probe(path) ? lls_tokenizer_load_gguf(t, path, err)
-                                  : lls_tokenizer_load_json(t, path, err);
-        if (st == LLM_OK)
-            st = lls_tokenizer_seal(t, err);
-    }
-    if (st == LLM_OK) {
-        *out = t;
-        t = NULL;
-    }
-    lls_tokenizer_close(t);
     return st;
 }
 

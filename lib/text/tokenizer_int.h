@@ -15,19 +15,21 @@
 #include "text/normalizer.h"
 #include "text/postproc.h"
 #include "text/pretok.h"
+#include "text/spm.h"
 #include "text/tokenizer.h"
 #include "text/unigram.h"
 #include "text/wordpiece.h"
 
-enum lls_model_kind { LLS_MODEL_BPE, LLS_MODEL_UNIGRAM, LLS_MODEL_WORDPIECE };
+enum lls_model_kind { LLS_MODEL_BPE, LLS_MODEL_UNIGRAM, LLS_MODEL_WORDPIECE, LLS_MODEL_SPM };
 
 struct lls_tokenizer {
     lls_mem_t     *mem;
     lls_vocab_t    vocab;
-    uint8_t        model;               /* enum lls_model_kind: which of the three is in use */
+    uint8_t        model;               /* enum lls_model_kind: which of the four is in use */
     lls_bpe_t      bpe;
     lls_unigram_t  unigram;
     lls_wordpiece_t wordpiece;
+    lls_spm_t      spm;
     lls_added_t    added;
     lls_norm_t    *norms;
     size_t         n_norms, norms_cap;
@@ -39,6 +41,7 @@ struct lls_tokenizer {
     char          *chat_template;       /* NULL = none */
     size_t         chat_template_len;
     int32_t        bos, eos;            /* -1 = none */
+    uint32_t       reserved;            /* ids behind the vocabulary that have names by default */
     bool           byte_level;          /* the text stays bytes behind a ByteLevel step */
     bool           literal_bytes;       /* .. becomes GPT-2's alphabet: set before the steps */
     bool           has_regex;
@@ -63,6 +66,14 @@ llm_status_t lls_tokenizer_add_class(lls_tokenizer_t *t, uint32_t class_bits, ui
 
 /* Loaders. */
 llm_status_t lls_tokenizer_load_json(lls_tokenizer_t *t, const char *path, llm_error_t *err);
+llm_status_t lls_tokenizer_load_tekken(lls_tokenizer_t *t, const char *path, llm_error_t *err);
+llm_status_t lls_tokenizer_load_tiktoken(lls_tokenizer_t *t, const char *path, llm_error_t *err);
+/* Names the reserved ids that no other file has named. */
+llm_status_t lls_tokenizer_fill_reserved(lls_tokenizer_t *t, llm_error_t *err);
+/* vocab.txt of BERT; vocab.json and merges.txt of a directory. */
+llm_status_t lls_tokenizer_load_wordpiece(lls_tokenizer_t *t, const char *path, llm_error_t *err);
+llm_status_t lls_tokenizer_load_vocab(lls_tokenizer_t *t, const char *dir, llm_error_t *err);
+llm_status_t lls_tokenizer_load_spm(lls_tokenizer_t *t, const char *path, llm_error_t *err);
 llm_status_t lls_tokenizer_load_gguf(lls_tokenizer_t *t, const char *path, llm_error_t *err);
 /* tokenizer_config.json, generation_config.json and chat templates beside tokenizer.json; before
  * seal for the first function, after it for the second. */

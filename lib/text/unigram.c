@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "text/unigram.h"
 
+#include <float.h>
 #include <math.h>
 
 #include "base/utf8.h"
 
 #define UNK_PENALTY 10.0
 
-static bool build_trie(lls_unigram_t *u, lls_mem_t *mem)
+/* A trie of the pieces that may be taken, or of the user-defined ones only. */
+static bool build_trie(const lls_unigram_t *u, lls_mem_t *mem, bool user, lls_datrie_t *out)
 {
     const lls_vocab_t *v = u->vocab;
     lls_datrie_key_t  *keys = lls_calloc(mem, v->n + 1u, sizeof *keys);
@@ -18,11 +20,13 @@ static bool build_trie(lls_unigram_t *u, lls_mem_t *mem)
         size_t      len;
         const char *text = lls_vocab_bytes(v, id, &len);
 
+        uint8_t     kind = u->kinds != NULL ? u->kinds[id] : LLS_PIECE_NORMAL;
+
         if (v->entries[id].used && len != 0 &&
-            (u->kinds == NULL || u->kinds[id] != LLS_PIECE_UNUSED))
+            (user ? kind == LLS_PIECE_USER : kind < LLS_PIECE_UNUSED))
             keys[n++] = (lls_datrie_key_t){ text, (uint32_t)len, id };
     }
-    ok = keys != NULL && lls_datrie_build(&u->trie, mem, keys, n);
+    ok = keys != NULL && lls_datrie_build(out, mem, keys, n);
     lls_free(mem, keys);
     return ok;
 }
@@ -30,7 +34,7 @@ static bool build_trie(lls_unigram_t *u, lls_mem_t *mem)
 bool lls_unigram_seal(lls_unigram_t *u, lls_mem_t *mem, const lls_vocab_t *vocab)
 {
     static const char hex[] = "0123456789ABCDEF";
-    double            min = INFINITY, max = -INFINITY;
+    double            min = INFINITY, max = FLT_MIN;      /* as SentencePiece starts them */
 
     u->vocab = vocab;
     for (uint32_t id = 0; id < vocab->n; id++) {
@@ -46,7 +50,7 @@ bool lls_unigram_seal(lls_unigram_t *u, lls_mem_t *mem, const lls_vocab_t *vocab
         char name[] = { '<', '0', 'x', hex[i >> 4], hex[i & 15], '>' };
         u->byte_id[i] = lls_vocab_find(vocab, name, sizeof name, false);
     }
-    return build_trie(u, mem);
+    return build_trie(u, mem, false, &u->trie) && build_trie(u, mem, true, &u->user);
 }
 
 void lls_unigram_deinit(lls_unigram_t *u, lls_mem_t *mem)
@@ -54,25 +58,25 @@ void lls_unigram_deinit(lls_unigram_t *u, lls_mem_t *mem)
     lls_free(mem, u->scores);
     lls_free(mem, u->kinds);
     lls_datrie_deinit(&u->trie, mem);
+    lls_datrie_deinit(&u->user, mem);
     memset(u, 0, sizeof *u);
 }
 
 /* ---- Encoding -------------------------------------------------------------------------------- */
 
-static inline double sum(const lls_unigram_t *u, double a, double b)
-{
-    return u->sentencepiece ? (double)((float)a + (float)b) : a + b;
-}
-
+/* A user-defined piece counts as SentencePiece has it. */
 static double piece_score(const lls_unigram_t *u, int32_t id, size_t n_bytes)
 {
-    if (u->kinds != NULL && u->kinds[id] == LLS_PIECE_USER)     /* as SentencePiece has it */
-        return (double)((float)n_bytes * (float)u->max_score - 0.1f);
+    if (u->kinds != NULL && u->kinds[id] == LLS_PIECE_USER)
+        return (double)((float)n_bytes * (float)u->max_score) - 0.1;
     return u->scores[id];
 }
 
-static inline void offer(lls_viterbi_node_t *node, double score, uint32_t from, int32_t id)
+static inline void offer(const lls_unigram_t *u, lls_viterbi_node_t *node, double score,
+                         uint32_t from, int32_t id)
 {
+    if (u->sentencepiece)
+        score = (double)(float)score;
     if (node->from == LLS_NONE || score > node->score)
         *node = (lls_viterbi_node_t){ score, from, id };
 }
@@ -93,7 +97,7 @@ static bool extend(const lls_unigram_t *u, lls_viterbi_node_t *nodes, const char
         if (u->trie.units[node].value == LLS_NONE)
             continue;
         id = (int32_t)u->trie.units[node].value;
-        offer(&nodes[i], sum(u, piece_score(u, id, i - at), nodes[at].score), (uint32_t)at, id);
+        offer(u, &nodes[i], piece_score(u, id, i - at) + nodes[at].score, (uint32_t)at, id);
         single = single || i - at == first;
     }
     return single;
@@ -104,7 +108,8 @@ static bool extend(const lls_unigram_t *u, lls_viterbi_node_t *nodes, const char
 static llm_status_t put_unknown(const lls_unigram_t *u, const char *text, size_t begin, size_t end,
                                 int32_t *ids, size_t *n, llm_error_t *err)
 {
-    int32_t id = lls_vocab_find(u->vocab, text + begin, end - begin, false);
+    int32_t id = u->sentencepiece
+                     ? -1 : lls_vocab_find(u->vocab, text + begin, end - begin, false);
     bool    bytes = id < 0 && u->byte_fallback;
 
     for (size_t i = begin; bytes && i < end; i++)
@@ -167,8 +172,7 @@ llm_status_t lls_unigram_encode(const lls_unigram_t *u, lls_unigram_work_t *w, c
         if (u->unk_id < 0)
             return lls_fail(err, LLM_ERR_INVALID,
                             "byte %zu: no piece of the tokenizer, and it has no unk_id", at);
-        offer(&w->nodes[at + first], sum(u, u->unk_score, w->nodes[at].score), (uint32_t)at,
-              u->unk_id);
+        offer(u, &w->nodes[at + first], u->unk_score + w->nodes[at].score, (uint32_t)at, u->unk_id);
     }
     ids = out->data + out->n;
     st = walk_back(u, w->nodes, text, len, ids, &n, err);

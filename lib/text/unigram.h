@@ -3,7 +3,7 @@
  * unigram - the cut of a text into pieces whose scores have the largest sum (Viterbi).
  *
  * The order of the sums and of the comparisons is Hugging Face's, or SentencePiece's where
- * `sentencepiece` is set: sums in single precision, user-defined pieces always taken.  Of equal
+ * `sentencepiece` is set: scores in single precision, user-defined pieces preferred.  Of equal
  * paths the first found stays.  Built once, then read only; the work area belongs to one call.
  */
 #ifndef LLS_TEXT_UNIGRAM_H
@@ -12,13 +12,15 @@
 #include "text/datrie.h"
 #include "text/vocab.h"
 
-enum { LLS_PIECE_NORMAL, LLS_PIECE_USER, LLS_PIECE_UNUSED };
+/* Kinds of SentencePiece's pieces; control, unknown and byte pieces are reserved. */
+enum { LLS_PIECE_NORMAL, LLS_PIECE_USER, LLS_PIECE_UNUSED, LLS_PIECE_RESERVED };
 
 typedef struct lls_unigram {
     const lls_vocab_t *vocab;
     double            *scores;          /* [vocab n] */
     uint8_t           *kinds;           /* [vocab n], LLS_PIECE_*; NULL = all normal */
     lls_datrie_t       trie;
+    lls_datrie_t       user;            /* user-defined pieces, for the normalizer */
     double             unk_score, max_score;
     int32_t            byte_id[256];
     int32_t            unk_id;          /* -1 = a character without a piece is an error */

@@ -130,6 +130,19 @@ bool lls_vocab_add(lls_vocab_t *v, uint32_t id, const char *text, size_t len)
     return true;
 }
 
+bool lls_vocab_add_bytes(lls_vocab_t *v, uint32_t id, const char *bytes, size_t len)
+{
+    lls_assert(id < v->n && !v->entries[id].used);
+    if (v->bytes.len > UINT32_MAX - len)
+        return false;
+    v->entries[id] = (lls_vocab_entry_t){ (uint32_t)v->bytes.len, (uint32_t)len, 1, 0 };
+    if (!lls_buf_put(&v->bytes, bytes, len))
+        return false;
+    v->n_used++;
+    index_token(v, id);
+    return true;
+}
+
 int32_t lls_vocab_find(const lls_vocab_t *v, const char *bytes, size_t len, bool literal)
 {
     uint32_t i = hash_bytes(bytes, len, literal) & v->mask;

@@ -35,6 +35,8 @@ void lls_vocab_deinit(lls_vocab_t *v);
 /* The spelling of the file.  A second token of the same spelling wins lookups.  False: no memory.
  */
 bool lls_vocab_add(lls_vocab_t *v, uint32_t id, const char *text, size_t len);
+/* The same for a token given by its bytes. */
+bool lls_vocab_add_bytes(lls_vocab_t *v, uint32_t id, const char *bytes, size_t len);
 /* By bytes as kept; -1 if there is none. */
 int32_t lls_vocab_find(const lls_vocab_t *v, const char *bytes, size_t len, bool literal);
 /* By the spelling of the file. */

@@ -35,24 +35,6 @@ void lls_wordpiece_deinit(lls_wordpiece_t *m, lls_mem_t *mem)
     memset(m, 0, sizeof *m);
 }
 
-/* The longest key at text: its length, 0 if none. */
-static size_t longest(const lls_datrie_t *t, const char *text, size_t len, int32_t *id)
-{
-    uint32_t node = LLS_DATRIE_ROOT;
-    size_t   found = 0;
-
-    for (size_t i = 0; i < len;) {
-        node = lls_datrie_step(t, node, (uint8_t)text[i++]);
-        if (node == LLS_NONE)
-            break;
-        if (t->units[node].value != LLS_NONE) {
-            *id = (int32_t)t->units[node].value;
-            found = i;
-        }
-    }
-    return found;
-}
-
 static bool too_long(const lls_wordpiece_t *m, const char *text, size_t len)
 {
     uint64_t n = 0;
@@ -90,7 +72,7 @@ llm_status_t lls_wordpiece_encode(const lls_wordpiece_t *m, const char *text, si
     if (too_long(m, text, len))
         return put_unk(m, out, err);
     for (size_t i = 0; i < len; i += n) {
-        n = longest(i == 0 ? &m->head : &m->tail, text + i, len - i, &id);
+        n = lls_datrie_longest(i == 0 ? &m->head : &m->tail, text + i, len - i, &id);
         if (n == 0) {
             out->n = begin;
             return put_unk(m, out, err);

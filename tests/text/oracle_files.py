@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+# Random texts through sentencepiece, tiktoken and mistral_common, and through ours, from the files that
+# they read.  Usage: oracle_files.py DRIVER N FILE...: *.model, *.model.v*, *.tiktoken, tekken*.json.  A
+# file whose package is absent is left out; with all of them out the exit code is 77.
+import os
+import random
+import struct
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "golden", "text"))
+from corpus import old_only, random_text                              # noqa: E402
+
+
+def sentencepiece_of(path):
+    import sentencepiece
+    sp = sentencepiece.SentencePieceProcessor(model_file=path)
+    controls = [sp.id_to_piece(i) for i in range(sp.get_piece_size()) if sp.is_control(i) or sp.is_unknown(i)]
+    return sp.encode, controls, [sp.id_to_piece(i) for i in range(sp.get_piece_size()) if len(sp.id_to_piece(i)) > 3][:200]
+
+
+def tiktoken_of(path):
+    import base64
+    import inspect
+    import re
+    import tiktoken
+    import tiktoken_ext.openai_public as public
+    ranks = {}
+    for line in open(path, "rb"):
+        if line.strip():
+            token, rank = line.split()
+            ranks[base64.b64decode(token)] = int(rank)
+    name = {199998: "o200k_base", 100256: "cl100k_base", 50256: "r50k_base"}.get(len(ranks), "cl100k_base")
+    source = public.load_tiktoken_bpe, public.data_gym_to_mergeable_bpe_ranks
+    public.load_tiktoken_bpe = public.data_gym_to_mergeable_bpe_ranks = lambda *a, **k: {}
+    try:
+        pattern = getattr(public, name)()["pat_str"]
+    finally:
+        public.load_tiktoken_bpe, public.data_gym_to_mergeable_bpe_ranks = source
+    enc = tiktoken.Encoding("x", pat_str=pattern, mergeable_ranks=ranks, special_tokens={})
+    return enc.encode_ordinary, ["<|"], []
+
+
+def tekken_of(path):
+    import warnings
+    warnings.simplefilter("ignore")
+    from mistral_common.tokens.tokenizers.tekken import Tekkenizer
+    t = Tekkenizer.from_file(path)
+    return lambda s: t.encode(s, bos=False, eos=False), ["[", "<"], []
+
+
+def oracle(path):
+    name = os.path.basename(path)
+    if "tekken" in name:
+        return tekken_of(path)
+    return tiktoken_of(path) if name.endswith(".tiktoken") else sentencepiece_of(path)
+
+
+def main():
+    driver, n, total, seen = sys.argv[1], int(sys.argv[2]), 0, 0
+    for path in sys.argv[3:]:
+        try:
+            encode, controls, words = oracle(path)
+        except ImportError as e:
+            print("%s is left out: %s" % (os.path.basename(path), e))
+            continue
+        seen += 1
+        rng = random.Random(os.path.basename(path))
+        texts = [old_only(random_text(rng, words)).replace("\0", "") for _ in range(n)]
+        texts = [t for t in texts if not any(c in t for c in controls)]
+        with tempfile.TemporaryDirectory() as tmp:
+            a, b = os.path.join(tmp, "in"), os.path.join(tmp, "out")
+            with open(a, "wb") as f:
+                for t in texts:
+                    f.write(b"N" + struct.pack("<I", len(t.encode())) + t.encode())
+            subprocess.run([driver, path, a, b], check=True)
+            with open(b, "rb") as f:
+                data = f.read()
+        at = bad = 0
+        for t in texts:
+            status, size = struct.unpack_from("<iI", data, at)
+            got = list(struct.unpack_from("<%di" % (size // 4), data, at + 8))
+            at += 8 + size
+            want = encode(t)
+            if status != 0 or got != want:
+                bad += 1
+                if bad <= 3:
+                    print("%s, %r:\n  ours    %s\n  theirs  %s" % (os.path.basename(path), t, got, want))
+        print("%s: %d texts, %d differences" % (os.path.basename(path), len(texts), bad), flush=True)
+        total += bad
+    sys.exit(1 if total else 0 if seen else 77)
+
+
+main()
