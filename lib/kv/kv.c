@@ -424,7 +424,7 @@ bool lls_kv_fork(lls_kv_t *kv, lls_kv_seq_t *dst, const lls_kv_seq_t *src, uint3
     return true;
 }
 
-void lls_kv_emit_copies(lls_kv_t *kv, lls_step_plan_t *plan)
+void lls_kv_end_copies(lls_kv_t *kv)
 {
     uint32_t kept = 0;
 
@@ -437,14 +437,22 @@ void lls_kv_emit_copies(lls_kv_t *kv, lls_step_plan_t *plan)
             drop_block(kv, c->copy.group, c->copy.dst, 0);
             continue;
         }
-        if (lls_sec_has_room(&plan->sec[LLS_PLAN_copies], 1)) {
-            *lls_plan_push_copies(plan, 1) = c->copy;
-            c->sent = true;
-        }
         kv->copies[kept++] = *c;
     }
     kv->n_copies = kept;
     kv->n_released++;
+}
+
+void lls_kv_emit_copies(lls_kv_t *kv, lls_step_plan_t *plan)
+{
+    lls_kv_end_copies(kv);
+    for (uint32_t i = 0; i < kv->n_copies; i++) {
+        pending_copy_t *c = &kv->copies[i];
+        if (lls_sec_has_room(&plan->sec[LLS_PLAN_copies], 1)) {
+            *lls_plan_push_copies(plan, 1) = c->copy;
+            c->sent = true;
+        }
+    }
 }
 
 /* ---- Odds and ends -------------------------------------------------------------------------- */

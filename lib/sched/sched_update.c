@@ -134,6 +134,8 @@ void lls_sched_update(lls_sched_t *s, const lls_step_result_t *result)
         drop_finished(s);
     s->first_flight = (s->first_flight + 1) % s->cfg.max_in_flight;
     s->n_flights--;
+    if (s->n_flights == 0)
+        lls_kv_end_copies(s->kv);
 }
 
 static uint32_t running_index(const lls_sched_t *s, uint32_t slot)
