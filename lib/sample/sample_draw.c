@@ -91,16 +91,41 @@ static field_t field_from(const float *x, float low, const lls_sample_scratch_t 
     return f;
 }
 
+typedef void (*mass_fn)(const float *x, uint32_t n, const lls_sample_scale_t *s, float low,
+                        float high, double sums[2]);
+
+/* How sums of weights are made, the quick ways first. */
+enum { QUICK, NEAR, EXACT };
+
+static mass_fn mass_of(int grade, const lls_sample_kernels_t *k)
+{
+    return grade == QUICK ? k->mass_quick : grade == NEAR ? k->mass_about : k->mass;
+}
+
+static int quickest(const rule_t *r)
+{
+    return fabsf(r->scale.max) * r->scale.inv_t <= LLS_SAMPLE_QUICK_Y ? QUICK : NEAR;
+}
+
+/* What the exact sum is, with a part of `slack` for rounding of differences. */
+static bounds_t bounds_of(double sum, int grade, double slack)
+{
+    static const double least[] = { LLS_SAMPLE_QUICK_MIN, LLS_SAMPLE_ABOUT_MIN, 1 };
+    static const double most[] = { LLS_SAMPLE_QUICK_MAX, LLS_SAMPLE_ABOUT_MAX, 1 };
+
+    return (bounds_t){ fmax(0, sum - slack) / most[grade], (sum + slack) / least[grade] };
+}
+
 /* Whether the part p of the mass is likely to be in the groups whose largest reach low: from these
  * and a sample of the blocks. */
 static bool is_narrow(const float *x, float low, const rule_t *r, const lls_sample_scratch_t *s)
 {
-    double held[2], sums[2], rest = 0;
+    mass_fn mass = mass_of(quickest(r), s->k);
+    double  held[2], sums[2], rest = 0;
 
-    s->k->mass_about(s->peaks, n_groups(s), &r->scale, low, low, held);
+    mass(s->peaks, n_groups(s), &r->scale, low, low, held);
     for (uint32_t b = SAMPLE_STEP / 2; b < s->n_vocab / LLS_SAMPLE_BLOCK; b += SAMPLE_STEP) {
-        s->k->mass_about(x + (size_t)b * LLS_SAMPLE_BLOCK, LLS_SAMPLE_BLOCK, &r->scale, r->floor,
-                         low, sums);
+        mass(x + (size_t)b * LLS_SAMPLE_BLOCK, LLS_SAMPLE_BLOCK, &r->scale, r->floor, low, sums);
         rest += sums[0] - sums[1];
     }
     return held[0] >= 0.9 * r->p * (held[0] + rest * SAMPLE_STEP);
@@ -112,7 +137,8 @@ static field_t nucleus_field(const float *x, rule_t *r, const lls_sample_scratch
 {
     field_t row = whole_row(x, r->floor, s), f;
     float   low = reached_by(TOP_P_GROUPS, r, s);
-    double  held[2], sums[2], rest, slack;
+    double   held[2], sums[2];
+    bounds_t rest;
 
     if (low <= r->floor || !is_narrow(x, low, r, s))
         return row;
@@ -120,11 +146,9 @@ static field_t nucleus_field(const float *x, rule_t *r, const lls_sample_scratch
     if (f.id == NULL)
         return row;
     s->k->mass(f.x, f.n, &r->scale, low, low, held);
-    s->k->mass_about(x, s->n_vocab, &r->scale, r->floor, low, sums);
-    rest = sums[0] - sums[1];
-    slack = 1e-4 * sums[0];         /* what rounding of the two sums may leave in the rest */
-    r->total.min = held[0] + fmax(0, (rest - slack) / LLS_SAMPLE_ABOUT_MAX);
-    r->total.max = held[0] + (rest + slack) / LLS_SAMPLE_ABOUT_MIN;
+    mass_of(quickest(r), s->k)(x, s->n_vocab, &r->scale, r->floor, low, sums);
+    rest = bounds_of(sums[0] - sums[1], quickest(r), 1e-4 * sums[0]);
+    r->total = (bounds_t){ held[0] + rest.min, held[0] + rest.max };
     r->has_total = true;
     return held[0] < r->p * r->total.max ? row : f;
 }
@@ -208,30 +232,22 @@ static lls_sample_best_t race(const lls_sample_row_t *row, const rule_t *r, cons
 
 /* ---- Who is kept ----------------------------------------------------------------------------- */
 
-static bounds_t bounds_of(double sum, bool exact)
-{
-    return exact ? (bounds_t){ sum, sum }
-                 : (bounds_t){ sum / LLS_SAMPLE_ABOUT_MAX, sum / LLS_SAMPLE_ABOUT_MIN };
-}
-
-/* 1 if the mass above v is less than p of all, 0 if not, -1 if sums near the exact ones, which take
- * a third of the time, cannot tell. */
-static int try_nucleus(const rule_t *r, const field_t *f, const float *x, float v, bool exact,
+/* 1 if the mass above v is less than p of all, 0 if not, -1 if sums of this grade cannot tell. */
+static int try_nucleus(const rule_t *r, const field_t *f, const float *x, float v, int grade,
                        const lls_sample_scratch_t *s)
 {
-    bool     f_exact = exact || f->id != NULL;
+    int      f_grade = f->id != NULL ? EXACT : grade;
     double   sums[2];
     bounds_t above, total;
 
-    (f_exact ? s->k->mass : s->k->mass_about)(f->x, f->n, &r->scale, r->floor, lls_sample_above(v),
-                                             sums);
-    above = bounds_of(sums[1], f_exact);
-    total = bounds_of(sums[0], f_exact);
+    mass_of(f_grade, s->k)(f->x, f->n, &r->scale, r->floor, lls_sample_above(v), sums);
+    above = bounds_of(sums[1], f_grade, 0);
+    total = bounds_of(sums[0], f_grade, 0);
     if (f->id != NULL && r->has_total)
         total = r->total;
-    if (f->id != NULL && r->has_total && exact) {
+    if (f->id != NULL && r->has_total && grade == EXACT) {
         s->k->mass(x, s->n_vocab, &r->scale, r->floor, r->floor, sums);
-        total = bounds_of(sums[0], true);
+        total = bounds_of(sums[0], EXACT, 0);
     }
     if (above.max < r->p * total.min)
         return 1;
@@ -241,7 +257,7 @@ static int try_nucleus(const rule_t *r, const field_t *f, const float *x, float 
 static bool is_kept(const rule_t *r, const field_t *f, const float *x, float v,
                     const lls_sample_scratch_t *s)
 {
-    int kept;
+    int kept = -1;
 
     if (v == r->scale.max)
         return true;
@@ -249,9 +265,8 @@ static bool is_kept(const rule_t *r, const field_t *f, const float *x, float v,
         return false;
     if (r->p >= 1)
         return true;
-    kept = try_nucleus(r, f, x, v, false, s);
-    if (kept < 0)
-        kept = try_nucleus(r, f, x, v, true, s);
+    for (int grade = quickest(r); kept < 0; grade++)
+        kept = try_nucleus(r, f, x, v, grade, s);
     return kept == 1;
 }
 

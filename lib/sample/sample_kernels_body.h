@@ -116,6 +116,18 @@ INLINE vf where_from(vf x, float low, vf v)
 #endif
 }
 
+/* sum + v where x >= low, else sum; no v is negative */
+INLINE vf add_from(vf sum, vf x, float low, vf v)
+{
+#if defined(__AVX512F__)
+    __mmask16 m = _mm512_cmp_ps_mask((__m512)x, _mm512_set1_ps(low), _CMP_GE_OQ);
+
+    return (vf)_mm512_mask_add_ps((__m512)sum, m, (__m512)sum, (__m512)v);
+#else
+    return sum + where_from(x, low, v);
+#endif
+}
+
 /* A bit for each lane of a comparison. */
 INLINE uint32_t lanes(vi mask)
 {
@@ -205,6 +217,15 @@ INLINE vf weight_about(vf x, float max, float log2_t)
     return (vf)((vu)p + ((vu)t << 23));
 }
 
+/* exp(y) times 1 to 1.062, and rounding: the float whose bits are linear in y, for 2^f <= 1 + f.
+ * bits are 2^23 / T / ln 2, one are those of 1 at y = 0. */
+INLINE vf weight_quick(vf x, float bits, float one)
+{
+    vf b = greater(x * bits + one, (vf){ 0 });
+
+    return (vf)__builtin_convertvector(b, vi);
+}
+
 /* ---- Passes over a row ---------------------------------------------------------------------- */
 
 /* The largest of 16. */
@@ -289,10 +310,11 @@ static void mass(const float *x, uint32_t n, const lls_sample_scale_t *s, float 
 }
 
 /* Sums of a block are added up apart, so that rounding stays far below the error of a weight. */
-static void mass_about(const float *x, uint32_t n, const lls_sample_scale_t *s, float low,
-                       float high, double sums[2])
+INLINE void mass_near(const float *x, uint32_t n, const lls_sample_scale_t *s, float low,
+                      float high, double sums[2], bool quick)
 {
-    float log2_t = s->inv_t * LLS_LOG2E;
+    float log2_t = s->inv_t * LLS_LOG2E, bits = log2_t * 0x1p23f;
+    float one = LLS_ONE_BITS - s->max * bits;
     sum_t a = { 0 }, b = { 0 };
 
     for (uint32_t first = 0; first < n; first += LLS_SAMPLE_BLOCK) {
@@ -303,9 +325,9 @@ static void mass_about(const float *x, uint32_t n, const lls_sample_scale_t *s, 
             UNROLL
             for (uint32_t p = 0; p < PARTS; p++) {
                 vf v = load_at(x, i + p * LANES, end, -INFINITY);
-                vf e = weight_about(v, s->max, log2_t);
-                block_a[p] += where_from(v, low, e);
-                block_b[p] += where_from(v, high, e);
+                vf e = quick ? weight_quick(v, bits, one) : weight_about(v, s->max, log2_t);
+                block_a[p] = add_from(block_a[p], v, low, e);
+                block_b[p] = add_from(block_b[p], v, high, e);
             }
         for (uint32_t p = 0; p < PARTS; p++) {
             add(&a, p, block_a[p]);
@@ -314,6 +336,18 @@ static void mass_about(const float *x, uint32_t n, const lls_sample_scale_t *s, 
     }
     sums[0] = total(&a);
     sums[1] = total(&b);
+}
+
+static void mass_about(const float *x, uint32_t n, const lls_sample_scale_t *s, float low,
+                       float high, double sums[2])
+{
+    mass_near(x, n, s, low, high, sums, false);
+}
+
+static void mass_quick(const float *x, uint32_t n, const lls_sample_scale_t *s, float low,
+                       float high, double sums[2])
+{
+    mass_near(x, n, s, low, high, sums, true);
 }
 
 static double sum_from(const float *x, const float *w, uint32_t n, float low)
@@ -610,5 +644,5 @@ static void race_list(const float *x, const uint32_t *id, uint32_t n, float low,
     }
 }
 
-const lls_sample_kernels_t KERNELS = { scan, weigh, mass, mass_about, sum_from, gather, count_from,
-                                       sum_exp, race, race_list };
+const lls_sample_kernels_t KERNELS = { scan, weigh, mass, mass_about, mass_quick, sum_from, gather,
+                                       count_from, sum_exp, race, race_list };

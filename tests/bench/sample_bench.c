@@ -274,7 +274,7 @@ int main(int argc, char **argv)
 
     lls_mem_init(&mem, NULL);
     set_up(&b, &mem, argc > 4 && argv[4][0] != 0 ? argv[4] : NULL);
-    printf("%u rows of %u, %u threads, %s\n\n", b.n_rows, b.n_vocab,
+    printf("%u rows of %u, threads %u, %s\n\n", b.n_rows, b.n_vocab,
            lls_pool_n(lls_cpu_pool(b.cpu)), lls_cpu_isa_name(lls_cpu_isa(b.cpu)));
     print_table(&b);
     lls_cpu_destroy(b.cpu);

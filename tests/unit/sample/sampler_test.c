@@ -260,7 +260,7 @@ static void kernels_agree_to_the_bit(void **state)
             const lls_sample_kernels_t *ks[2] = { all_kernels[0], all_kernels[k] };
             lls_sample_scale_t          s = { .inv_t = 1.3f };
             lls_sample_best_t           best[2] = { { .score = -1 }, { .score = -1 } };
-            double                      sum[2], lse[2], mass[2][2], about[2][2], from[2];
+            double sum[2], lse[2], from[2], mass[2][2], about[2][2], quick[2][2];
             uint32_t                    n[2], c[2];
 
             fill_row(x, N, kind);
@@ -270,6 +270,7 @@ static void kernels_agree_to_the_bit(void **state)
                 lse[i] = ks[i]->sum_exp(x, N, s.max);
                 ks[i]->mass(x, N, &s, s.max - 9, s.max - 1, mass[i]);
                 ks[i]->mass_about(x, N, &s, s.max - 9, s.max - 1, about[i]);
+                ks[i]->mass_quick(x, N, &s, s.max - 9, s.max - 1, quick[i]);
                 from[i] = ks[i]->sum_from(x, w[i], N, s.max - 2);
                 n[i] = ks[i]->gather(x, N, peaks[i], -1, gx[i], id[i]);
                 c[i] = ks[i]->count_from(x, N, 0.25f);
@@ -281,6 +282,7 @@ static void kernels_agree_to_the_bit(void **state)
             assert_true(sum[0] == sum[1] && lse[0] == lse[1] && n[0] == n[1] && c[0] == c[1]);
             assert_memory_equal(mass[0], mass[1], sizeof mass[0]);
             assert_memory_equal(about[0], about[1], sizeof about[0]);
+            assert_memory_equal(quick[0], quick[1], sizeof quick[0]);
             assert_true(from[0] == from[1]);
             assert_memory_equal(id[0], id[1], n[0] * sizeof id[0][0]);
             assert_true(best[0].id == best[1].id && best[0].score == best[1].score);
@@ -296,7 +298,7 @@ static void quick_sums_are_near_the_exact_ones(void **state)
     for (uint32_t round = 0; round < 8 * N_KINDS; round++) {
         uint32_t           n = 1 + rnd() % (round % 2 ? 40 : N);
         lls_sample_scale_t s = { .max = -INFINITY, .inv_t = powf(10, 2 - 4 * rnd_float()) };
-        double             exact[2], about[2];
+        double             exact[2], about[2], quick[2];
         float              low, high;
 
         fill_row(x, n, (int)(round % N_KINDS));
@@ -306,11 +308,18 @@ static void quick_sums_are_near_the_exact_ones(void **state)
         high = fmaxf(low, s.max - rnd_float() / s.inv_t);
         lls_sample_kernels_plain.mass(x, n, &s, low, high, exact);
         lls_sample_kernels_plain.mass_about(x, n, &s, low, high, about);
-        for (int i = 0; i < 2; i++)
+        lls_sample_kernels_plain.mass_quick(x, n, &s, low, high, quick);
+        for (int i = 0; i < 2; i++) {
             if (about[i] < LLS_SAMPLE_ABOUT_MIN * exact[i] ||
                 about[i] > LLS_SAMPLE_ABOUT_MAX * exact[i])
                 fail_msg("kind %u of %u: %g is not near %g", round % N_KINDS, n, about[i],
                          exact[i]);
+            if (fabsf(s.max) * s.inv_t <= LLS_SAMPLE_QUICK_Y &&
+                (quick[i] < LLS_SAMPLE_QUICK_MIN * exact[i] ||
+                 quick[i] > LLS_SAMPLE_QUICK_MAX * exact[i]))
+                fail_msg("kind %u of %u: %g is far from %g", round % N_KINDS, n, quick[i],
+                         exact[i]);
+        }
     }
     free(x);
 }
