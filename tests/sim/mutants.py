@@ -101,8 +101,15 @@ def limit_cpu():
     resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
 
 
+def compile_once(tmp, sources):
+    for f in sources:
+        if not os.path.exists(obj(tmp, f)):
+            subprocess.run(CC + ["-c", f"{ROOT}/{f}", "-o", obj(tmp, f)], check=True)
+
+
 def run(suite, tmp, main, libs, objs, args):
     exe = f"{tmp}/exe"
+    compile_once(tmp, main)
     subprocess.run(CC + objs + [obj(tmp, f) for f in main] + ["-o", exe] + suite["lib"] + libs +
                    suite["libs"], check=True)
     return subprocess.run(["nice", "-n", "10", exe] + args, capture_output=True, text=True,
@@ -142,11 +149,6 @@ def write_table(suite, rows, seeds):
             f.write(f"| {name} | {text} |\n")
 
 
-def sources(suite):
-    tests = {f for t in suite["tests"] for f in t}
-    return suite["mutable"] + suite["others"] + suite["main"] + sorted(tests)
-
-
 def list_faults(suite, todo):
     for name, edits in todo:
         try:
@@ -171,8 +173,7 @@ def main():
         return list_faults(suite, todo)
     rows = []
     with tempfile.TemporaryDirectory() as tmp:
-        for f in sources(suite):
-            subprocess.run(CC + ["-c", f"{ROOT}/{f}", "-o", obj(tmp, f)], check=True)
+        compile_once(tmp, suite["mutable"] + suite["others"])
         for name, edits in todo:
             objs = build(suite, tmp, name, edits)
             rows.append((name, try_sim(suite, tmp, objs, seeds) or try_tests(suite, tmp, objs)))

@@ -6,8 +6,8 @@
  *
  * A seed fixes configuration, workload, faults and time.  Each token, text, log-probability, reason
  * and time is compared with what the request gives alone, each counter with what must be in it,
- * after each turn.  On failure the line that it prints names seed and command.  --spoil makes the
- * runner's token number N wrong, to see that it is noticed.
+ * after each turn.  On failure it prints the seed and the command that finds it again.  --spoil
+ * makes token number N of each seed wrong, to see that it is noticed.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,8 +28,10 @@ void lls_panic(const char *file, int line, const char *what)
     printf("FAIL seed %llu turn %llu total %llu: %s:%d: %s\n", (unsigned long long)now->seed,
            (unsigned long long)now->turns, (unsigned long long)esim_total.steps,
            slash != NULL ? slash + 1 : file, line, what);
-    printf("again: engine_sim --seed %llu --seeds 1%s\n", (unsigned long long)now->seed,
-           esim_spoil > 0 ? " with the same --spoil" : "");
+    printf("again: engine_sim --seed %llu", (unsigned long long)now->seed);
+    if (esim_spoil > 0)
+        printf(" --spoil %llu", (unsigned long long)esim_spoil);
+    printf("\n");
     fflush(stdout);
     _Exit(1);
 }

@@ -67,7 +67,7 @@ typedef struct es_req {
 } es_req_t;
 
 typedef struct esim {
-    uint64_t        seed, rng, digest, turns, idle_turns;
+    uint64_t        seed, rng, digest, turns, idle_turns, n_tokens;
     /* configuration */
     lls_traits_t    traits;
     uint32_t        group_scale, rows, max_tokens, max_len, block, blocks, queued, interval;
@@ -106,7 +106,7 @@ typedef struct esim_totals {
 } esim_totals_t;
 
 extern esim_totals_t esim_total;
-extern uint64_t esim_spoil;          /* the number of the token to make wrong; 0 = none */
+extern uint64_t esim_spoil;          /* of the token of a seed to make wrong; 0 = none */
 
 void lls_panic(const char *file, int line, const char *what);
 #define MUST(cond, what) ((cond) ? (void)0 : lls_panic(__FILE__, __LINE__, what))

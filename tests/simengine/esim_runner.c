@@ -161,6 +161,9 @@ static llm_status_t es_execute(lls_runner_t *base, const lls_step_plan_t *p)
     esim_sneak(m);
     m->now += rnd(m, 4) * rnd(m, 1500);
     if (atomic_load(&m->e->cancel) != 0) {
+        for (uint32_t i = 0; i < lls_plan_n_runs(p); i++)
+            MUST(r->rows[lls_plan_runs(p)[i].row].c->req->abort_asked,
+                 "a step is cancelled that somebody waits for");
         m->cancelled = true;
         r->inner->ops->control(r->inner, FAKE_CANCEL, 0);
         return r->inner->ops->execute(r->inner, p);
@@ -231,7 +234,7 @@ static void take_row(es_runner_t *r, uint32_t i, const lls_step_result_t *inner)
     if (row->refused)
         out->status = LLS_ROW_FAILED;
     t = lls_result_tokens(inner)[in->tokens.off];
-    if (esim_spoil > 0 && esim_total.tokens + 1 == esim_spoil)
+    if (++r->m->n_tokens == esim_spoil)
         t ^= 1;
     out->tokens = (lls_span_t){ lls_result_n_tokens(r->result), 1 };
     *lls_result_push_tokens(r->result, 1) = t;
