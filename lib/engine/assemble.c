@@ -134,9 +134,8 @@ static void size_cache(lls_engine_t *e)
 static void size_steps(lls_engine_t *e)
 {
     lls_sched_config_t *c = &e->sched_config;
-    uint32_t likeliest = e->options.max_logprobs < 0 ? e->plan.vocab_size
-                                                     : (uint32_t)e->options.max_logprobs;
-    uint32_t width = lls_max_u32(likeliest, LLS_SAMPLE_MAX_LOGPROB_IDS);
+    uint32_t width = e->options.max_logprobs < 0 ? e->plan.vocab_size
+                                                 : (uint32_t)e->options.max_logprobs;
 
     *c = (lls_sched_config_t){
         .max_reqs = e->options.max_num_queued_reqs + e->plan.max_num_seqs,
@@ -144,7 +143,8 @@ static void size_steps(lls_engine_t *e)
         .max_model_len = e->plan.max_model_len, .max_in_flight = 1,
         .no_chunks = !e->options.enable_chunked_prefill,
         .long_prefill = e->options.long_prefill_token_threshold, .watermark = 0, .max_skips = 0,
-        .max_params = LLS_SAMPLE_MAX_WORDS, .max_logprobs = 1 + width,
+        .max_params = LLS_SAMPLE_MAX_WORDS, .max_plp_logprobs = 1 + width,
+        .max_logprobs = 1 + lls_max_u32(width, LLS_SAMPLE_MAX_LOGPROB_IDS),
         .max_plps = lls_max_u32(1, lls_min_u32(e->plan.max_num_batched_tokens,
                                                MAX_RESULT_LOGPROBS / (1 + width))) };
     if (c->no_chunks)

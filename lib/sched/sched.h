@@ -148,6 +148,7 @@ typedef struct lls_sched_config {
     uint32_t enc_budget, enc_cache, enc_entries;
     uint32_t max_params, max_jobs, max_floats;
     uint32_t max_logprobs;          /* elements for one token */
+    uint32_t max_plp_logprobs;      /* elements for one position of a prompt */
     uint32_t max_plps;              /* positions with prompt logprobs in a step; 0 = max_tokens */
     bool     cascade;
     bool     lockstep;              /* DP with experts: an empty step is a dummy plan, not none */

@@ -306,6 +306,7 @@ void lls_sched_config_limits(const lls_sched_config_t *c, const lls_kv_config_t 
         .n_groups = k->n_groups, .max_seq_blocks = c->max_model_len / lls_kv_hash_tokens(k) + 2,
         .max_seq_tokens = c->max_model_len + 1, .max_xfers = c->max_jobs,
         .max_encs = c->enc_entries, .max_params = c->max_params, .max_logprobs = c->max_logprobs,
+        .max_plp_logprobs = c->max_plp_logprobs,
         .max_plps = c->max_plps != 0 ? c->max_plps : c->max_tokens, .max_floats = c->max_floats };
 }
 

@@ -42,7 +42,7 @@ static void result_caps(const lls_step_limits_t *l, uint64_t cap[LLS_RESULT_N_SE
     cap[LLS_RESULT_done]     = (uint64_t)l->max_xfers * lls_max_u32(l->n_groups, 1);
     cap[LLS_RESULT_plps]     = l->max_plps;
     cap[LLS_RESULT_tokens]   = 2 * out;
-    cap[LLS_RESULT_logprobs] = (out + l->max_plps) * l->max_logprobs;
+    cap[LLS_RESULT_logprobs] = out * l->max_logprobs + (uint64_t)l->max_plps * l->max_plp_logprobs;
     cap[LLS_RESULT_floats]   = l->max_floats;
 }
 

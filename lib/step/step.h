@@ -242,6 +242,7 @@ typedef struct lls_step_limits {
     uint32_t max_seq_tokens;        /* max_model_len */
     uint32_t max_xfers, max_encs, max_params;
     uint32_t max_logprobs;          /* elements for one token */
+    uint32_t max_plp_logprobs;      /* elements for one position of a prompt */
     uint32_t max_plps;              /* positions with prompt logprobs in one step */
     uint32_t max_floats;
 } lls_step_limits_t;

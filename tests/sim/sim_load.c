@@ -335,7 +335,8 @@ static void choose_sched(sim_t *m)
     *c = (lls_sched_config_t){ .max_reqs = 64, .max_rows = between(m, 1, 10),
                                .max_tokens = between(m, 24, 64),
                                .max_model_len = between(m, 64, 160), .max_params = 8,
-                               .max_jobs = 64, .max_logprobs = 1, .max_floats = 16,
+                               .max_jobs = 64, .max_logprobs = 1, .max_plp_logprobs = 1,
+                               .max_floats = 16,
                                .max_skips = 50, .enc_entries = 8, .cascade = chance(m, 30),
                                .lockstep = chance(m, 8) };
     c->max_in_flight = async ? between(m, 2, 4) : 1;

@@ -6,6 +6,7 @@
 static const lls_step_limits_t limits = {
     .max_rows = 4, .max_tokens = 32, .max_drafts = 3, .n_groups = 2, .max_seq_blocks = 10,
     .max_seq_tokens = 100, .max_xfers = 2, .max_encs = 2, .max_params = 6, .max_logprobs = 2,
+    .max_plp_logprobs = 2,
     .max_plps = 32, .max_floats = 8 };
 
 /* One of everything. */
