@@ -114,6 +114,28 @@ def memory_plan(program):
     refuses(program)
 
 
+def score(program):
+    """A text is less surprising than its words in disorder, whole and in windows."""
+    words = ("The sun rises in the east and sets in the west. Water boils at one hundred degrees. "
+             "The capital of France is Paris, and the capital of Italy is Rome. ") * 2
+
+    def perplexity(text, *window):
+        with tempfile.NamedTemporaryFile("w", suffix=".txt") as f:
+            f.write(text)
+            f.flush()
+            done = run(program, MODEL, f.name, *window)
+        found = re.search(r"(\d+) tokens in (\d+) windows: ([\d.]+) nats a token, "
+                          r"perplexity ([\d.]+)", done.stdout)
+        return int(found[1]), int(found[2]), float(found[4])
+
+    whole, shuffled = perplexity(words), perplexity(" ".join(sorted(words.split())))
+    assert whole[1] == 1 and 1 < whole[2] < 20 < shuffled[2], (whole, shuffled)
+    parts = perplexity(words, "16")
+    assert parts[0] == whole[0] and parts[1] == (whole[0] - 16 + 7) // 8 + 1, parts
+    assert whole[2] < parts[2] < shuffled[2], (whole, parts)
+    refuses(program, "x")
+
+
 def ctypes_generate(library):
     script = os.path.join(EXAMPLES, "ctypes_generate.py")
     done = run(sys.executable, script, library, MODEL, "The capital of France is",
