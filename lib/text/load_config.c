@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The files beside a tokenizer.json: tokenizer_config.json, generation_config.json, config.json and
- * chat templates.
+ * The files beside a tokenizer: tokenizer_config.json, special_tokens_map.json, added_tokens.json,
+ * generation_config.json, config.json and chat templates.  What the tokenizer's own file says wins;
+ * special_tokens_map.json and added_tokens.json only fill gaps.
  */
 #include "text/load_int.h"
 
@@ -33,76 +34,188 @@ llm_status_t lls_load_beside(const lls_tokenizer_t *t, const char *dir, const ch
     return st;
 }
 
-static int by_number(const void *ctx, uint32_t a, uint32_t b)
+/* ---- Added tokens ---------------------------------------------------------------------------- */
+
+/* Two forms: {"7": {"content": "<x>", ..}} and {"<x>": 7}. */
+static long long id_of(const char *key, const json_t *v)
 {
-    const char *const *keys = ctx;
-    long long          x = strtoll(keys[a], NULL, 10), y = strtoll(keys[b], NULL, 10);
+    return json_is_integer(v) ? json_integer_value(v) : strtoll(key, NULL, 10);
+}
+
+typedef struct merge_list {
+    const char   **keys;
+    const json_t **values;
+    uint32_t      *order;
+} merge_list_t;
+
+static int by_id(const void *ctx, uint32_t a, uint32_t b)
+{
+    const merge_list_t *m = ctx;
+    long long           x = id_of(m->keys[a], m->values[a]), y = id_of(m->keys[b], m->values[b]);
 
     return (x > y) - (x < y);
 }
 
-static llm_status_t merge_sorted(lls_load_t *l, const json_t *map, const char **keys,
-                                 uint32_t *order)
+static llm_status_t put_plain(lls_load_t *l, const char *text, size_t len, bool special)
 {
+    lls_added_token_t token = { .content = (char *)text, .len = (uint32_t)len,
+                                .special = special, .normalized = !special };
+
+    return lls_tokenizer_add_token(l->t, token, l->err);
+}
+
+/* Vocabularies of ranks do not know the ids of their special tokens; these are as the file says. */
+static llm_status_t put_numbered(lls_load_t *l, const char *key, const json_t *v)
+{
+    const char       *text = json_string_value(json_object_get(v, "content"));
+    lls_added_token_t token = { .content = (char *)text, .id = (int32_t)id_of(key, v),
+                                .special = json_is_true(json_object_get(v, "special")) };
+
+    if (text == NULL || token.id < (int32_t)l->t->vocab.n ||
+        token.id >= (int32_t)(l->t->vocab.n + l->t->reserved))
+        return lls_load_fail(l, LLM_ERR_FORMAT, key, "is no id of a special token");
+    token.len = (uint32_t)json_string_length(json_object_get(v, "content"));
+    return lls_added_put(&l->t->added, &token) ? LLM_OK : lls_load_no_memory(l);
+}
+
+static llm_status_t merge_one(lls_load_t *l, const char *key, const json_t *v)
+{
+    const json_t *content = json_object_get(v, "content");
+
+    if (json_is_integer(v))
+        return lls_added_by_content(&l->t->added, key, strlen(key)) == NULL
+                   ? put_plain(l, key, strlen(key), false) : LLM_OK;
+    if (!json_is_string(content) ||
+        lls_added_by_content(&l->t->added, json_string_value(content),
+                             json_string_length(content)) != NULL)
+        return LLM_OK;
+    return l->t->reserved != 0 ? put_numbered(l, key, v) : lls_load_added_token(l, v);
+}
+
+/* Those that the tokenizer's file lacks, by ascending id. */
+static llm_status_t merge_added(lls_load_t *l, const json_t *map)
+{
+    size_t       room = json_object_size(map) + 1;
+    merge_list_t m = { lls_calloc(l->t->mem, room, sizeof *m.keys),
+                       lls_calloc(l->t->mem, room, sizeof *m.values),
+                       lls_calloc(l->t->mem, room, sizeof *m.order) };
     uint32_t     n = 0;
     llm_status_t st = LLM_OK;
     const char  *key;
     json_t      *v;
 
-    json_object_foreach((json_t *)map, key, v) {
-        keys[n] = key;
-        order[n] = n;
-        n++;
+    if (m.keys == NULL || m.values == NULL || m.order == NULL) {
+        st = lls_load_no_memory(l);
+    } else {
+        json_object_foreach((json_t *)map, key, v) {
+            m.keys[n] = key;
+            m.values[n] = v;
+            m.order[n] = n;
+            n++;
+        }
+        lls_sort_ids(m.order, n, by_id, &m);
     }
-    lls_sort_ids(order, n, by_number, keys);
-    for (uint32_t i = 0; st == LLM_OK && i < n; i++) {
-        const json_t *content;
+    for (uint32_t i = 0; st == LLM_OK && i < n; i++)
+        st = merge_one(l, m.keys[m.order[i]], m.values[m.order[i]]);
+    lls_free(l->t->mem, m.keys);
+    lls_free(l->t->mem, m.values);
+    lls_free(l->t->mem, m.order);
+    return st;
+}
 
-        v = json_object_get(map, keys[order[i]]);
-        content = json_object_get(v, "content");
-        if (json_is_string(content) &&
-            lls_added_by_content(&l->t->added, json_string_value(content),
-                                 json_string_length(content)) == NULL)
-            st = lls_load_added_token(l, v);
+/* A named token is a string or an object with content. */
+static const json_t *token_text(const json_t *v)
+{
+    if (json_is_object(v))
+        v = json_object_get(v, "content");
+    return json_is_string(v) ? v : NULL;
+}
+
+/* ORDER as in transformers, which gives ids in this order. */
+static const char *const special_names[] = { "bos_token", "eos_token", "unk_token", "sep_token",
+                                             "pad_token", "cls_token", "mask_token" };
+
+static llm_status_t merge_special(lls_load_t *l, const json_t *v)
+{
+    const json_t *text = token_text(v);
+
+    if (text == NULL || lls_added_by_content(&l->t->added, json_string_value(text),
+                                             json_string_length(text)) != NULL)
+        return LLM_OK;
+    if (json_is_object(v)) {
+        lls_added_token_t token = {
+            .content = (char *)json_string_value(text), .len = (uint32_t)json_string_length(text),
+            .special = true, .lstrip = json_is_true(json_object_get(v, "lstrip")),
+            .rstrip = json_is_true(json_object_get(v, "rstrip")),
+            .single_word = json_is_true(json_object_get(v, "single_word")),
+            .normalized = json_is_true(json_object_get(v, "normalized"))
+        };
+        return lls_tokenizer_add_token(l->t, token, l->err);
+    }
+    return put_plain(l, json_string_value(text), json_string_length(text), true);
+}
+
+/* Special tokens that are named but are no added tokens yet. */
+static llm_status_t merge_specials(lls_load_t *l, const json_t *config)
+{
+    static const char *const lists[] = { "additional_special_tokens", "extra_special_tokens" };
+    llm_status_t             st = LLM_OK;
+
+    if (l->t->reserved != 0)                /* whose ids are not ours to give */
+        return LLM_OK;
+    for (size_t i = 0; st == LLM_OK && i < LLS_ARRAY_LEN(special_names); i++)
+        st = merge_special(l, json_object_get(config, special_names[i]));
+    for (size_t k = 0; k < LLS_ARRAY_LEN(lists); k++) {
+        const json_t *list = json_object_get(config, lists[k]);
+
+        for (size_t i = 0; st == LLM_OK && i < json_array_size(list); i++)
+            st = merge_special(l, json_array_get(list, i));
     }
     return st;
 }
 
-/* Those that tokenizer.json lacks, by ascending id. */
-static llm_status_t merge_added(lls_load_t *l, const json_t *map)
+static llm_status_t from_file(lls_load_t *l, const char *dir, const char *name,
+                              llm_status_t (*merge)(lls_load_t *l, const json_t *o))
 {
-    size_t       n = json_object_size(map) + 1;
-    const char **keys = lls_calloc(l->t->mem, n, sizeof *keys);
-    uint32_t    *order = lls_calloc(l->t->mem, n, sizeof *order);
-    llm_status_t st = keys == NULL || order == NULL ? lls_load_no_memory(l)
-                                                    : merge_sorted(l, map, keys, order);
+    json_t      *o;
+    size_t       outer = lls_load_enter(l, name, 0);
+    llm_status_t st = lls_load_beside(l->t, dir, name, &o, l->err);
 
-    lls_free(l->t->mem, keys);
-    lls_free(l->t->mem, order);
+    if (st == LLM_OK && o != NULL)
+        st = merge(l, o);
+    json_decref(o);
+    lls_load_leave(l, outer);
     return st;
+}
+
+static llm_status_t merge_config(lls_load_t *l, const json_t *config)
+{
+    const json_t *map = json_object_get(config, "added_tokens_decoder");
+
+    return json_is_object(map) ? merge_added(l, map) : LLM_OK;
 }
 
 llm_status_t lls_tokenizer_load_added(lls_tokenizer_t *t, const char *dir, llm_error_t *err)
 {
-    lls_load_t   l = { t, dir, err, "tokenizer_config.json added_tokens_decoder", 0 };
-    json_t      *config;
-    llm_status_t st = lls_load_beside(t, dir, "tokenizer_config.json", &config, err);
+    lls_load_t   l = { t, dir, err, "", 0 };
+    llm_status_t st = from_file(&l, dir, "tokenizer_config.json", merge_config);
 
-    if (st == LLM_OK && json_is_object(json_object_get(config, "added_tokens_decoder")))
-        st = merge_added(&l, json_object_get(config, "added_tokens_decoder"));
-    json_decref(config);
-    return st;
+    if (st == LLM_OK)
+        st = from_file(&l, dir, "added_tokens.json", merge_added);
+    if (st == LLM_OK)
+        st = from_file(&l, dir, "tokenizer_config.json", merge_specials);
+    return st == LLM_OK ? from_file(&l, dir, "special_tokens_map.json", merge_specials) : st;
 }
 
-/* A token of tokenizer_config.json is a string or an object with content. */
-static int32_t named_token(const lls_tokenizer_t *t, const json_t *config, const char *key)
-{
-    const json_t *v = json_object_get(config, key);
+/* ---- Named tokens, templates, ids that end --------------------------------------------------- */
 
-    if (json_is_object(v))
-        v = json_object_get(v, "content");
-    return json_is_string(v) ? lls_tokenizer_find(t, json_string_value(v), json_string_length(v))
-                             : -1;
+/* The id of a named token; old where the file does not name it. */
+static int32_t named_token(const lls_tokenizer_t *t, const json_t *config, const char *key,
+                           int32_t old)
+{
+    const json_t *v = token_text(json_object_get(config, key));
+
+    return v != NULL ? lls_tokenizer_find(t, json_string_value(v), json_string_length(v)) : old;
 }
 
 static bool add_eos_value(lls_tokenizer_t *t, const json_t *v)
@@ -146,13 +259,52 @@ static llm_status_t template_file(lls_tokenizer_t *t, const char *dir, llm_error
     return st;
 }
 
-static llm_status_t take_config(lls_tokenizer_t *t, const json_t *config, llm_error_t *err)
+/* Classes of which transformers makes the template anew, from add_bos_token and add_eos_token. */
+static bool makes_template(const json_t *config)
 {
-    t->bos = named_token(t, config, "bos_token");
-    t->eos = named_token(t, config, "eos_token");
-    if (!lls_tokenizer_add_eos(t, t->eos) ||
-        !take_template(t, json_object_get(config, "chat_template")))
-        return lls_fail(err, LLM_ERR_NO_MEMORY, "no memory for the chat template");
+    static const char *const names[] = { "LlamaTokenizer", "CodeLlamaTokenizer", "GemmaTokenizer" };
+    const char              *name = json_string_value(json_object_get(config, "tokenizer_class"));
+
+    for (size_t i = 0; name != NULL && i < LLS_ARRAY_LEN(names); i++) {
+        size_t n = strlen(names[i]);
+        if (strncmp(name, names[i], n) == 0 && (name[n] == '\0' || strcmp(name + n, "Fast") == 0))
+            return true;
+    }
+    return false;
+}
+
+static bool take_post(lls_tokenizer_t *t, const json_t *config)
+{
+    const json_t *bos = json_object_get(config, "add_bos_token"),
+                 *eos = json_object_get(config, "add_eos_token");
+    bool          made = makes_template(config);
+
+    /* Without a template of its own a tokenizer has what the file says. */
+    if (!made && (t->post.set || !(json_is_true(bos) || json_is_true(eos))))
+        return true;
+    return lls_postproc_wrap(&t->post, json_is_true(bos) || (made && !json_is_false(bos)) ? t->bos
+                                                                                         : -1,
+                             json_is_true(eos) ? t->eos : -1, false);
+}
+
+static llm_status_t take_config(lls_load_t *l, const json_t *config)
+{
+    lls_tokenizer_t *t = l->t;
+
+    t->bos = named_token(t, config, "bos_token", t->bos);
+    t->eos = named_token(t, config, "eos_token", t->eos);
+    return take_post(t, config) && take_template(t, json_object_get(config, "chat_template"))
+               ? LLM_OK : lls_load_no_memory(l);
+}
+
+static llm_status_t take_map(lls_load_t *l, const json_t *map)
+{
+    lls_tokenizer_t *t = l->t;
+
+    if (t->bos < 0)
+        t->bos = named_token(t, map, "bos_token", -1);
+    if (t->eos < 0)
+        t->eos = named_token(t, map, "eos_token", -1);
     return LLM_OK;
 }
 
@@ -170,7 +322,8 @@ static llm_status_t take_eos_of(lls_tokenizer_t *t, const char *dir, const char 
 
 llm_status_t lls_tokenizer_load_config(lls_tokenizer_t *t, const char *dir, llm_error_t *err)
 {
-    json_t      *config, *template;
+    lls_load_t   l = { t, dir, err, "", 0 };
+    json_t      *template;
     llm_status_t st = template_file(t, dir, err);
 
     if (st != LLM_OK)
@@ -180,11 +333,11 @@ llm_status_t lls_tokenizer_load_config(lls_tokenizer_t *t, const char *dir, llm_
         st = lls_fail(err, LLM_ERR_NO_MEMORY, "no memory for the chat template");
     json_decref(template);
     if (st == LLM_OK)
-        st = lls_load_beside(t, dir, "tokenizer_config.json", &config, err);
-    if (st != LLM_OK)
-        return st;
-    st = take_config(t, config, err);
-    json_decref(config);
+        st = from_file(&l, dir, "special_tokens_map.json", take_map);
+    if (st == LLM_OK)
+        st = from_file(&l, dir, "tokenizer_config.json", take_config);
+    if (st == LLM_OK && !lls_tokenizer_add_eos(t, t->eos))
+        st = lls_load_no_memory(&l);
     if (st == LLM_OK)
         st = take_eos_of(t, dir, "generation_config.json", err);
     if (st == LLM_OK && t->eos_ids.n == 0)

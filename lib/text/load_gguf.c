@@ -13,28 +13,8 @@
 #include "base/utf8.h"
 
 #define BLANK "\xe2\x96\x81"
-#define LLAMA3_REGEX                                                                              \
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}"                      \
-    "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
-#define QWEN2_REGEX                                                                               \
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}"                           \
-    "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
-
 /* ORDER gguf token type: numbers of the file format. */
 enum { TYPE_NORMAL = 1, TYPE_UNKNOWN, TYPE_CONTROL, TYPE_USER, TYPE_UNUSED, TYPE_BYTE };
-
-enum pre_split { PRE_GPT2, PRE_DIGITS_GPT2, PRE_FALCON, PRE_LLAMA3, PRE_QWEN2 };
-
-static const struct pre_name {
-    const char *name;
-    uint8_t     split;          /* enum pre_split */
-} pre_names[] = {
-    { "default", PRE_FALCON },     { "falcon", PRE_FALCON },       { "gpt-2", PRE_GPT2 },
-    { "phi-2", PRE_GPT2 },         { "jina-es", PRE_GPT2 },        { "olmo", PRE_GPT2 },
-    { "smollm", PRE_DIGITS_GPT2 }, { "starcoder", PRE_DIGITS_GPT2 }, { "refact", PRE_DIGITS_GPT2 },
-    { "codeshell", PRE_DIGITS_GPT2 }, { "llama3", PRE_LLAMA3 },    { "llama-v3", PRE_LLAMA3 },
-    { "llama-bpe", PRE_LLAMA3 },   { "qwen2", PRE_QWEN2 },
-};
 
 typedef struct gguf_load {
     lls_tokenizer_t        *t;
@@ -146,65 +126,19 @@ static llm_status_t load_merges(gguf_load_t *l)
     return st;
 }
 
-static llm_status_t find_pre(gguf_load_t *l, uint8_t *split)
-{
-    lls_gguf_str_t pre = { "default", 7 };
-
-    lls_gguf_get_str(l->g, "tokenizer.ggml.pre", &pre);
-    for (size_t i = 0; i < LLS_ARRAY_LEN(pre_names); i++) {
-        if (strlen(pre_names[i].name) != pre.len ||
-            memcmp(pre_names[i].name, pre.text, pre.len) != 0)
-            continue;
-        *split = pre_names[i].split;
-        return LLM_OK;
-    }
-    return lls_fail(l->err, LLM_ERR_UNSUPPORTED,
-                    "%s: tokenizer.ggml.pre \"%.*s\" is not supported; use a tokenizer.json",
-                    l->path, (int)(pre.len > 40 ? 40 : pre.len), pre.text);
-}
-
-static llm_status_t add_pre(gguf_load_t *l, uint8_t split)
-{
-    lls_tokenizer_t *t = l->t;
-    bool             regex = split == PRE_LLAMA3 || split == PRE_QWEN2;
-    llm_status_t     st = LLM_OK;
-    lls_norm_t      *nfc;
-
-    if (split == PRE_QWEN2) {
-        nfc = lls_tokenizer_new_norm(t);
-        if (nfc == NULL)
-            return no_memory(l);
-        nfc->kind = LLS_NORM_NFC;
-    }
-    if (split == PRE_FALCON)
-        st = lls_tokenizer_add_class(t, LLS_UC_PUNCT, LLS_SPLIT_CONTIGUOUS, l->err);
-    else if (split == PRE_DIGITS_GPT2)
-        st = lls_tokenizer_add_class(t, LLS_UC_NUMERIC, LLS_SPLIT_ISOLATED, l->err);
-    else if (regex)
-        st = lls_tokenizer_add_split(t, l->path, split == PRE_LLAMA3 ? LLAMA3_REGEX : QWEN2_REGEX,
-                                     LLS_SPLIT_ISOLATED, false, l->err);
-    if (st == LLM_OK)
-        st = lls_tokenizer_add_bytelevel(t, l->path, false, !regex, l->err);
-    if (st == LLM_OK && split == PRE_FALCON)
-        st = lls_tokenizer_add_class(t, LLS_UC_NUMERIC, LLS_SPLIT_CONTIGUOUS, l->err);
-    if (st == LLM_OK && split == PRE_FALCON)
-        st = lls_tokenizer_add_split(t, l->path, "[0-9][0-9][0-9]", LLS_SPLIT_ISOLATED, false,
-                                     l->err);
-    return st;
-}
-
 static llm_status_t load_gpt2(gguf_load_t *l)
 {
-    uint8_t      split = PRE_GPT2;
-    llm_status_t st = find_pre(l, &split);
+    lls_gguf_str_t pre = { "default", 7 };
+    bool           whole = false;
+    llm_status_t   st;
 
-    if (st == LLM_OK)
-        st = add_pre(l, split);
+    lls_gguf_get_str(l->g, "tokenizer.ggml.pre", &pre);
+    st = lls_tokenizer_add_pre(l->t, l->path, pre.text, pre.len, &whole, l->err);
     if (st == LLM_OK)
         st = load_tokens(l);
     if (st == LLM_OK)
         st = load_merges(l);
-    l->t->bpe.ignore_merges = split == PRE_LLAMA3;
+    l->t->bpe.ignore_merges = whole;
     if (st == LLM_OK && lls_decoder_add(&l->t->decoder, LLS_DSTEP_BYTE_LEVEL) == NULL)
         st = no_memory(l);
     return st;
@@ -315,6 +249,154 @@ static llm_status_t load_llama(gguf_load_t *l)
     return st;
 }
 
+/* ---- WordPiece ------------------------------------------------------------------------------- */
+
+/* Words begin with U+2581 in these files, and what goes on has nothing; turned back to "##". */
+static llm_status_t word_tokens(gguf_load_t *l, bool *upper)
+{
+    const lls_gguf_value_t *tokens = lls_gguf_find(l->g, "tokenizer.ggml.tokens");
+    lls_vocab_t             old = l->t->vocab;
+    lls_buf_t               text = { l->t->mem, NULL, 0, 0 };
+    lls_gguf_str_t          s;
+    size_t                  at = 0;
+    uint32_t                id = 0;
+    bool                    ok;
+
+    memset(&l->t->vocab, 0, sizeof l->t->vocab);
+    ok = lls_vocab_init(&l->t->vocab, l->t->mem, old.n, old.bytes.len + old.n * 2u, false);
+    for (; ok && lls_gguf_next_str(tokens, &at, &s); id++) {
+        bool begins = s.len >= 3 && memcmp(s.text, BLANK, 3) == 0;
+        bool plain = type_of(l, id) == TYPE_NORMAL;
+
+        text.len = 0;
+        ok = (!plain || begins || lls_buf_put(&text, "##", 2)) &&
+             lls_buf_put(&text, s.text + (plain && begins ? 3 : 0),
+                         s.len - (plain && begins ? 3 : 0)) &&
+             lls_vocab_add(&l->t->vocab, id, text.data, text.len);
+        for (size_t i = 0; plain && i < s.len; i++)
+            *upper = *upper || (s.text[i] >= 'A' && s.text[i] <= 'Z');
+    }
+    lls_vocab_deinit(&old);
+    lls_buf_deinit(&text);
+    return ok ? LLM_OK : no_memory(l);
+}
+
+static llm_status_t bert_norms(gguf_load_t *l, bool cased)
+{
+    static const uint8_t kinds[] = { LLS_NORM_BERT_CLEAN, LLS_NORM_BERT_CHINESE, LLS_NORM_NFD,
+                                     LLS_NORM_BERT_ACCENTS, LLS_NORM_LOWER };
+
+    for (size_t i = 0; i < (cased ? 2 : LLS_ARRAY_LEN(kinds)); i++) {
+        lls_norm_t *s = lls_tokenizer_new_norm(l->t);
+
+        if (s == NULL)
+            return no_memory(l);
+        s->kind = kinds[i];
+    }
+    return LLM_OK;
+}
+
+static llm_status_t load_bert(gguf_load_t *l)
+{
+    lls_wordpiece_t *m = &l->t->wordpiece;
+    lls_dec_step_t  *step;
+    uint64_t         unk;
+    bool             upper = false;
+    llm_status_t     st = load_tokens(l);
+
+    if (st == LLM_OK)
+        st = word_tokens(l, &upper);
+    if (st == LLM_OK)               /* the file does not say; a cased vocabulary shows itself */
+        st = bert_norms(l, upper);
+    if (st == LLM_OK)
+        st = lls_tokenizer_add_class(l->t, LLS_UC_SPACE, LLS_SPLIT_REMOVED, l->err);
+    if (st == LLM_OK)
+        st = lls_tokenizer_add_class(l->t, LLS_UC_PUNCT, LLS_SPLIT_ISOLATED, l->err);
+    if (st != LLM_OK)
+        return st;
+    l->t->model = LLS_MODEL_WORDPIECE;
+    m->max_chars = 100;
+    m->prefix_len = 2;
+    m->prefix = lls_strdup(l->t->mem, "##");
+    if (lls_gguf_get_u64(l->g, "tokenizer.ggml.unknown_token_id", &unk) && unk < l->t->vocab.n)
+        m->unk_id = (int32_t)unk;
+    step = lls_decoder_add(&l->t->decoder, LLS_DSTEP_WORDPIECE);
+    if (m->prefix == NULL || step == NULL || (step->a = lls_strdup(l->t->mem, "##")) == NULL)
+        return no_memory(l);
+    step->a_len = 2;
+    step->flag = true;
+    return LLM_OK;
+}
+
+/* ---- SentencePiece unigram ------------------------------------------------------------------- */
+
+static llm_status_t t5_scores(gguf_load_t *l)
+{
+    const lls_gguf_value_t *list = lls_gguf_find(l->g, "tokenizer.ggml.scores");
+    lls_unigram_t          *u = &l->t->unigram;
+
+    if (list == NULL)
+        return lls_fail(l->err, LLM_ERR_FORMAT, "%s: tokenizer.ggml.scores is missing", l->path);
+    u->scores = lls_calloc(l->t->mem, l->t->vocab.n, sizeof *u->scores);
+    u->kinds = lls_zalloc(l->t->mem, l->t->vocab.n);
+    if (u->scores == NULL || u->kinds == NULL)
+        return no_memory(l);
+    for (uint32_t id = 0; id < l->t->vocab.n; id++) {
+        int64_t type = type_of(l, id);
+
+        if (!lls_gguf_elem_f64(list, id, &u->scores[id]) || !isfinite(u->scores[id]))
+            return lls_fail(l->err, LLM_ERR_FORMAT, "%s: tokenizer.ggml.scores[%u] is no number",
+                            l->path, id);
+        u->kinds[id] = type == TYPE_NORMAL   ? LLS_PIECE_NORMAL
+                       : type == TYPE_USER   ? LLS_PIECE_USER
+                       : type == TYPE_UNUSED ? LLS_PIECE_UNUSED : LLS_PIECE_RESERVED;
+    }
+    return LLM_OK;
+}
+
+static llm_status_t t5_norm(gguf_load_t *l)
+{
+    const lls_gguf_value_t *map = lls_gguf_find(l->g, "tokenizer.ggml.precompiled_charsmap");
+    lls_norm_t             *s = lls_tokenizer_new_norm(l->t);
+
+    if (s == NULL)
+        return no_memory(l);
+    s->kind = LLS_NORM_SENTENCEPIECE;
+    s->dummy = s->trim = s->escape = true;
+    s->user = &l->t->unigram.user;
+    lls_gguf_get_bool(l->g, "tokenizer.ggml.add_space_prefix", &s->dummy);
+    lls_gguf_get_bool(l->g, "tokenizer.ggml.remove_extra_whitespaces", &s->trim);
+    if (!lls_decoder_sentencepiece(&l->t->decoder, s->dummy))
+        return no_memory(l);
+    if (map == NULL)
+        return LLM_OK;
+    if (map->type != LLS_GGUF_ARRAY ||
+        (map->elem_type != LLS_GGUF_U8 && map->elem_type != LLS_GGUF_I8))
+        return lls_fail(l->err, LLM_ERR_FORMAT,
+                        "%s: tokenizer.ggml.precompiled_charsmap is no list of bytes", l->path);
+    return lls_charsmap_init(&s->charsmap, l->t->mem, l->path, map->data, map->bytes, l->err);
+}
+
+static llm_status_t load_t5(gguf_load_t *l)
+{
+    lls_unigram_t *u = &l->t->unigram;
+    uint64_t       unk;
+    llm_status_t   st = load_tokens(l);
+
+    if (st == LLM_OK)
+        st = t5_scores(l);
+    if (st == LLM_OK)
+        st = t5_norm(l);
+    l->t->model = LLS_MODEL_UNIGRAM;
+    u->sentencepiece = true;
+    if (st == LLM_OK && lls_gguf_get_u64(l->g, "tokenizer.ggml.unknown_token_id", &unk) &&
+        unk < l->t->vocab.n)
+        u->unk_id = (int32_t)unk;
+    for (uint32_t id = 0; st == LLM_OK && id < l->t->vocab.n; id++)
+        u->byte_fallback = u->byte_fallback || type_of(l, id) == TYPE_BYTE;
+    return st;
+}
+
 /* ---- Ids and template ------------------------------------------------------------------------ */
 
 static llm_status_t special_id(gguf_load_t *l, const char *key, int32_t *out)
@@ -333,22 +415,27 @@ static llm_status_t special_id(gguf_load_t *l, const char *key, int32_t *out)
     return LLM_OK;
 }
 
-static llm_status_t load_ids(gguf_load_t *l, bool default_bos)
+static llm_status_t load_ids(gguf_load_t *l, bool default_bos, bool default_eos)
 {
     lls_tokenizer_t *t = l->t;
     int32_t          eot = -1;
-    bool             add_bos = default_bos, add_eos = false;
+    bool             add_bos = default_bos, add_eos = default_eos;
     llm_status_t     st = special_id(l, "bos_token_id", &t->bos);
 
     if (st == LLM_OK)
         st = special_id(l, "eos_token_id", &t->eos);
+    if (st == LLM_OK && t->bos < 0)
+        st = special_id(l, "cls_token_id", &t->bos);
+    if (st == LLM_OK && t->eos < 0)             /* the key is spelled like this */
+        st = special_id(l, "seperator_token_id", &t->eos);
     if (st == LLM_OK)
         st = special_id(l, "eot_token_id", &eot);
     if (st != LLM_OK)
         return st;
     lls_gguf_get_bool(l->g, "tokenizer.ggml.add_bos_token", &add_bos);
     lls_gguf_get_bool(l->g, "tokenizer.ggml.add_eos_token", &add_eos);
-    if (!lls_postproc_wrap(&t->post, add_bos ? t->bos : -1, add_eos ? t->eos : -1) ||
+    if (!lls_postproc_wrap(&t->post, add_bos ? t->bos : -1, add_eos ? t->eos : -1,
+                           t->model == LLS_MODEL_WORDPIECE) ||
         !lls_tokenizer_add_eos(t, t->eos) || !lls_tokenizer_add_eos(t, eot))
         return no_memory(l);
     return LLM_OK;
@@ -367,23 +454,32 @@ static llm_status_t load_template(gguf_load_t *l)
 
 static llm_status_t load_kind(gguf_load_t *l)
 {
-    lls_gguf_str_t kind = { "", 0 };
-    bool           gpt2, llama;
-    llm_status_t   st;
+    static const struct kind {
+        const char *name;
+        llm_status_t (*load)(gguf_load_t *l);
+        bool bos, eos;          /* put around a text unless the file says otherwise */
+    } kinds[] = {
+        { "gpt2", load_gpt2, false, false }, { "llama", load_llama, true, false },
+        { "bert", load_bert, true, true }, { "t5", load_t5, false, true },
+    };
+    const struct kind *k = NULL;
+    lls_gguf_str_t     kind = { "", 0 };
+    llm_status_t       st;
 
     lls_gguf_get_str(l->g, "tokenizer.ggml.model", &kind);
-    gpt2 = kind.len == 4 && memcmp(kind.text, "gpt2", 4) == 0;
-    llama = kind.len == 5 && memcmp(kind.text, "llama", 5) == 0;
-    if (!gpt2 && !llama)
+    l->types = lls_gguf_find(l->g, "tokenizer.ggml.token_type");
+    for (size_t i = 0; k == NULL && i < LLS_ARRAY_LEN(kinds); i++)
+        if (strlen(kinds[i].name) == kind.len && memcmp(kinds[i].name, kind.text, kind.len) == 0)
+            k = &kinds[i];
+    if (k == NULL)
         return lls_fail(l->err, LLM_ERR_UNSUPPORTED,
                         "%s: tokenizer.ggml.model \"%.*s\" is not supported", l->path,
                         (int)(kind.len > 40 ? 40 : kind.len), kind.text);
-    l->types = lls_gguf_find(l->g, "tokenizer.ggml.token_type");
-    st = gpt2 ? load_gpt2(l) : load_llama(l);
+    st = k->load(l);
     if (st == LLM_OK)
         st = load_added(l);
     if (st == LLM_OK)
-        st = load_ids(l, llama);
+        st = load_ids(l, k->bos, k->eos);
     return st == LLM_OK ? load_template(l) : st;
 }
 

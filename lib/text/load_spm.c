@@ -323,7 +323,7 @@ static llm_status_t set_ids(spm_load_t *l)
     t->eos = l->eos >= 0 && l->eos < (int32_t)l->n_pieces ? l->eos : -1;
     /* Models whose tokenizer is BPE begin with bos; the others' class would have to be known. */
     if (!lls_tokenizer_add_eos(t, t->eos) ||
-        (l->model_type == MODEL_BPE && !lls_postproc_wrap(&t->post, t->bos, -1)))
+        (l->model_type == MODEL_BPE && !lls_postproc_wrap(&t->post, t->bos, -1, false)))
         return no_memory(l);
     return LLM_OK;
 }

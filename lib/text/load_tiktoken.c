@@ -475,7 +475,7 @@ static llm_status_t load_tekken(tekken_t *k)
         return st;
     t->bos = lls_tokenizer_find(t, "<s>", 3);
     t->eos = lls_tokenizer_find(t, "</s>", 4);
-    return lls_postproc_wrap(&t->post, t->bos, -1) && lls_tokenizer_add_eos(t, t->eos)
+    return lls_postproc_wrap(&t->post, t->bos, -1, false) && lls_tokenizer_add_eos(t, t->eos)
                ? LLM_OK : no_memory(k->path, k->err);
 }
 

@@ -117,7 +117,7 @@ static llm_status_t add_post(lls_load_t *l, const char *class_name)
     if ((strstr(class_name, "Roberta") == NULL && strstr(class_name, "Bart") == NULL) || bos < 0 ||
         eos < 0)
         return LLM_OK;
-    if (!lls_postproc_wrap(&t->post, bos, eos))
+    if (!lls_postproc_wrap(&t->post, bos, eos, false))
         return lls_load_no_memory(l);
     pair->items.n = pair->types.n = 0;
     return lls_template_put(pair, bos, 0) && lls_template_put(pair, LLS_POST_A, 0) &&
@@ -240,25 +240,9 @@ static llm_status_t bert_specials(lls_load_t *l)
                                                                  .len = (uint32_t)strlen(names[i]),
                                                                  .special = true }, l->err);
     if (st == LLM_OK && !lls_postproc_wrap(&t->post, lls_vocab_find(&t->vocab, "[CLS]", 5, false),
-                                           lls_vocab_find(&t->vocab, "[SEP]", 5, false)))
+                                           lls_vocab_find(&t->vocab, "[SEP]", 5, false), true))
         st = lls_load_no_memory(l);
     return st;
-}
-
-/* The second text has no [CLS] before it. */
-static void drop_second_cls(lls_template_t *pair)
-{
-    for (size_t i = 1; i < pair->items.n; i++) {
-        if (pair->items.data[i] != LLS_POST_B || pair->types.data[i - 1] != 1)
-            continue;
-        memmove(pair->items.data + i - 1, pair->items.data + i,
-                (pair->items.n - i) * sizeof *pair->items.data);
-        memmove(pair->types.data + i - 1, pair->types.data + i,
-                (pair->types.n - i) * sizeof *pair->types.data);
-        pair->items.n--;
-        pair->types.n--;
-        return;
-    }
 }
 
 static llm_status_t bert(lls_load_t *l, const char *text, size_t len, const json_t *config)
@@ -272,7 +256,6 @@ static llm_status_t bert(lls_load_t *l, const char *text, size_t len, const json
         st = bert_specials(l);
     if (st != LLM_OK)
         return st;
-    drop_second_cls(&l->t->post.pair);
     l->t->model = LLS_MODEL_WORDPIECE;
     m->unk_id = lls_vocab_find(&l->t->vocab, "[UNK]", 5, false);
     m->max_chars = 100;

@@ -30,11 +30,11 @@ static bool wrap(lls_template_t *t, int32_t before, int32_t item, int32_t after,
            (after < 0 || lls_template_put(t, after, type));
 }
 
-bool lls_postproc_wrap(lls_postproc_t *p, int32_t before, int32_t after)
+bool lls_postproc_wrap(lls_postproc_t *p, int32_t before, int32_t after, bool once)
 {
     p->single.items.n = p->single.types.n = p->pair.items.n = p->pair.types.n = 0;
     p->set = true;
     return wrap(&p->single, before, LLS_POST_A, after, 0) &&
            wrap(&p->pair, before, LLS_POST_A, after, 0) &&
-           wrap(&p->pair, before, LLS_POST_B, after, 1);
+           wrap(&p->pair, once ? -1 : before, LLS_POST_B, after, 1);
 }

@@ -24,7 +24,8 @@ typedef struct lls_postproc {
 void lls_postproc_init(lls_postproc_t *p, lls_mem_t *mem);
 void lls_postproc_deinit(lls_postproc_t *p);
 bool lls_template_put(lls_template_t *t, int32_t item, int32_t type);
-/* before A after, and before A after before B after; -1 = no such token. */
-bool lls_postproc_wrap(lls_postproc_t *p, int32_t before, int32_t after);
+/* before A after, and before A after before B after, or with `once` before A after B after; -1 = no
+ * such token. */
+bool lls_postproc_wrap(lls_postproc_t *p, int32_t before, int32_t after, bool once);
 
 #endif

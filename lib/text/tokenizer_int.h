@@ -64,6 +64,10 @@ llm_status_t lls_tokenizer_add_split(lls_tokenizer_t *t, const char *where, cons
 llm_status_t lls_tokenizer_add_class(lls_tokenizer_t *t, uint32_t class_bits, uint8_t behavior,
                                      llm_error_t *err);
 
+/* The steps that tokenizer.ggml.pre names; *whole: pieces are looked up whole first. */
+llm_status_t lls_tokenizer_add_pre(lls_tokenizer_t *t, const char *path, const char *name,
+                                   size_t len, bool *whole, llm_error_t *err);
+
 /* Loaders. */
 llm_status_t lls_tokenizer_load_json(lls_tokenizer_t *t, const char *path, llm_error_t *err);
 llm_status_t lls_tokenizer_load_tekken(lls_tokenizer_t *t, const char *path, llm_error_t *err);

@@ -164,9 +164,9 @@ static void what_is_unknown_is_named(void **state)
     make_gpt2(&m, "martian", "1 1");
     assert_int_equal(open_made(&m, &t, &err), LLM_ERR_UNSUPPORTED);
     assert_non_null(strstr(err.message, "\"martian\""));
-    begin(&m, "bert");
+    begin(&m, "rwkv");
     assert_int_equal(open_made(&m, &t, &err), LLM_ERR_UNSUPPORTED);
-    assert_non_null(strstr(err.message, "\"bert\""));
+    assert_non_null(strstr(err.message, "\"rwkv\""));
     make_gpt2(&m, "gpt-2", "1 z");
     assert_int_equal(open_made(&m, &t, &err), LLM_ERR_FORMAT);
     assert_non_null(strstr(err.message, "merges[2]"));
@@ -225,6 +225,67 @@ static void sentencepiece_merges_by_score(void **state)
     assert_int_equal(lls_tokenizer_decode(t, plain_mem(), eacute, 6, 0, &text, &len, &err), LLM_OK);
     assert_string_equal(text, "\xc3\xa9" "a");
     lls_free(plain_mem(), text);
+    lls_tokenizer_close(t);
+}
+
+/* ---- Kinds bert and t5 ----------------------------------------------------------------------- */
+
+static void wordpiece_has_words_and_what_goes_on(void **state)
+{
+    static const char *const tokens[] = { "[PAD]", "[UNK]", "[CLS]", "[SEP]", "\xe2\x96\x81un",
+                                          "\xe2\x96\x81" "a", "related", "\xe2\x96\x81!" };
+    static const int32_t     types[] = { 3, 3, 3, 3, 1, 1, 1, 1 };
+    static const int32_t     want[] = { 2, 4, 6, 7, 5, 1, 3 };
+    maker_t                  m;
+    lls_tokenizer_t         *t;
+    char                    *text;
+    size_t                   len;
+    llm_error_t              err;
+
+    (void)state;
+    begin(&m, "bert");
+    key_list(&m, "tokenizer.ggml.tokens", 8, 8);
+    for (int i = 0; i < 8; i++)
+        put_str(&m, tokens[i]);
+    key_list(&m, "tokenizer.ggml.token_type", 5, 8);
+    put(&m, types, sizeof types);
+    key_u32(&m, "tokenizer.ggml.unknown_token_id", 1);
+    key_u32(&m, "tokenizer.ggml.cls_token_id", 2);
+    key_u32(&m, "tokenizer.ggml.seperator_token_id", 3);
+    if (open_made(&m, &t, &err) != LLM_OK)
+        fail_msg("%s", err.message);
+    check(t, "UNrelated!\xc3\x80 x", want, 7);         /* no capital, no accent */
+    assert_int_equal(lls_tokenizer_decode(t, plain_mem(), want, 7, 0, &text, &len, &err), LLM_OK);
+    assert_string_equal(text, "unrelated! a");
+    lls_free(plain_mem(), text);
+    lls_tokenizer_close(t);
+}
+
+static void unigram_takes_the_best_path(void **state)
+{
+    static const char *const tokens[] = { "<pad>", "</s>", "<unk>", "\xe2\x96\x81", "a", "b", "ab",
+                                          "\xe2\x96\x81" "a" };
+    static const float       scores[] = { 0, 0, 0, -2, -3, -3, -5, -9 };
+    static const int32_t     types[] = { 3, 3, 2, 1, 1, 1, 1, 1 };
+    static const int32_t     want[] = { 3, 6, 3, 4, 2, 1 };
+    maker_t                  m;
+    lls_tokenizer_t         *t;
+    llm_error_t              err;
+
+    (void)state;
+    begin(&m, "t5");
+    key_list(&m, "tokenizer.ggml.tokens", 8, 8);
+    for (int i = 0; i < 8; i++)
+        put_str(&m, tokens[i]);
+    key_list(&m, "tokenizer.ggml.scores", 6, 8);
+    put(&m, scores, sizeof scores);
+    key_list(&m, "tokenizer.ggml.token_type", 5, 8);
+    put(&m, types, sizeof types);
+    key_u32(&m, "tokenizer.ggml.eos_token_id", 1);
+    key_u32(&m, "tokenizer.ggml.unknown_token_id", 2);
+    if (open_made(&m, &t, &err) != LLM_OK)
+        fail_msg("%s", err.message);
+    check(t, "  ab  aZZ ", want, 6);
     lls_tokenizer_close(t);
 }
 
@@ -303,6 +364,8 @@ int main(void)
         cmocka_unit_test(byte_level_splits_go_by_name),
         cmocka_unit_test(what_is_unknown_is_named),
         cmocka_unit_test(sentencepiece_merges_by_score),
+        cmocka_unit_test(wordpiece_has_words_and_what_goes_on),
+        cmocka_unit_test(unigram_takes_the_best_path),
         cmocka_unit_test(a_directory_gives_ids_and_template),
     };
 
