@@ -27,8 +27,8 @@ static int set_up(void **state)
         engines[i] = make_engine(MODEL, "float32",
                                  OPTIONS("skip-tokenizer-init", "true", "max-logprobs", "-1",
                                          "max-model-len", "128", "cpu-threads", "1",
-                                         "max-num-seqs", "40", "logprobs-mode", mode_names[i]),
-                                 NULL);
+                                         "max-num-seqs", "40", "block-size", "4", "logprobs-mode",
+                                         mode_names[i]), NULL);
     return 0;
 }
 
@@ -428,6 +428,55 @@ static void the_result_has_room_for_the_most(void **state)
     llm_engine_destroy(e);
 }
 
+/* Chunks of 7 tokens and a cache for a third of the requests give the same bits. */
+static void chunks_and_preemption_change_nothing(void **state)
+{
+    static const llm_option_t options[] = { { "logprob_token_ids", "[100, 3, 127]" },
+                                            { "prompt_logprob_token_ids", "[9, 2]" },
+                                            { "prompt_logprob_start", "11" } };
+
+    for (uint32_t k = 0; k < 2 * N_MODES; k++) {
+        uint32_t      m = k / 2;
+        const char   *budget = k % 2 ? "7" : "64", *blocks = k % 2 ? "400" : "33";
+        llm_engine_t *tight = make_engine(MODEL, "float32",
+                                          OPTIONS("skip-tokenizer-init", "true", "max-logprobs",
+                                                  "-1", "max-model-len", "128", "cpu-threads", "2",
+                                                  "max-num-seqs", "7", "max-num-batched-tokens",
+                                                  budget, "block-size", "4", "logprobs-mode",
+                                                  mode_names[m], "num-gpu-blocks-override",
+                                                  blocks), NULL);
+        ask_t         asks[N_ASKS];
+        llm_batch_t  *a, *b;
+        uint32_t      n_preempted = 0;
+
+        for (uint32_t i = 0; i < N_ASKS; i++) {
+            make_request(&asks[i], i);
+            asks[i].sp.n_prompt_logprobs = i % 3 == 0 ? 4 : 0;
+            asks[i].sp.n_logprobs = i % 2 ? -1 : 4;
+            asks[i].r.options = options;
+            asks[i].r.n_options = i % 2 ? 0 : i % 3 == 0 ? 1 : 3;
+        }
+        a = generate(engines[m], asks, N_ASKS);
+        b = generate(tight, asks, N_ASKS);
+        for (uint32_t i = 0; i < N_ASKS; i++) {
+            const llm_output_t *x = llm_batch_output(a, i, 0), *y = llm_batch_output(b, i, 0);
+            assert_int_equal(x->n_tokens, N_NEW);
+            assert_memory_equal(x->tokens, y->tokens, N_NEW * sizeof *x->tokens);
+            assert_int_equal(x->n_logprobs, y->n_logprobs);
+            assert_same_row(x->logprobs, y->logprobs, N_NEW * x->n_logprobs);
+            assert_int_equal(x->n_prompt_logprobs, y->n_prompt_logprobs);
+            if (x->n_prompt_logprobs > 0)
+                assert_same_row(x->prompt_logprobs, y->prompt_logprobs,
+                                N_PROMPT * x->n_prompt_logprobs);
+            n_preempted += y->preemptions;
+        }
+        assert_int_equal(n_preempted > 0, k % 2 == 0);
+        llm_batch_destroy(a);
+        llm_batch_destroy(b);
+        llm_engine_destroy(tight);
+    }
+}
+
 /* The plan, to the byte, where logprobs make results large and options keep memory. */
 static void plans_are_exact(void **state)
 {
@@ -479,6 +528,7 @@ int main(void)
         cmocka_unit_test(the_prompt_is_raw_in_the_unit_of_the_mode),
         cmocka_unit_test(chosen_tokens_come_in_place_of_the_likeliest),
         cmocka_unit_test(the_result_has_room_for_the_most),
+        cmocka_unit_test(chunks_and_preemption_change_nothing),
         cmocka_unit_test(plans_are_exact),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
