@@ -126,8 +126,9 @@ static void abort_one(esim_t *m)
                                                          : rnd(m, m->n_reqs)];
     bool         other = q == NULL || q->engine != m->n_engines || chance(m, 5);
     llm_status_t want = other || is_over(m, q) || q->abort_asked ? LLM_ERR_NOT_FOUND : LLM_OK;
+    uint64_t     id = q == NULL || q->engine != m->n_engines ? 0 : other ? q->c[1].label : q->id;
 
-    MUST(llm_engine_abort(m->e, other ? 0 : q->id) == want, "I9 status of an abort");
+    MUST(llm_engine_abort(m->e, id) == want, "I9 status of an abort");
     if (want == LLM_OK)
         q->abort_asked = true;
 }

@@ -81,7 +81,6 @@ typedef struct esim {
     int32_t         base[N_BASES][MAX_LEN + 8];
     /* the engine and what it stands on */
     llm_engine_t   *e;
-    lls_runner_t   *runner;
     uint64_t        now, wall_ahead, n_engines;
     uint64_t        live_bytes, live_blocks, idle_host_bytes;
     uint32_t        fail_in, n_failed;      /* allocations: the next that fails; failures so far */

@@ -72,8 +72,8 @@ static void choose_events(esim_t *m)
     m->n_total = between(m, 10, 90);
 }
 
-/* A letter among any six tokens: what a prompt leaves unfinished is in its last few, which is as far
- * as the detokeniser looks. */
+/* A letter among any six tokens: what a prompt leaves unfinished is in its last few, which is as
+ * far as the detokeniser looks. */
 static void add_letters(int32_t *tokens, uint32_t n)
 {
     for (uint32_t i = 0, since = 0; i < n; i++) {

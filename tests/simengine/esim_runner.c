@@ -348,7 +348,7 @@ static lls_runner_t *new_runner(esim_t *m, const lls_engine_t *e)
     return &r->base;
 }
 
-/* ---- The parts of an engine ------------------------------------------------------------------- */
+/* ---- The parts of an engine ------------------------------------------------------------------ */
 
 static llm_status_t es_open(void *user, lls_engine_t *e, llm_error_t *err)
 {

@@ -28,7 +28,8 @@ int32_t esim_token(uint64_t h, const lls_sample_view_t *v, uint64_t history, uin
     h = lls_mix64(lls_mix64(h, temperature), v->top_k);
     h = lls_mix64(v->temperature > 0 ? lls_mix64(h, v->seed) : h, history);
     for (uint32_t i = 0; i < v->n_bias; i++)
-        h = lls_mix64(h, (uint32_t)v->bias[i].token * 1000u + (uint32_t)(v->bias[i].bias * 4 + 500));
+        h = lls_mix64(h, (uint32_t)v->bias[i].token * 1000u +
+                             (uint32_t)(v->bias[i].bias * 4 + 500));
     t = (uint32_t)(h % n);
     for (uint32_t i = 0; i < n; i++, t = (t + 1) % n) {
         int32_t id = v->n_allowed > 0 ? v->allowed[t] : (int32_t)t;

@@ -10,7 +10,8 @@ import os
 HERE = os.path.dirname(os.path.abspath(__file__))
 SPECIAL = ["<|eos|>", "<|eot|>", "<|something that is special|>"]
 WORDS = [c.encode() for c in "abcdefgh"] + [
-    b" ", b"ab", b"abc", b"ba", b" a", b" b", b"cab", b"aa", b"aaa", b"\n", b".", b"END", b"EN", b"D",
+    b" ", b"ab", b"abc", b"ba", b" a", b" b", b"cab", b"aa", b"aaa", b"\n", b".", b"END", b"EN",
+    b"D",
     b"deadbeef" * 4, b"a word with spaces in it", b" longlonglonglonglonglonglong", b"0", b"1",
     "é".encode(), "€".encode(), "日本".encode(), "😀".encode(), "ab€".encode(), "\ufffd".encode()]
 PIECES = [bytes([b]) for b in b"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\xff"] + [
@@ -55,8 +56,9 @@ def main():
                 f"#define N_SPECIAL {len(SPECIAL)}\n#define N_SPELLED {len(tokens)}\n\n"
                 "static const struct { const char *bytes; uint32_t len; } spelled[N_SPELLED] = {\n")
         for t in tokens:
-            f.write('    { "' + "".join(f"\\{b:03o}" if b < 32 or b > 126 or b in b'"\\?' else chr(b)
-                                        for b in t) + f'", {len(t)} }},\n')
+            plain = "".join(f"\\{b:03o}" if b < 32 or b > 126 or b in b'"\\?' else chr(b)
+                            for b in t)
+            f.write(f'    {{ "{plain}", {len(t)} }},\n')
         f.write("};\n\n#endif\n")
 
 
