@@ -165,7 +165,8 @@ static void pause_or_resume(esim_t *m)
 static void add_one(esim_t *m)
 {
     uint32_t     failed = m->n_failed, fail_in = m->fail_in;
-    bool         full;
+    uint64_t     tokens = esim_queued_tokens(m);
+    bool         full, late;
     es_req_t    *q;
     llm_error_t  err;
     llm_status_t st;
@@ -173,6 +174,8 @@ static void add_one(esim_t *m)
     m->fail_in = 0;
     q = esim_new_request(m, false);
     full = m->n_slots + lls_max_u32(q->s.n, 1) > m->queued;
+    late = m->queued_tokens > 0 && tokens > 0 &&
+           tokens + (uint64_t)lls_max_u32(q->s.n, 1) * q->n_prompt > m->queued_tokens;
     m->fail_in = m->oom > 0 && chance(m, 2 * m->oom) ? between(m, 1, 25) : 0;
     st = llm_engine_add_request(m->e, &q->r, &q->id, &err);
     m->fail_in = fail_in;           /* of the call that this one interrupts */
@@ -184,7 +187,9 @@ static void add_one(esim_t *m)
     else if (m->n_failed > failed)
         MUST(st == LLM_ERR_NO_MEMORY, "an add that missed a failure");
     else
-        MUST(st == (full ? LLM_ERR_BUSY : q->refusal), "status of an add");
+        MUST(st == (full ? LLM_ERR_BUSY : q->refusal != LLM_OK || !late ? q->refusal
+                                                                       : LLM_ERR_BUSY),
+             "status of an add");
     if (st != LLM_OK)
         return;
     esim_settle_request(m, q, m->e->n_added);

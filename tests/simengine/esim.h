@@ -36,6 +36,7 @@ typedef struct es_comp {
     uint32_t  made, finish, n_adds, adds_at_token, cached, plps_at_due;
     llm_status_t error;             /* with LLM_FINISH_ERROR */
     bool      running;
+    bool      prefilled;            /* all of its prompt was computed once */
     bool      ran, refused, got_token, pooled;      /* in this turn, with: */
     uint32_t  row_status;           /* LLS_ROW_* */
     uint64_t  queue_us, first_us, last_us, itl_max, first_step, last_step, device_ns;
@@ -71,6 +72,7 @@ typedef struct esim {
     /* configuration */
     lls_traits_t    traits;
     uint32_t        group_scale, rows, max_tokens, max_len, block, blocks, queued, interval;
+    uint32_t        queued_tokens;  /* at most; 0 = any */
     uint32_t        long_prefill, token_ns;
     int32_t         max_logprobs;
     bool            caching, chunks, by_priority, has_tokenizer;
@@ -160,6 +162,8 @@ void esim_turn_begin(esim_t *m);
 void esim_turn_end(esim_t *m, llm_status_t st);
 /* Nothing is unfinished and all is drained. */
 void esim_check_idle(esim_t *m);
+/* Prompt tokens of completions that have not been through theirs. */
+uint64_t esim_queued_tokens(const esim_t *m);
 /* It came during the pause that is on. */
 bool esim_is_held(const esim_t *m, const es_req_t *q);
 

@@ -95,6 +95,7 @@ void esim_choose(esim_t *m)
         m->max_tokens = lls_max_u32(m->max_tokens, m->max_len);
     m->queued = between(m, 2, 40);
     m->interval = ONE_OF(m, 1, 1, 1, 2, 5);
+    m->queued_tokens = chance(m, 25) ? between(m, 5, 300) : 0;
     m->long_prefill = chance(m, 20) ? between(m, 1, 20) : 0;
     m->max_logprobs = (int32_t)ONE_OF(m, 0, 1, 5, 20) - (chance(m, 5) ? 21 : 0);
     m->max_logprobs = m->max_logprobs < 0 ? -1 : m->max_logprobs;
@@ -124,7 +125,7 @@ static void put(esim_t *m, llm_engine_config_t *c, const char *name, const char 
 /* config->options has room for 16, and each number for its text. */
 void esim_options(esim_t *m, llm_engine_config_t *c)
 {
-    static char block[12], blocks[12], interval[12], prefill[12], logprobs[12];
+    static char block[12], blocks[12], interval[12], prefill[12], logprobs[12], tokens[12];
 
     c->model = "simulated";
     c->seed = ENGINE_SEED;
@@ -137,6 +138,7 @@ void esim_options(esim_t *m, llm_engine_config_t *c)
     snprintf(interval, sizeof interval, "%u", m->interval);
     snprintf(prefill, sizeof prefill, "%u", m->long_prefill);
     snprintf(logprobs, sizeof logprobs, "%d", m->max_logprobs);
+    snprintf(tokens, sizeof tokens, "%u", m->queued_tokens);
     put(m, c, "block-size", block);
     put(m, c, "num-gpu-blocks-override", blocks);
     put(m, c, "stream-interval", interval);
@@ -145,6 +147,8 @@ void esim_options(esim_t *m, llm_engine_config_t *c)
     put(m, c, "enable-chunked-prefill", m->chunks ? "true" : "false");
     put(m, c, "scheduling-policy", m->by_priority ? "priority" : "fcfs");
     put(m, c, "skip-tokenizer-init", m->has_tokenizer ? "false" : "true");
+    if (m->queued_tokens > 0)
+        put(m, c, "max-num-queued-tokens", tokens);
     if (m->long_prefill > 0)
         put(m, c, "long-prefill-token-threshold", prefill);
 }

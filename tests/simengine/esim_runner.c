@@ -110,6 +110,7 @@ static void begin_row(es_runner_t *r, const lls_new_row_t *a)
         m->cached_tokens += a->n_computed;
     }
     c->running = true;
+    c->prefilled |= a->n_computed >= a->n_prompt;
     row->c = c;
     row->label = c->label = a->request;
     row->flags = a->flags;
@@ -286,6 +287,7 @@ static void count_tokens(es_runner_t *r)
         uint32_t             status = lls_result_rows(r->result)[i].status;
         es_comp_t           *c = r->rows[run->row].c;
         c->ran = true;
+        c->prefilled |= run->pos + run->n >= c->req->n_prompt;
         c->device_ns += (uint64_t)r->m->token_ns * run->n;
         for (uint32_t g = 0; g < r->m->traits.n_groups; g++)
             if (r->m->traits.groups[g].kind == LLS_KV_FULL)

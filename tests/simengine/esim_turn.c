@@ -188,6 +188,19 @@ static void take_death(esim_t *m)
     }
 }
 
+uint64_t esim_queued_tokens(const esim_t *m)
+{
+    uint64_t n = 0;
+
+    for (uint32_t i = 0; i < m->n_live; i++) {
+        const es_req_t *q = m->reqs[m->live[i]];
+        for (uint32_t k = 0; k < q->s.n; k++)
+            if (!q->c[k].prefilled && q->c[k].finish == LLM_FINISH_NONE)
+                n += q->n_prompt;
+    }
+    return n;
+}
+
 bool esim_is_held(const esim_t *m, const es_req_t *q)
 {
     return m->turn_pause_mode >= 0 && q->pause_no == m->turn_pause_no && q->pause_no != 0;
@@ -221,6 +234,7 @@ static void check_numbers(esim_t *m, bool dead)
     MUST(llm_engine_unfinished(m->e) == m->n_unfinished, "unfinished");
     MUST(lls_metrics_gauge(&m->e->metrics, LLS_GAUGE_RUNNING) + s.requests_waiting == n,
          "I10 running and waiting");
+    MUST(atomic_load(&m->e->admission.queued) == esim_queued_tokens(m), "queued tokens");
     check_running(m, &s);
     MUST(s.steps == m->steps && s.requests_finished == m->finished, "I10 steps or finished");
     MUST(s.prompt_tokens == m->prompt_tokens, "I10 prompt tokens");
@@ -291,6 +305,8 @@ void esim_check_idle(esim_t *m)
     MUST(m->e->n_free_slots == m->queued, "I8 places are lost");
     llm_engine_stats(m->e, &s);
     MUST(s.host_bytes == m->idle_host_bytes, "I8 memory held at rest");
+    for (uint32_t i = 0; i < LLS_PRIORITY_CLASSES; i++)
+        MUST(atomic_load(&m->e->admission.awaited[i]) == 0, "I8 tokens awaited of nobody");
     MUST(s.preemptions == m->preemptions || m->lost_counts, "I10 preemptions");
     for (uint32_t i = 0; i < LLS_N_FINISH; i++)
         MUST(m->e->metrics.finished[i] == m->by_finish[i], "I10 reasons in the metrics");
