@@ -75,7 +75,7 @@ def deepseek():
     return tok
 
 
-def tekken():
+def nemo():
     return byte_bpe(pt.Sequence([pt.Split(Regex(TEKKEN), "isolated"), plain_bytes()]), ignore_merges=True)
 
 
@@ -277,7 +277,7 @@ def first_words():
     return tok
 
 
-KINDS = dict(roberta=roberta, deepseek=deepseek, tekken=tekken, clip=clip, gemma=gemma, first=first, bert=bert, bert_cased=bert_cased, t5=t5, xlmr=xlmr,
+KINDS = dict(roberta=roberta, deepseek=deepseek, nemo=nemo, clip=clip, gemma=gemma, first=first, bert=bert, bert_cased=bert_cased, t5=t5, xlmr=xlmr,
              albert=albert, unigram_bytes=unigram_bytes, word_level=word_level, prefix=prefix, suffix=suffix, ctc=ctc, rare=rare, byte_words=byte_words,
              first_words=first_words)
 
