@@ -209,7 +209,7 @@ static llm_status_t set_lengths(const llm_sampling_params_t *in, const lls_sampl
 static llm_status_t set_scalars(const llm_sampling_params_t *in, const lls_sample_limits_t *lim,
                                 lls_sample_params_t *out, llm_error_t *err)
 {
-    bool greedy = in->temperature < LLS_SAMPLE_GREEDY_BELOW;
+    bool greedy = in->temperature == 0;
 
     out->n = in->n == 0 ? 1 : in->n;
     if (greedy && out->n > 1)

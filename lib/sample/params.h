@@ -32,8 +32,7 @@ enum {                              /* vLLM's limits */
                            2 * LLS_SAMPLE_MAX_THINK
 };
 
-/* Below this a temperature is greedy; others below MIN_TEMPERATURE are raised to it (vLLM). */
-#define LLS_SAMPLE_GREEDY_BELOW    1e-5f
+/* Temperatures between 0, which is greedy, and this are raised to it (vLLM). */
 #define LLS_SAMPLE_MIN_TEMPERATURE 0.01f
 
 typedef struct lls_sample_limits {

@@ -133,7 +133,7 @@ static void greedy_is_one_completion_and_ignores_truncation(void **state)
     llm_sampling_params_t in = valid();
     lls_sample_params_t   p;
 
-    in.temperature = 1e-6f;
+    in.temperature = 0;
     in.top_k = 5;
     in.top_p = 0.5f;
     in.min_p = 0.1f;
@@ -141,9 +141,9 @@ static void greedy_is_one_completion_and_ignores_truncation(void **state)
     assert_true(p.temperature == 0 && p.top_k == 0 && p.top_p == 1 && p.min_p == 0);
     in.n = 2;
     expect(&in, LLM_ERR_INVALID, "n", "n must be 1 when using greedy sampling, got 2");
-    in.temperature = 0.001f;
+    in.temperature = 1e-7f;
     assert_int_equal(lls_sample_params_check(&in, &limits, &p, NULL), LLM_OK);
-    assert_true(p.temperature == 0.01f);
+    assert_true(p.temperature == 0.01f && p.top_p == 0.5f);
     in.top_k = 100;                         /* as many as there are */
     assert_int_equal(lls_sample_params_check(&in, &limits, &p, NULL), LLM_OK);
     assert_int_equal(p.top_k, 0);
