@@ -251,7 +251,8 @@ static void outside(esim_t *m)
     if (m->aborts > 0 && chance(m, m->aborts))
         abort_one(m);
     if (m->pauses > 0 && chance(m, m->pause_mode >= 0 ? 10 : m->pauses))
-        pause_or_resume(m);
+        for (uint32_t i = between(m, 1, 3); i > 0; i--)
+            pause_or_resume(m);
     if (m->aborts > 0 && rarely(m, 3))
         abort_all(m);
     if (m->deadlines > 0 && m->n_live > 0 && chance(m, 10))

@@ -79,7 +79,7 @@ typedef struct esim {
     int32_t         eos_id;
     /* how often things happen, in percent or in 10,000 */
     uint32_t        arrivals, burst, aborts, batches, resets, deadlines, hooks, drains, row_faults;
-    uint32_t        deaths, oom, sneaks, pauses, n_total;
+    uint32_t        deaths, oom, sneaks, pauses, scores, n_total;
     int32_t         base[N_BASES][MAX_LEN + 8];
     /* the engine and what it stands on */
     llm_engine_t   *e;

@@ -68,6 +68,7 @@ static void choose_events(esim_t *m)
     m->deaths = chance(m, 15) ? between(m, 10, 60) : 0;
     m->oom = chance(m, 25) ? between(m, 1, 15) : 0;
     m->sneaks = chance(m, 50) ? between(m, 2, 30) : 0;
+    m->scores = ONE_OF(m, 3, 10, 40);
     m->pauses = chance(m, 25) ? between(m, 1, 8) : 0;
     m->n_total = between(m, 10, 90);
 }
@@ -294,7 +295,7 @@ static void choose_sampling(esim_t *m, es_req_t *q, bool for_batch)
     s->min_tokens = chance(m, 20) ? rnd(m, lls_min_u32(s->max_tokens == 0 ? 16 : s->max_tokens, 9) +
                                                1) : 0;
     s->n_logprobs = chance(m, 15) ? choose_width(m) : 0;
-    s->n_prompt_logprobs = chance(m, 8) ? choose_width(m) : 0;
+    s->n_prompt_logprobs = chance(m, m->scores) ? choose_width(m) : 0;
     choose_logits(m, q);
     choose_stops(m, q);
     q->wide = s->n_logprobs < 0 ? MAX_WIDE : (uint32_t)s->n_logprobs;

@@ -26,6 +26,7 @@ typedef struct es_runner {
     es_row_t          *rows;
     const lls_step_plan_t *plan;
     lls_step_result_t *result;
+    bool               lost;        /* sampling has failed */
 } es_runner_t;
 
 es_comp_t *esim_comp_of(esim_t *m, uint64_t label)
@@ -253,6 +254,7 @@ static void take_prompt_logprobs(es_runner_t *r, const lls_step_result_t *inner)
         int32_t         next;
         if (in->pos + 1 >= row->n_prompt)
             continue;
+        MUST(row->c->index == 0, "a prompt is scored for more than one completion");
         next = row->c->req->prompt[in->pos + 1];
         MUST(lls_result_logprobs(inner)[in->logprobs.off].logprob == lls_fake_logprob(h, next),
              "prompt log-probabilities of another context");
@@ -267,7 +269,8 @@ static llm_status_t es_sample(lls_runner_t *base, const lls_step_mask_t *mask)
     es_runner_t             *r = (es_runner_t *)base;
     const lls_step_result_t *inner;
 
-    if (r->m->dying && chance(r->m, 50))
+    r->lost = r->m->dying && chance(r->m, 50);
+    if (r->lost)
         return LLM_ERR_INTERNAL;
     r->inner->ops->sample(r->inner, mask);
     r->inner->ops->wait(r->inner, -1, &inner);
@@ -306,6 +309,7 @@ static llm_status_t es_wait(lls_runner_t *base, int64_t timeout_us,
     es_runner_t *r = (es_runner_t *)base;
 
     (void)timeout_us;
+    MUST(!r->lost, "waited for a step that was not sampled");
     if (r->m->dying)
         return LLM_ERR_DEVICE;
     count_tokens(r);
