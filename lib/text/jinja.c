@@ -1,9 +1,96 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "text/jinja_int.h"
 
+#include <stdio.h>
+
 #include "base/utf8.h"
+#include "text/uniclass.h"
 
 #define MAX_TEMPLATE (16u << 20)
+
+llm_status_t lls_jinja_fail(llm_error_t *err, llm_status_t status, uint32_t line, const char *fmt,
+                            ...)
+{
+    char    text[400];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    return lls_fail_param(err, status, "chat_template", "chat template, line %u: %s", line, text);
+}
+
+size_t lls_jinja_blank(const char *p, size_t len)
+{
+    uint32_t cp;
+    size_t   n = len != 0 ? lls_utf8_decode(p, len, &cp) : 0;
+    bool     blank;
+
+    if (n == 0)
+        return 0;
+    /* Python has four separators more than Unicode's white space. */
+    blank = cp < 0x80 ? cp == ' ' || (cp >= 9 && cp <= 13) || (cp >= 0x1c && cp <= 0x1f)
+                      : (lls_uniclass_search(cp) & LLS_UC_SPACE) != 0;
+    return blank ? n : 0;
+}
+
+/* ---- Strings of a template ------------------------------------------------------------------- */
+
+static uint32_t hash_of(const char *text, size_t len)
+{
+    uint32_t h = 2166136261u;
+
+    for (size_t i = 0; i < len; i++)
+        h = (h ^ (uint8_t)text[i]) * 16777619u;
+    return h ^ (h >> 15);
+}
+
+static uint32_t *place_of(lls_jinja_t *j, const char *text, size_t len)
+{
+    size_t mask = j->str_index_cap - 1, at = hash_of(text, len) & mask;
+
+    for (; j->str_index[at] != LLS_NONE; at = (at + 1) & mask) {
+        const lls_jstr_t *s = &j->strs[j->str_index[at]];
+
+        if (s->len == len && (len == 0 || memcmp(s->text, text, len) == 0))
+            break;
+    }
+    return &j->str_index[at];
+}
+
+static bool grow_index(lls_jinja_t *j)
+{
+    size_t    cap = j->str_index_cap != 0 ? j->str_index_cap * 2 : 64;
+    uint32_t *grown = lls_calloc(j->mem, cap, sizeof *grown);
+
+    if (grown == NULL)
+        return false;
+    lls_free(j->mem, j->str_index);
+    memset(grown, 0xff, cap * sizeof *grown);
+    j->str_index = grown;
+    j->str_index_cap = cap;
+    for (uint32_t i = 0; i < j->n_strs; i++)
+        *place_of(j, j->strs[i].text, j->strs[i].len) = i;
+    return true;
+}
+
+uint32_t lls_jinja_intern(lls_jinja_t *j, const char *text, size_t len)
+{
+    uint32_t *place;
+
+    if (j->n_strs * 2 >= j->str_index_cap && !grow_index(j))
+        return LLS_NONE;
+    place = place_of(j, text, len);
+    if (*place != LLS_NONE)
+        return *place;
+    if (!lls_reserve(j->mem, (void **)&j->strs, &j->strs_cap, j->n_strs + 1, sizeof *j->strs))
+        return LLS_NONE;
+    j->strs[j->n_strs] = (lls_jstr_t){.text = text, .len = len};
+    *place = (uint32_t)j->n_strs;
+    return (uint32_t)j->n_strs++;
+}
+
+/* ---- Compiling ------------------------------------------------------------------------------- */
 
 /* Newlines become \n and one at the end goes, as Jinja2 does. */
 static bool take_source(lls_jinja_t *j, const char *text, size_t len)
@@ -27,26 +114,40 @@ static bool take_source(lls_jinja_t *j, const char *text, size_t len)
     return true;
 }
 
+static llm_status_t compile(lls_jinja_t *j, const char *text, size_t len, llm_error_t *err)
+{
+    llm_status_t st = LLM_OK;
+
+    if (len > MAX_TEMPLATE || lls_utf8_valid(text, len) != len)
+        return lls_fail_param(err, LLM_ERR_FORMAT, "chat_template",
+                              "the chat template is not UTF-8 or larger than 16 MiB");
+    if (!take_source(j, text, len))
+        return lls_fail(err, LLM_ERR_NO_MEMORY, "no memory for a chat template");
+    st = lls_jinja_lex(j, err);
+    if (st == LLM_OK)
+        st = lls_jinja_parse(j, err);
+    if (st == LLM_OK)
+        st = lls_jinja_scopes(j, err);
+    if (st == LLM_OK && !lls_jinja_find_content_loop(j))
+        st = lls_fail(err, LLM_ERR_NO_MEMORY, "no memory for a chat template");
+    return st;
+}
+
 llm_status_t lls_jinja_compile(lls_mem_t *mem, const char *text, size_t len, lls_jinja_t **out,
                                llm_error_t *err)
 {
     lls_jinja_t *j = lls_zalloc(mem, sizeof *j);
-    llm_status_t st = LLM_OK;
+    llm_status_t st;
 
     *out = NULL;
     if (j == NULL)
         return lls_fail(err, LLM_ERR_NO_MEMORY, "no memory for a chat template");
     j->mem = j->text.mem = mem;
-    if (len > MAX_TEMPLATE || lls_utf8_valid(text, len) != len)
-        st = lls_fail(err, LLM_ERR_FORMAT, "the chat template is not UTF-8 or larger than 16 MiB");
-    else if (!take_source(j, text, len))
-        st = lls_fail(err, LLM_ERR_NO_MEMORY, "no memory for a chat template");
-    if (st == LLM_OK)
-        st = lls_jinja_lex(j, err);
-    if (st == LLM_OK)
-        st = lls_jinja_parse(j, err);
+    st = compile(j, text, len, err);
     lls_free(mem, j->toks);
+    lls_free(mem, j->str_index);
     j->toks = NULL;
+    j->str_index = NULL;
     if (st == LLM_OK) {
         *out = j;
         j = NULL;
@@ -60,7 +161,12 @@ void lls_jinja_free(lls_jinja_t *j)
     if (j == NULL)
         return;
     lls_free(j->mem, j->toks);
+    lls_free(j->mem, j->strs);
+    lls_free(j->mem, j->str_index);
     lls_free(j->mem, j->nodes);
+    lls_free(j->mem, j->loads);
+    lls_free(j->mem, j->scopes);
+    lls_free(j->mem, j->funcs);
     lls_buf_deinit(&j->text);
     lls_free(j->mem, j);
 }

@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * jinja - chat templates: Jinja2 as transformers sets it up (trim_blocks, lstrip_blocks, sandbox).
+ * jinja - chat templates: Jinja2 3.1 as transformers sets it up (trim_blocks, lstrip_blocks, loop
+ * controls, the `generation` tag, the immutable sandbox).
  *
- * A template is compiled once into a flat array of nodes and is immutable then; each render has its
- * own arena.  Values behave as Python's.  What is not known is LLM_ERR_UNSUPPORTED and a wrong or
- * raising template LLM_ERR_FORMAT or LLM_ERR_INVALID, each with the line of the template.  Limits a
- * render: 1,000,000 steps, 64 MiB of output, 256 MiB of arena; nesting 200.
+ * A template is compiled once into a flat array of nodes and is immutable then, so threads may
+ * share it; each render has its own arena.  Values behave as Python's, errors included: what raises
+ * there is LLM_ERR_FORMAT (the template is no Jinja) or LLM_ERR_INVALID here, what Python could do
+ * and we do not is LLM_ERR_UNSUPPORTED; each names the line of the template.  There is no way from
+ * a template to anything but the functions, filters, tests and methods in our tables, and none of
+ * them changes a list or dictionary: the sandbox is made of what is not there.
+ *
+ * Limits of a render: LLS_JINJA_STEPS steps, LLS_JINJA_OUTPUT bytes of output, LLS_JINJA_ARENA
+ * bytes of memory, 100 macro calls and 1,000 expressions inside each other, ranges of 100,000.
  *
  * Strings carry a mark a byte: set where the byte came from `vars`, clear where it came from the
  * template or from `consts`.
@@ -15,27 +21,49 @@
 
 #include "base/json.h"
 
+#define LLS_JINJA_STEPS 1000000u
+#define LLS_JINJA_OUTPUT ((size_t)64 << 20)
+#define LLS_JINJA_ARENA ((size_t)256 << 20)
+
 typedef struct lls_jinja lls_jinja_t;
 
-typedef struct lls_jinja_const {        /* a variable that holds a trusted string: bos_token */
+typedef struct lls_jinja_const { /* a variable that holds a trusted string: bos_token */
     const char *name;
     const char *text;
     size_t      len;
 } lls_jinja_const_t;
 
+/* What a render sees; nothing of it needs to outlive the call. */
+typedef struct lls_jinja_input {
+    const json_t            *vars; /* an object; an entry hides a constant of the same name */
+    const lls_jinja_const_t *consts;
+    size_t                   n_consts;
+    int64_t                  now; /* of strftime_now(), seconds since 1970; < 0 = the clock */
+} lls_jinja_input_t;
+
 typedef struct lls_jinja_text {
-    char    *text;                      /* len bytes and a NUL */
-    uint8_t *mark;                      /* len flags */
+    char    *text; /* len bytes and a NUL */
+    uint8_t *mark; /* len flags */
     size_t   len;
 } lls_jinja_text_t;
 
 llm_status_t lls_jinja_compile(lls_mem_t *mem, const char *text, size_t len, lls_jinja_t **out,
                                llm_error_t *err);
-void         lls_jinja_free(lls_jinja_t *template);
-/* vars: a JSON object; an entry of it hides a constant of the same name.  The caller frees out. */
-llm_status_t lls_jinja_render(const lls_jinja_t *template, lls_mem_t *mem, const json_t *vars,
-                              const lls_jinja_const_t *consts, size_t n_consts,
+void         lls_jinja_free(lls_jinja_t *j);
+/* The caller frees out, which is empty after a failure. */
+llm_status_t lls_jinja_render(const lls_jinja_t *j, lls_mem_t *mem, const lls_jinja_input_t *in,
                               lls_jinja_text_t *out, llm_error_t *err);
 void         lls_jinja_text_free(lls_mem_t *mem, lls_jinja_text_t *text);
+
+/* Whether the template may read the variable `name` from outside, as Jinja2's
+ * find_undeclared_variables() says. */
+bool lls_jinja_wants(const lls_jinja_t *j, const char *name);
+/* The i-th of these names, NULL behind the last; *len bytes without a NUL. */
+const char *lls_jinja_wanted(const lls_jinja_t *j, size_t i, size_t *len);
+/* Whether some loop walks over the content of a message: the format "openai", where content stays a
+ * list of parts; otherwise "string". */
+bool lls_jinja_wants_parts(const lls_jinja_t *j);
+/* Whether the template's text mentions `word`. */
+bool lls_jinja_mentions(const lls_jinja_t *j, const char *word);
 
 #endif

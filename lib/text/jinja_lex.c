@@ -10,56 +10,48 @@
 #include "base/utf8.h"
 #include "text/uniclass.h"
 
+#define MAX_BRACKETS 256
+
 typedef struct lexer {
     lls_jinja_t *j;
     llm_error_t *err;
     size_t       at;
     uint32_t     line;
-    bool         line_start;        /* what came last ended with a newline */
+    bool         line_start;            /* what came last ended with a newline */
+    char         closing[MAX_BRACKETS]; /* the brackets that are open want these */
+    size_t       n_closing;
 } lexer_t;
-
-llm_status_t lls_jinja_fail(llm_error_t *err, llm_status_t status, uint32_t line, const char *fmt,
-                            ...)
-{
-    char    text[320];
-    va_list ap;
-
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
-    return lls_fail(err, status, "chat template, line %u: %s", line, text);
-}
 
 static llm_status_t no_memory(const lexer_t *x)
 {
     return lls_fail(x->err, LLM_ERR_NO_MEMORY, "no memory for a chat template");
 }
 
-static bool put_token(lexer_t *x, lls_jtok_t t)
+static llm_status_t put_token(lexer_t *x, uint8_t kind, uint32_t line, size_t off, size_t len)
 {
     lls_jinja_t *j = x->j;
 
     if (!lls_reserve(j->mem, (void **)&j->toks, &j->toks_cap, j->n_toks + 1, sizeof *j->toks))
-        return false;
-    j->toks[j->n_toks++] = t;
-    return true;
+        return no_memory(x);
+    j->toks[j->n_toks++] =
+        (lls_jtok_t){.kind = kind, .line = line, .off = (uint32_t)off, .len = (uint32_t)len};
+    return LLM_OK;
 }
 
-static const char *src(const lexer_t *x)
-{
-    return x->j->text.data;
-}
+static const char *src(const lexer_t *x) { return x->j->text.data; }
 
-static size_t end_of(const lexer_t *x)
+static size_t left(const lexer_t *x) { return x->j->source_len - x->at; }
+
+static char peek(const lexer_t *x, size_t ahead)
 {
-    return x->j->source_len;
+    return left(x) > ahead ? src(x)[x->at + ahead] : '\0';
 }
 
 static bool looking_at(const lexer_t *x, const char *what)
 {
     size_t n = strlen(what);
 
-    return end_of(x) - x->at >= n && memcmp(src(x) + x->at, what, n) == 0;
+    return left(x) >= n && memcmp(src(x) + x->at, what, n) == 0;
 }
 
 static void skip(lexer_t *x, size_t n)
@@ -68,21 +60,11 @@ static void skip(lexer_t *x, size_t n)
         x->line += src(x)[x->at++] == '\n';
 }
 
-static size_t blank_at(const char *p, size_t len)
-{
-    uint32_t cp;
-    size_t   n = len != 0 ? lls_utf8_decode(p, len, &cp) : 0;
-
-    /* Python's \s has four separators more than Unicode's white space. */
-    return n != 0 && ((cp >= 0x1c && cp <= 0x1f) || (lls_uniclass_search(cp) & LLS_UC_SPACE)) ? n
-                                                                                              : 0;
-}
-
 static void skip_blanks(lexer_t *x)
 {
     size_t n;
 
-    while ((n = blank_at(src(x) + x->at, end_of(x) - x->at)) != 0)
+    while ((n = lls_jinja_blank(src(x) + x->at, left(x))) != 0)
         skip(x, n);
 }
 
@@ -90,18 +72,20 @@ static size_t strip_right(const char *p, size_t len)
 {
     while (len > 0) {
         size_t i = len;
+
         do
             i--;
         while (i > 0 && ((uint8_t)p[i] & 0xc0) == 0x80);
-        if (blank_at(p + i, len - i) != len - i)
+        if (lls_jinja_blank(p + i, len - i) != len - i)
             break;
         len = i;
     }
     return len;
 }
 
-/* The text before a tag at x->at, from begin. */
-static bool put_text(lexer_t *x, size_t begin, size_t end, uint32_t line, char sign, bool is_output)
+/* The text before a tag, from begin to end; sign is the tag's. */
+static llm_status_t put_text(lexer_t *x, size_t begin, size_t end, uint32_t line, char sign,
+                             bool is_output)
 {
     const char *p = src(x) + begin;
     size_t      len = end - begin, from = len;
@@ -114,170 +98,279 @@ static bool put_text(lexer_t *x, size_t begin, size_t end, uint32_t line, char s
         if ((from > 0 || x->line_start) && strip_right(p + from, len - from) == 0)
             len = from;
     }
-    return len == 0 ||
-           put_token(x, (lls_jtok_t){JT_TEXT, line, (uint32_t)begin, (uint32_t)len, ""});
+    return len == 0 ? LLM_OK : put_token(x, JT_TEXT, line, begin, len);
 }
 
-/* Behind %} or #}: trim_blocks.  x->at is at the sign or the end mark. */
+/* x->at is at the end mark of a tag or at the sign before it. */
 static void close_tag(lexer_t *x, bool is_output)
 {
-    char   sign = src(x)[x->at];
     size_t begin = x->at;
+    char   sign = peek(x, 0);
 
     skip(x, sign == '-' || sign == '+' ? 3 : 2);
     if (sign == '-')
         skip_blanks(x);
-    else if (sign != '+' && !is_output && x->at < end_of(x) && src(x)[x->at] == '\n')
+    else if (sign != '+' && !is_output && peek(x, 0) == '\n')
         skip(x, 1);
     x->line_start = x->at > begin && src(x)[x->at - 1] == '\n';
+}
+
+static size_t take_sign(lexer_t *x)
+{
+    size_t n = peek(x, 0) == '-' || peek(x, 0) == '+';
+
+    x->at += n;
+    return n;
 }
 
 static llm_status_t skip_comment(lexer_t *x)
 {
     uint32_t line = x->line;
-    size_t   sign;
 
     skip(x, 2);
-    while (x->at < end_of(x) && !looking_at(x, "#}"))
+    take_sign(x);
+    while (left(x) > 0 && !looking_at(x, "#}") && !looking_at(x, "-#}") && !looking_at(x, "+#}"))
         skip(x, 1);
-    if (x->at >= end_of(x))
+    if (left(x) == 0)
         return lls_jinja_fail(x->err, LLM_ERR_FORMAT, line, "the comment does not end");
-    sign = x->at - 1;
-    if (src(x)[sign] == '-' || src(x)[sign] == '+')
-        x->at = sign;
     close_tag(x, false);
     return LLM_OK;
 }
 
 /* ---- Inside a tag ---------------------------------------------------------------------------- */
 
-static bool is_name_start(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-}
+static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
-static bool is_digit(char c)
+/* Bytes of the character at p if a name may have it. */
+static size_t name_char(const char *p, size_t len, bool first)
 {
-    return c >= '0' && c <= '9';
+    char     c = len != 0 ? p[0] : '\0';
+    uint32_t cp;
+    size_t   n;
+
+    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (!first && is_digit(c)))
+        return 1;
+    if (len == 0 || (uint8_t)c < 0x80)
+        return 0;
+    n = lls_utf8_decode(p, len, &cp);
+    return n != 0 && (lls_uniclass_search(cp) &
+                      (first ? LLS_UC_LETTER : LLS_UC_LETTER | LLS_UC_MARK | LLS_UC_NUMBER)) != 0
+               ? n
+               : 0;
 }
 
 static llm_status_t lex_name(lexer_t *x)
 {
-    size_t begin = x->at;
+    size_t begin = x->at, n;
 
-    while (x->at < end_of(x) && (is_name_start(src(x)[x->at]) || is_digit(src(x)[x->at])))
-        x->at++;
-    return put_token(x,
-                     (lls_jtok_t){JT_NAME, x->line, (uint32_t)begin, (uint32_t)(x->at - begin), ""})
-               ? LLM_OK
-               : no_memory(x);
+    while ((n = name_char(src(x) + x->at, left(x), x->at == begin)) != 0)
+        x->at += n;
+    return put_token(x, JT_NAME, x->line, begin, x->at - begin);
+}
+
+/* (\d+_)*\d+ at p */
+static size_t digits_at(const char *p, size_t len)
+{
+    size_t n = 0;
+
+    while (n < len && (is_digit(p[n]) || (n != 0 && p[n] == '_' && is_digit(p[n - 1]) &&
+                                          n + 1 < len && is_digit(p[n + 1]))))
+        n++;
+    return n;
+}
+
+static size_t float_at(const lexer_t *x)
+{
+    const char *p = src(x) + x->at;
+    size_t      len = left(x), n = digits_at(p, len), more, exp;
+    bool        fraction = false;
+
+    if (x->at > 0 && p[-1] == '.')
+        return 0;
+    if (n < len && p[n] == '.' && (more = digits_at(p + n + 1, len - n - 1)) != 0) {
+        n += 1 + more;
+        fraction = true;
+    }
+    if (n < len && (p[n] | 32) == 'e') {
+        exp = n + 1;
+        exp += exp < len && (p[exp] == '+' || p[exp] == '-');
+        more = exp < len ? digits_at(p + exp, len - exp) : 0;
+        if (more != 0)
+            return exp + more;
+    }
+    return fraction ? n : 0;
+}
+
+static bool digit_of(char c, int base)
+{
+    char low = (char)(c | 32);
+
+    return base == 16 ? is_digit(c) || (low >= 'a' && low <= 'f') : c >= '0' && c < '0' + base;
+}
+
+static size_t int_at(const lexer_t *x)
+{
+    const char *p = src(x) + x->at;
+    size_t      len = left(x), n = 1;
+    char        kind = len > 1 ? (char)(p[1] | 32) : '\0';
+    int         base = kind == 'x' ? 16 : kind == 'o' ? 8 : kind == 'b' ? 2 : 10;
+
+    if (p[0] == '0' && base != 10) {
+        n = 2 + (len > 2 && p[2] == '_');
+        if (n < len && digit_of(p[n], base)) {
+            while (n < len && (digit_of(p[n], base) ||
+                               (p[n] == '_' && n + 1 < len && digit_of(p[n + 1], base))))
+                n++;
+            return n;
+        }
+    }
+    n = 1;
+    base = p[0] == '0' ? 1 : 10; /* zero is 0, 00 or 0_0 */
+    while (n < len &&
+           (digit_of(p[n], base) || (p[n] == '_' && n + 1 < len && digit_of(p[n + 1], base))))
+        n++;
+    return n;
 }
 
 static llm_status_t lex_number(lexer_t *x)
 {
-    size_t  begin = x->at, n = end_of(x);
-    uint8_t kind = JT_INT;
+    size_t  n = float_at(x), begin = x->at;
+    uint8_t kind = n != 0 ? JT_FLOAT : JT_INT;
 
-    while (x->at < n && (is_digit(src(x)[x->at]) || src(x)[x->at] == '_'))
-        x->at++;
-    if (x->at + 1 < n && src(x)[x->at] == '.' && is_digit(src(x)[x->at + 1])) {
-        kind = JT_FLOAT;
-        x->at++;
-        while (x->at < n && is_digit(src(x)[x->at]))
-            x->at++;
-    }
-    return put_token(x, (lls_jtok_t){kind, x->line, (uint32_t)begin, (uint32_t)(x->at - begin), ""})
-               ? LLM_OK
-               : no_memory(x);
+    if (n == 0)
+        n = int_at(x);
+    x->at += n;
+    return put_token(x, kind, x->line, begin, n);
 }
 
-static int hex_digits(const char *p, size_t n, uint32_t *cp)
+static bool hex_digits(const char *p, size_t n, uint32_t *cp)
 {
     *cp = 0;
     for (size_t i = 0; i < n; i++) {
-        char c = (char)(p[i] | 32);
-        if (!is_digit(p[i]) && !(c >= 'a' && c <= 'f'))
-            return 0;
-        *cp = *cp * 16 + (uint32_t)(is_digit(p[i]) ? p[i] - '0' : c - 'a' + 10);
+        if (!digit_of(p[i], 16))
+            return false;
+        *cp = *cp * 16 + (uint32_t)(is_digit(p[i]) ? p[i] - '0' : (p[i] | 32) - 'a' + 10);
     }
     return *cp <= 0x10ffff && !(*cp >= 0xd800 && *cp < 0xe000);
 }
 
-/* The escape behind a backslash at p; its length, 0 if there is room for none. */
+static size_t put_char(lls_buf_t *out, uint32_t cp, size_t taken)
+{
+    char bytes[4];
+
+    return lls_buf_put(out, bytes, lls_utf8_encode(cp, bytes)) ? taken : 0;
+}
+
+/* Python turns what is not ASCII into escapes before it undoes escapes, so a backslash before such
+ * a character is an escaped backslash. */
+static size_t unescape_foreign(const char *p, size_t len, lls_buf_t *out)
+{
+    uint32_t cp = 0;
+    size_t   n = lls_utf8_decode(p, len, &cp);
+    char     text[16];
+
+    snprintf(text, sizeof text, cp < 0x100 ? "\\x%02x" : cp < 0x10000 ? "\\u%04x" : "\\U%08x", cp);
+    return lls_buf_put(out, text, strlen(text)) ? n : 0;
+}
+
+/* The escape behind a backslash at p, of len >= 1 bytes; its length, 0 if it is none. */
 static size_t unescape(const char *p, size_t len, lls_buf_t *out)
 {
-    static const char from[] = "ntr\\'\"abfv0", to[] = "\n\t\r\\'\"\a\b\f\v";
-    const char *at = len != 0 ? memchr(from, p[0], sizeof from - 1) : NULL;
-    size_t      n = len != 0 ? (p[0] == 'x' ? 2 : p[0] == 'u' ? 4 : p[0] == 'U' ? 8 : 0) : 0;
-    uint32_t    cp;
-    char        bytes[4];
+    static const char from[] = "ntr\\'\"abfv", to[] = "\n\t\r\\'\"\a\b\f\v";
+    const char       *at = memchr(from, p[0], sizeof from - 1);
+    size_t            n = p[0] == 'x' ? 2 : p[0] == 'u' ? 4 : p[0] == 'U' ? 8 : 0;
+    uint32_t          cp = 0;
 
-    if (len == 0)
-        return 0;
     if (p[0] == '\n')
         return 1;
+    if ((uint8_t)p[0] >= 0x80)
+        return unescape_foreign(p, len, out);
     if (at != NULL)
         return lls_buf_put(out, &to[at - from], 1) ? 1 : 0;
-    if (n != 0 && len > n && hex_digits(p + 1, n, &cp))
-        return lls_buf_put(out, bytes, lls_utf8_encode(cp, bytes)) ? n + 1 : 0;
+    if (n != 0)
+        return len > n && hex_digits(p + 1, n, &cp) ? put_char(out, cp, n + 1) : 0;
+    while (n < 3 && n < len && p[n] >= '0' && p[n] <= '7')
+        cp = cp * 8 + (uint32_t)(p[n++] - '0');
+    if (n != 0)
+        return put_char(out, cp, n);
+    if (p[0] == 'N')
+        return 0;
     return lls_buf_put(out, "\\", 1) && lls_buf_put(out, p, 1) ? 1 : 0;
 }
 
 static llm_status_t lex_string(lexer_t *x)
 {
     lls_buf_t *b = &x->j->text;
-    char       quote = src(x)[x->at];
+    char       quote = peek(x, 0);
     uint32_t   line = x->line;
-    size_t     off = b->len;
+    size_t     off = b->len, n;
 
-    for (skip(x, 1); x->at < end_of(x) && src(x)[x->at] != quote;) {
-        size_t n = 1;
-
-        if (!lls_buf_room(b, 8))
+    for (skip(x, 1); left(x) > 0 && peek(x, 0) != quote; skip(x, n)) {
+        if (!lls_buf_room(b, 16))
             return no_memory(x);
-        if (src(x)[x->at] == '\\') {
-            skip(x, 1);
-            n = unescape(src(x) + x->at, end_of(x) - x->at, b);
-        } else {
-            b->data[b->len++] = src(x)[x->at];
+        n = 1;
+        if (peek(x, 0) != '\\') {
+            b->data[b->len++] = peek(x, 0);
+            continue;
         }
+        skip(x, 1);
+        n = left(x) > 0 ? unescape(src(x) + x->at, left(x), b) : 0;
         if (n == 0)
-            break;
-        skip(x, n);
+            return lls_jinja_fail(x->err, LLM_ERR_FORMAT, line, "a wrong escape in a string");
     }
-    if (x->at >= end_of(x) || src(x)[x->at] != quote)
+    if (left(x) == 0)
         return lls_jinja_fail(x->err, LLM_ERR_FORMAT, line, "the string does not end");
     skip(x, 1);
-    return put_token(x, (lls_jtok_t){JT_STRING, line, (uint32_t)off, (uint32_t)(b->len - off), ""})
-               ? LLM_OK
-               : no_memory(x);
+    return put_token(x, JT_STRING, line, off, b->len - off);
 }
 
-static llm_status_t lex_operator(lexer_t *x, int *nesting)
+static llm_status_t balance(lexer_t *x, char c)
+{
+    bool open = c == '(' || c == '[' || c == '{';
+
+    if (open) {
+        if (x->n_closing == MAX_BRACKETS)
+            return lls_jinja_fail(x->err, LLM_ERR_UNSUPPORTED, x->line, "%d brackets are open",
+                                  MAX_BRACKETS);
+        x->closing[x->n_closing++] = c == '(' ? ')' : c == '[' ? ']' : '}';
+        return LLM_OK;
+    }
+    if (strchr(")]}", c) == NULL)
+        return LLM_OK;
+    if (x->n_closing == 0 || x->closing[--x->n_closing] != c)
+        return lls_jinja_fail(x->err, LLM_ERR_FORMAT, x->line, "unexpected '%c'", c);
+    return LLM_OK;
+}
+
+static llm_status_t lex_operator(lexer_t *x)
 {
     static const char *const ops[] = {"==", "!=", "<=", ">=", "//", "**", "+", "-", "*",
                                       "/",  "%",  "~",  "<",  ">",  "=",  "(", ")", "[",
-                                      "]",  "{",  "}",  ",",  ".",  ":",  "|"};
-    lls_jtok_t t = { .kind = JT_OP, .line = x->line, .off = (uint32_t)x->at };
+                                      "]",  "{",  "}",  ",",  ".",  ":",  "|", ";"};
 
     for (size_t i = 0; i < LLS_ARRAY_LEN(ops); i++) {
+        size_t       n = strlen(ops[i]);
+        llm_status_t st;
+
         if (!looking_at(x, ops[i]))
             continue;
-        t.len = (uint32_t)strlen(ops[i]);
-        memcpy(t.op, ops[i], t.len);
-        if (strchr("([{", t.op[0]) != NULL)
-            ++*nesting;
-        else if (strchr(")]}", t.op[0]) != NULL && *nesting > 0)
-            --*nesting;
-        x->at += t.len;
-        return put_token(x, t) ? LLM_OK : no_memory(x);
+        st = balance(x, ops[i][0]);
+        if (st == LLM_OK)
+            st = put_token(x, JT_OP, x->line, x->at, n);
+        if (st == LLM_OK)
+            memcpy(x->j->toks[x->j->n_toks - 1].op, ops[i], n);
+        x->at += n;
+        return st;
     }
-    return lls_jinja_fail(x->err, LLM_ERR_FORMAT, x->line, "unexpected character '%.1s'",
+    return lls_jinja_fail(x->err, LLM_ERR_FORMAT, x->line, "unexpected character '%.*s'",
+                          (int)lls_utf8_valid(src(x) + x->at, left(x) < 4 ? left(x) : 4),
                           src(x) + x->at);
 }
 
 static bool at_end(const lexer_t *x, bool is_output)
 {
+    if (x->n_closing != 0)
+        return false;
     if (is_output)
         return looking_at(x, "}}") || looking_at(x, "-}}");
     return looking_at(x, "%}") || looking_at(x, "-%}") || looking_at(x, "+%}");
@@ -286,68 +379,104 @@ static bool at_end(const lexer_t *x, bool is_output)
 static llm_status_t lex_tag(lexer_t *x, bool is_output)
 {
     uint32_t     line = x->line;
-    int          nesting = 0;
-    llm_status_t st = LLM_OK;
-    char         sign;
+    llm_status_t st;
 
     skip(x, 2);
-    sign = x->at < end_of(x) ? src(x)[x->at] : 0;
-    if (sign == '-' || sign == '+')
-        skip(x, 1);
-    if (!put_token(x, (lls_jtok_t){ is_output ? JT_OUTPUT : JT_BLOCK, line, 0, 0, "" }))
-        return no_memory(x);
-    while (st == LLM_OK) {
-        char c;
+    take_sign(x);
+    x->n_closing = 0;
+    st = put_token(x, is_output ? JT_OUTPUT : JT_BLOCK, line, 0, 0);
+    for (skip_blanks(x); st == LLM_OK && !at_end(x, is_output); skip_blanks(x)) {
+        char c = peek(x, 0);
 
-        skip_blanks(x);
-        if (x->at >= end_of(x))
+        if (left(x) == 0)
             return lls_jinja_fail(x->err, LLM_ERR_FORMAT, line, "the tag does not end");
-        if (nesting == 0 && at_end(x, is_output))
-            break;
-        c = src(x)[x->at];
-        if (is_name_start(c))
-            st = lex_name(x);
-        else if (is_digit(c))
+        if (is_digit(c))
             st = lex_number(x);
+        else if (name_char(src(x) + x->at, left(x), true) != 0)
+            st = lex_name(x);
         else if (c == '"' || c == '\'')
             st = lex_string(x);
         else
-            st = lex_operator(x, &nesting);
+            st = lex_operator(x);
     }
     if (st != LLM_OK)
         return st;
-    if (!put_token(x, (lls_jtok_t){ is_output ? JT_OUTPUT_END : JT_BLOCK_END, x->line, 0, 0, "" }))
-        return no_memory(x);
+    st = put_token(x, is_output ? JT_OUTPUT_END : JT_BLOCK_END, x->line, 0, 0);
     close_tag(x, is_output);
-    return LLM_OK;
+    return st;
+}
+
+/* ---- Outside of tags ------------------------------------------------------------------------- */
+
+/* A tag of the one word at x->at: the bytes of it up to its end mark or the sign before that. */
+static size_t one_word_tag(const lexer_t *x, const char *word, bool plus)
+{
+    lexer_t y = *x;
+
+    y.at += 2;
+    take_sign(&y);
+    skip_blanks(&y);
+    if (!looking_at(&y, word))
+        return 0;
+    y.at += strlen(word);
+    skip_blanks(&y);
+    return looking_at(&y, "%}") || looking_at(&y, "-%}") || (plus && looking_at(&y, "+%}"))
+               ? y.at - x->at
+               : 0;
+}
+
+/* {% raw %}: text up to {% endraw %}.  Its begin takes no newline behind it. */
+static llm_status_t lex_raw(lexer_t *x, size_t n)
+{
+    uint32_t     line = x->line, text_line;
+    size_t       begin;
+    llm_status_t st;
+
+    skip(x, n);
+    n = peek(x, 0) == '-' ? 3 : 2;
+    skip(x, n);
+    if (n == 3)
+        skip_blanks(x);
+    x->line_start = src(x)[x->at - 1] == '\n';
+    begin = x->at;
+    text_line = x->line;
+    while (left(x) > 0 && !(looking_at(x, "{%") && (n = one_word_tag(x, "endraw", true)) != 0))
+        skip(x, 1);
+    if (left(x) == 0)
+        return lls_jinja_fail(x->err, LLM_ERR_FORMAT, line, "the raw block does not end");
+    st = put_text(x, begin, x->at, text_line, peek(x, 2), false);
+    skip(x, n);
+    close_tag(x, false);
+    return st;
 }
 
 static llm_status_t lex_part(lexer_t *x)
 {
-    size_t   begin = x->at;
-    uint32_t line = x->line;
-    char     kind, sign;
+    size_t       begin = x->at, raw;
+    uint32_t     line = x->line;
+    char         kind;
+    llm_status_t st;
 
-    while (x->at < end_of(x) && !looking_at(x, "{{") && !looking_at(x, "{%") &&
-           !looking_at(x, "{#"))
+    while (left(x) > 0 && !looking_at(x, "{{") && !looking_at(x, "{%") && !looking_at(x, "{#"))
         skip(x, 1);
-    if (x->at >= end_of(x))
-        return put_text(x, begin, x->at, line, '+', true) ? LLM_OK : no_memory(x);
-    kind = src(x)[x->at + 1];
-    sign = x->at + 2 < end_of(x) ? src(x)[x->at + 2] : 0;
-    if (!put_text(x, begin, x->at, line, sign, kind == '{'))
-        return no_memory(x);
-    return kind == '#' ? skip_comment(x) : lex_tag(x, kind == '{');
+    if (left(x) == 0)
+        return put_text(x, begin, x->at, line, '+', true);
+    kind = peek(x, 1);
+    st = put_text(x, begin, x->at, line, peek(x, 2), kind == '{');
+    if (st != LLM_OK)
+        return st;
+    if (kind == '#')
+        return skip_comment(x);
+    raw = kind == '%' ? one_word_tag(x, "raw", false) : 0;
+    return raw != 0 ? lex_raw(x, raw) : lex_tag(x, kind == '{');
 }
 
 llm_status_t lls_jinja_lex(lls_jinja_t *j, llm_error_t *err)
 {
-    lexer_t      x = { j, err, 0, 1, true };
+    lexer_t      x = {.j = j, .err = err, .line = 1, .line_start = true};
     llm_status_t st = LLM_OK;
 
-    while (st == LLM_OK && x.at < end_of(&x))
+    while (st == LLM_OK && left(&x) > 0)
         st = lex_part(&x);
-    if (st == LLM_OK && !put_token(&x, (lls_jtok_t){ JT_EOF, x.line, 0, 0, "" }))
-        st = no_memory(&x);
-    return st;
+    return st == LLM_OK ? put_token(&x, JT_EOF, x.line, 0, 0) : st;
 }

@@ -1,96 +1,120 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Tokens to nodes, by recursive descent with Jinja2's precedence: cond, or, and, not, compare, + -,
- * ~,
- * * / // %, unary, postfix, filters and tests.
+ * Tokens to expressions, by recursive descent with Jinja2's precedence: cond, or, and, not,
+ * compare,
+ * + -, ~, * / // %, **, unary, postfix, filters and tests.
  */
-#include "text/jinja_int.h"
+#include "text/jinja_parse.h"
 
+#include <errno.h>
 #include <stdio.h>
 
-typedef struct parser {
-    lls_jinja_t *j;
-    llm_error_t *err;
-    size_t       at;
-    int          depth;
-    int          loops;             /* open for blocks */
-    llm_status_t st;
-} parser_t;
+/* ---- Tokens and nodes ------------------------------------------------------------------------ */
 
-static uint32_t parse_expr(parser_t *p);
-static uint32_t parse_unary(parser_t *p, bool with_filter);
-static uint32_t parse_body(parser_t *p, const char *const *ends, size_t n_ends);
-
-/* ---- Helpers --------------------------------------------------------------------------------- */
-
-static const lls_jtok_t *tok(const parser_t *p)
-{
-    return &p->j->toks[p->at];
-}
-
-static uint32_t fail(parser_t *p, llm_status_t status, const char *what)
+uint32_t lls_jp_fail(lls_jparser_t *p, llm_status_t status, const char *what)
 {
     if (p->st == LLM_OK)
-        p->st = lls_jinja_fail(p->err, status, tok(p)->line, "%s", what);
+        p->st = lls_jinja_fail(p->err, status, lls_jtok(p)->line, "%s", what);
     return LLS_NONE;
 }
 
-static bool is_op(const parser_t *p, const char *op)
+static bool token_is_name(const lls_jparser_t *p, const lls_jtok_t *t, const char *name)
 {
-    return tok(p)->kind == JT_OP && strcmp(tok(p)->op, op) == 0;
+    return t->kind == JT_NAME && lls_jis(p->j->text.data + t->off, t->len, name);
 }
 
-static bool is_name(const parser_t *p, const char *name)
+bool lls_jp_is_op(const lls_jparser_t *p, const char *op)
 {
-    return tok(p)->kind == JT_NAME && lls_jis(p->j->text.data + tok(p)->off, tok(p)->len, name);
+    return p->st == LLM_OK && lls_jtok(p)->kind == JT_OP && strcmp(lls_jtok(p)->op, op) == 0;
 }
 
-static bool take_op(parser_t *p, const char *op)
+bool lls_jp_is_name(const lls_jparser_t *p, const char *name)
 {
-    if (!is_op(p, op))
-        return false;
-    p->at++;
-    return true;
+    return p->st == LLM_OK && token_is_name(p, lls_jtok(p), name);
 }
 
-static bool take_name(parser_t *p, const char *name)
+bool lls_jp_take_op(lls_jparser_t *p, const char *op)
 {
-    if (!is_name(p, name))
-        return false;
-    p->at++;
-    return true;
+    bool is = lls_jp_is_op(p, op);
+
+    p->at += is;
+    return is;
 }
 
-static void need_op(parser_t *p, const char *op)
+bool lls_jp_take_name(lls_jparser_t *p, const char *name)
+{
+    bool is = lls_jp_is_name(p, name);
+
+    p->at += is;
+    return is;
+}
+
+void lls_jp_need_op(lls_jparser_t *p, const char *op)
 {
     char text[48];
 
-    if (p->st != LLM_OK || take_op(p, op))
+    if (p->st != LLM_OK || lls_jp_take_op(p, op))
         return;
     snprintf(text, sizeof text, "'%s' is missing", op);
-    fail(p, LLM_ERR_FORMAT, text);
+    lls_jp_fail(p, LLM_ERR_FORMAT, text);
 }
 
-static void need_end(parser_t *p, uint8_t kind)
+void lls_jp_need_kind(lls_jparser_t *p, uint8_t kind)
 {
     if (p->st != LLM_OK)
         return;
-    if (tok(p)->kind == kind)
+    if (lls_jtok(p)->kind == kind)
         p->at++;
     else
-        fail(p, LLM_ERR_FORMAT, "the end of the tag is expected here");
+        lls_jp_fail(p, LLM_ERR_FORMAT, "the end of the tag is expected here");
 }
 
-static uint16_t depth_of(const parser_t *p, uint32_t node)
+uint32_t lls_jp_take_str(lls_jparser_t *p)
+{
+    const lls_jtok_t *t = lls_jtok(p);
+    uint32_t          str;
+
+    if (p->st != LLM_OK)
+        return LLS_NONE;
+    str = lls_jinja_intern(p->j, p->j->text.data + t->off, t->len);
+    if (str == LLS_NONE)
+        p->st = lls_fail(p->err, LLM_ERR_NO_MEMORY, "no memory for a chat template");
+    p->at++;
+    return str;
+}
+
+uint32_t lls_jp_need_name(lls_jparser_t *p)
+{
+    if (p->st == LLM_OK && lls_jtok(p)->kind != JT_NAME)
+        return lls_jp_fail(p, LLM_ERR_FORMAT, "a name is expected here");
+    return lls_jp_take_str(p);
+}
+
+lls_jnode_t lls_jp_node(const lls_jparser_t *p, uint8_t kind)
+{
+    return (lls_jnode_t){.kind = kind,
+                         .line = lls_jtok(p)->line,
+                         .a = LLS_NONE,
+                         .b = LLS_NONE,
+                         .c = LLS_NONE,
+                         .d = LLS_NONE,
+                         .e = LLS_NONE,
+                         .next = LLS_NONE,
+                         .str = LLS_NONE,
+                         .f = LLS_NONE,
+                         .slot = LLS_NONE};
+}
+
+static uint16_t depth_of(const lls_jparser_t *p, uint32_t node)
 {
     return node == LLS_NONE ? 0 : p->j->nodes[node].depth;
 }
 
 /* The node's depth is one more than that of a, b, c, d and e. */
-static uint32_t new_node(parser_t *p, lls_jnode_t n)
+uint32_t lls_jp_add(lls_jparser_t *p, lls_jnode_t n)
 {
     lls_jinja_t *j = p->j;
-    uint32_t     kids[] = { n.a, n.b, n.c, n.d, n.e };
+    uint32_t     kids[] = {n.a, n.b, n.c, n.d, n.e};
 
     if (p->st != LLM_OK)
         return LLS_NONE;
@@ -98,28 +122,16 @@ static uint32_t new_node(parser_t *p, lls_jnode_t n)
         if (depth_of(p, kids[i]) > n.depth)
             n.depth = depth_of(p, kids[i]);
     if (++n.depth > LLS_JINJA_DEPTH)
-        return fail(p, LLM_ERR_UNSUPPORTED, "expressions or blocks are nested too deeply");
+        return lls_jp_fail(p, LLM_ERR_UNSUPPORTED, "expressions or blocks are nested too deeply");
     if (!lls_reserve(j->mem, (void **)&j->nodes, &j->nodes_cap, j->n_nodes + 1, sizeof *j->nodes)) {
         p->st = lls_fail(p->err, LLM_ERR_NO_MEMORY, "no memory for a chat template");
         return LLS_NONE;
     }
-    n.next = LLS_NONE;
     j->nodes[j->n_nodes] = n;
     return (uint32_t)j->n_nodes++;
 }
 
-static lls_jnode_t blank(const parser_t *p, uint8_t kind)
-{
-    return (lls_jnode_t){ .kind = kind, .line = tok(p)->line, .a = LLS_NONE, .b = LLS_NONE,
-                          .c = LLS_NONE, .d = LLS_NONE, .e = LLS_NONE };
-}
-
-typedef struct chain {
-    uint32_t first, last;
-    uint16_t depth;
-} chain_t;
-
-static void chain_put(parser_t *p, chain_t *c, uint32_t node)
+void lls_jp_put(lls_jparser_t *p, lls_jchain_t *c, uint32_t node)
 {
     if (p->st != LLM_OK || node == LLS_NONE)
         return;
@@ -130,17 +142,17 @@ static void chain_put(parser_t *p, chain_t *c, uint32_t node)
     c->last = node;
     if (depth_of(p, node) > c->depth)
         c->depth = depth_of(p, node);
-    p->j->nodes[c->first].depth = c->depth;         /* a chain is as deep as its deepest member */
+    p->j->nodes[c->first].depth = c->depth; /* a chain is as deep as its deepest member */
 }
 
-static bool enter(parser_t *p)
+bool lls_jp_enter(lls_jparser_t *p)
 {
     if (++p->depth > LLS_JINJA_DEPTH)
-        fail(p, LLM_ERR_UNSUPPORTED, "expressions or blocks are nested too deeply");
+        lls_jp_fail(p, LLM_ERR_UNSUPPORTED, "expressions or blocks are nested too deeply");
     return p->st == LLM_OK;
 }
 
-static uint32_t leave(parser_t *p, uint32_t node)
+uint32_t lls_jp_leave(lls_jparser_t *p, uint32_t node)
 {
     p->depth--;
     return p->st == LLM_OK ? node : LLS_NONE;
@@ -148,104 +160,94 @@ static uint32_t leave(parser_t *p, uint32_t node)
 
 /* ---- Primary expressions --------------------------------------------------------------------- */
 
-static uint32_t named(parser_t *p, lls_jnode_t n)
+/* "a" "b" is "ab": the parts are put behind the template's text as one more string. */
+static uint32_t parse_string(lls_jparser_t *p)
 {
-    n.off = tok(p)->off;
-    n.len = tok(p)->len;
-    p->at++;
-    return new_node(p, n);
-}
+    lls_jnode_t n = lls_jp_node(p, JN_STRING);
+    uint32_t    left;
 
-static uint32_t parse_string(parser_t *p)
-{
-    uint32_t left = named(p, blank(p, JN_STRING));
+    n.str = lls_jp_take_str(p);
+    left = lls_jp_add(p, n);
+    while (p->st == LLM_OK && lls_jtok(p)->kind == JT_STRING) {
+        lls_jnode_t  both = lls_jp_node(p, JN_CONCAT), right = lls_jp_node(p, JN_STRING);
+        lls_jchain_t parts = {LLS_NONE, LLS_NONE, 0};
 
-    while (p->st == LLM_OK && tok(p)->kind == JT_STRING) {       /* "a" "b" is "ab" */
-        lls_jnode_t n = blank(p, JN_BINARY);
-        n.op = JO_CONCAT;
-        n.a = left;
-        n.b = named(p, blank(p, JN_STRING));
-        left = new_node(p, n);
+        right.str = lls_jp_take_str(p);
+        lls_jp_put(p, &parts, left);
+        lls_jp_put(p, &parts, lls_jp_add(p, right));
+        both.a = parts.first;
+        left = lls_jp_add(p, both);
     }
     return left;
 }
 
-static uint32_t parse_number(parser_t *p)
+static uint32_t parse_number(lls_jparser_t *p)
 {
-    lls_jnode_t n = blank(p, tok(p)->kind == JT_INT ? JN_INT : JN_FLOAT);
-    char        text[40];
-    size_t      k = 0;
+    const lls_jtok_t *t = lls_jtok(p);
+    lls_jnode_t       n = lls_jp_node(p, t->kind == JT_INT ? JN_INT : JN_FLOAT);
+    const char       *from = p->j->text.data + t->off;
+    char              text[400];
+    size_t            k = 0;
+    int               base = 10;
 
-    for (uint32_t i = 0; i < tok(p)->len && k + 1 < sizeof text; i++)
-        if (p->j->text.data[tok(p)->off + i] != '_')
-            text[k++] = p->j->text.data[tok(p)->off + i];
+    for (uint32_t i = 0; i < t->len && k + 1 < sizeof text; i++)
+        if (from[i] != '_')
+            text[k++] = from[i];
     text[k] = '\0';
-    if (k > 18)
-        return fail(p, LLM_ERR_UNSUPPORTED, "a number of more than 18 digits");
-    if (n.kind == JN_INT)
-        n.num.i = strtoll(text, NULL, 10);
-    else
+    if (k + 1 == sizeof text)
+        return lls_jp_fail(p, LLM_ERR_UNSUPPORTED, "a number of so many digits");
+    p->at++;
+    if (n.kind == JN_FLOAT) {
         n.num.f = strtod(text, NULL);
-    p->at++;
-    return new_node(p, n);
+        return lls_jp_add(p, n);
+    }
+    if (k > 2 && text[0] == '0')
+        base = (text[1] | 32) == 'x'   ? 16
+               : (text[1] | 32) == 'o' ? 8
+               : (text[1] | 32) == 'b' ? 2
+                                       : 10;
+    errno = 0;
+    n.num.i = strtoll(text + (base == 10 ? 0 : 2), NULL, base);
+    if (errno == ERANGE)
+        return lls_jp_fail(p, LLM_ERR_UNSUPPORTED, "an integer of more than 64 bits");
+    return lls_jp_add(p, n);
 }
 
-static uint32_t parse_list(parser_t *p, const char *end)
+static uint32_t parse_list(lls_jparser_t *p)
 {
-    lls_jnode_t n = blank(p, JN_LIST);
-    chain_t     items = { LLS_NONE, LLS_NONE, 0 };
+    lls_jnode_t  n = lls_jp_node(p, JN_LIST);
+    lls_jchain_t items = {LLS_NONE, LLS_NONE, 0};
 
     p->at++;
-    while (p->st == LLM_OK && !is_op(p, end)) {
-        chain_put(p, &items, parse_expr(p));
-        if (!take_op(p, ","))
+    while (p->st == LLM_OK && !lls_jp_is_op(p, "]")) {
+        lls_jp_put(p, &items, lls_jp_expr(p));
+        if (!lls_jp_take_op(p, ","))
             break;
     }
-    need_op(p, end);
+    lls_jp_need_op(p, "]");
     n.a = items.first;
-    return new_node(p, n);
+    return lls_jp_add(p, n);
 }
 
-static uint32_t parse_dict(parser_t *p)
+static uint32_t parse_dict(lls_jparser_t *p)
 {
-    lls_jnode_t n = blank(p, JN_DICT);
-    chain_t     items = { LLS_NONE, LLS_NONE, 0 };
+    lls_jnode_t  n = lls_jp_node(p, JN_DICT);
+    lls_jchain_t items = {LLS_NONE, LLS_NONE, 0};
 
     p->at++;
-    while (p->st == LLM_OK && !is_op(p, "}")) {
-        chain_put(p, &items, parse_expr(p));
-        need_op(p, ":");
-        chain_put(p, &items, parse_expr(p));
-        if (!take_op(p, ","))
+    while (p->st == LLM_OK && !lls_jp_is_op(p, "}")) {
+        lls_jp_put(p, &items, lls_jp_expr(p));
+        lls_jp_need_op(p, ":");
+        lls_jp_put(p, &items, lls_jp_expr(p));
+        if (!lls_jp_take_op(p, ","))
             break;
     }
-    need_op(p, "}");
+    lls_jp_need_op(p, "}");
     n.a = items.first;
-    return new_node(p, n);
+    return lls_jp_add(p, n);
 }
 
-/* ( expr ) or a tuple, which is a list here. */
-static uint32_t parse_paren(parser_t *p)
-{
-    lls_jnode_t n = blank(p, JN_LIST);
-    chain_t     items = { LLS_NONE, LLS_NONE, 0 };
-    uint32_t    first;
-
-    p->at++;
-    if (take_op(p, ")"))
-        return new_node(p, n);
-    first = parse_expr(p);
-    if (take_op(p, ")"))
-        return first;
-    chain_put(p, &items, first);
-    while (p->st == LLM_OK && take_op(p, ",") && !is_op(p, ")"))
-        chain_put(p, &items, parse_expr(p));
-    need_op(p, ")");
-    n.a = items.first;
-    return new_node(p, n);
-}
-
-static uint32_t parse_word(parser_t *p)
+static uint32_t parse_word(lls_jparser_t *p, unsigned flags)
 {
     static const struct word {
         const char *name;
@@ -255,211 +257,294 @@ static uint32_t parse_word(parser_t *p)
         {"true", JN_BOOL, 1},  {"True", JN_BOOL, 1}, {"false", JN_BOOL, 0},
         {"False", JN_BOOL, 0}, {"none", JN_NONE, 0}, {"None", JN_NONE, 0},
     };
+    lls_jnode_t n = lls_jp_node(p, JN_NAME), ref;
 
     for (size_t i = 0; i < LLS_ARRAY_LEN(words); i++) {
-        lls_jnode_t n = blank(p, words[i].kind);
-
-        if (!take_name(p, words[i].name))
+        if (!lls_jp_take_name(p, words[i].name))
             continue;
+        n.kind = words[i].kind;
         n.num.i = words[i].value;
-        return new_node(p, n);
+        return lls_jp_add(p, n);
     }
-    return named(p, blank(p, JN_NAME));
+    n.str = lls_jp_take_str(p);
+    if (!(flags & LLS_JP_NAMESPACE) || !lls_jp_take_op(p, "."))
+        return lls_jp_add(p, n);
+    ref = lls_jp_node(p, JN_NSREF);
+    ref.str = lls_jp_need_name(p);
+    ref.a = lls_jp_add(p, n);
+    return lls_jp_add(p, ref);
 }
 
-static uint32_t parse_primary(parser_t *p)
+static uint32_t parse_primary(lls_jparser_t *p, unsigned flags)
 {
-    switch (tok(p)->kind) {
+    uint32_t node;
+
+    if (p->st != LLM_OK)
+        return LLS_NONE;
+    switch (lls_jtok(p)->kind) {
     case JT_NAME:
-        return parse_word(p);
+        return parse_word(p, flags);
     case JT_STRING:
         return parse_string(p);
     case JT_INT:
     case JT_FLOAT:
         return parse_number(p);
     default:
-        if (is_op(p, "("))
-            return parse_paren(p);
-        if (is_op(p, "["))
-            return parse_list(p, "]");
-        if (is_op(p, "{"))
-            return parse_dict(p);
-        return fail(p, LLM_ERR_FORMAT, "an expression is expected here");
+        break;
     }
+    if (lls_jp_take_op(p, "(")) {
+        if (!lls_jp_enter(p))
+            return lls_jp_leave(p, LLS_NONE);
+        node = lls_jp_tuple(p, LLS_JP_EMPTY, NULL);
+        lls_jp_need_op(p, ")");
+        return lls_jp_leave(p, node);
+    }
+    if (lls_jp_is_op(p, "["))
+        return parse_list(p);
+    if (lls_jp_is_op(p, "{"))
+        return parse_dict(p);
+    return lls_jp_fail(p, LLM_ERR_FORMAT, "an expression is expected here");
 }
 
 /* ---- Postfix --------------------------------------------------------------------------------- */
 
-/* ( value, name = value, ... ) */
-static uint32_t parse_args(parser_t *p)
+static bool names_value(const lls_jparser_t *p)
 {
-    chain_t args = { LLS_NONE, LLS_NONE, 0 };
+    const lls_jtok_t *t = lls_jtok(p);
 
-    need_op(p, "(");
-    while (p->st == LLM_OK && !is_op(p, ")")) {
-        lls_jnode_t n = blank(p, JN_ARG);
+    return t->kind == JT_NAME && t[1].kind == JT_OP && strcmp(t[1].op, "=") == 0;
+}
 
-        if (is_op(p, "*") || is_op(p, "**"))
-            return fail(p, LLM_ERR_UNSUPPORTED, "* and ** arguments");
-        if (tok(p)->kind == JT_NAME && tok(p)[1].kind == JT_OP && strcmp(tok(p)[1].op, "=") == 0) {
-            n.off = tok(p)->off;
-            n.len = tok(p)->len;
-            p->at += 2;
-        }
-        n.a = parse_expr(p);
-        chain_put(p, &args, new_node(p, n));
-        if (!take_op(p, ","))
+/* One of ( value, name = value, *values, **values ); *stage is the kind of the one before. */
+static uint32_t parse_arg(lls_jparser_t *p, uint8_t *stage)
+{
+    lls_jnode_t n = lls_jp_node(p, JN_ARG);
+    bool        wrong;
+
+    if (lls_jp_take_op(p, "*")) {
+        n.op = JA_STAR;
+        wrong = *stage >= JA_STAR;
+    } else if (lls_jp_take_op(p, "**")) {
+        n.op = JA_STAR_STAR;
+        wrong = *stage == JA_STAR_STAR;
+    } else if (names_value(p)) {
+        n.op = JA_NAMED;
+        n.str = lls_jp_take_str(p);
+        p->at++;
+        wrong = *stage == JA_STAR_STAR;
+    } else {
+        wrong = *stage != JA_VALUE;
+    }
+    if (wrong)
+        return lls_jp_fail(p, LLM_ERR_FORMAT, "arguments in a wrong order");
+    if (n.op > *stage)
+        *stage = n.op;
+    n.a = lls_jp_expr(p);
+    return lls_jp_add(p, n);
+}
+
+static bool repeats_keyword(const lls_jparser_t *p, uint32_t first, uint32_t node)
+{
+    const lls_jnode_t *nodes = p->j->nodes;
+
+    for (uint32_t at = first; at != LLS_NONE && at != node; at = nodes[at].next)
+        if (nodes[at].op == JA_NAMED && nodes[at].str == nodes[node].str)
+            return true;
+    return false;
+}
+
+static uint32_t parse_args(lls_jparser_t *p)
+{
+    lls_jchain_t args = {LLS_NONE, LLS_NONE, 0};
+    uint8_t      stage = JA_VALUE;
+
+    lls_jp_need_op(p, "(");
+    while (p->st == LLM_OK && !lls_jp_is_op(p, ")")) {
+        uint32_t node = parse_arg(p, &stage);
+
+        lls_jp_put(p, &args, node);
+        if (p->st == LLM_OK && p->j->nodes[node].op == JA_NAMED &&
+            repeats_keyword(p, args.first, node))
+            return lls_jp_fail(p, LLM_ERR_FORMAT, "a keyword argument is repeated");
+        if (!lls_jp_take_op(p, ","))
             break;
     }
-    need_op(p, ")");
+    lls_jp_need_op(p, ")");
     return args.first;
 }
 
-static uint32_t parse_subscript(parser_t *p, uint32_t of)
+static uint32_t parse_call(lls_jparser_t *p, uint32_t of)
 {
-    lls_jnode_t n = blank(p, JN_ITEM);
+    lls_jnode_t n = lls_jp_node(p, JN_CALL);
 
-    p->at++;
     n.a = of;
-    if (!is_op(p, ":"))
-        n.b = parse_expr(p);
-    if (take_op(p, ":")) {
-        n.kind = JN_SLICE;
-        if (!is_op(p, ":") && !is_op(p, "]"))
-            n.c = parse_expr(p);
-        if (take_op(p, ":") && !is_op(p, "]"))
-            n.d = parse_expr(p);
-    }
-    need_op(p, "]");
-    return new_node(p, n);
+    n.b = parse_args(p);
+    return lls_jp_add(p, n);
 }
 
-static uint32_t parse_attr(parser_t *p, uint32_t of)
+static bool ends_slice(const lls_jparser_t *p)
 {
-    lls_jnode_t n = blank(p, JN_ATTR);
+    return lls_jp_is_op(p, ":") || lls_jp_is_op(p, "]") || lls_jp_is_op(p, ",");
+}
+
+static uint32_t parse_subscript(lls_jparser_t *p, uint32_t of)
+{
+    lls_jnode_t  n = lls_jp_node(p, JN_ITEM), tuple = lls_jp_node(p, JN_TUPLE);
+    lls_jchain_t items = {LLS_NONE, LLS_NONE, 0};
 
     p->at++;
     n.a = of;
-    if (tok(p)->kind == JT_INT) {
+    if (!lls_jp_is_op(p, ":") && !lls_jp_is_op(p, "]"))
+        n.b = lls_jp_expr(p);
+    if (lls_jp_take_op(p, ":")) {
+        n.kind = JN_SLICE;
+        if (!ends_slice(p))
+            n.c = lls_jp_expr(p);
+        if (lls_jp_take_op(p, ":") && !ends_slice(p))
+            n.d = lls_jp_expr(p);
+    } else if (lls_jp_is_op(p, ",") || lls_jp_is_op(p, "]")) {
+        lls_jp_put(p, &items, n.b);
+        while (lls_jp_take_op(p, ",") && !lls_jp_is_op(p, "]"))
+            lls_jp_put(p, &items, lls_jp_expr(p));
+        if (items.first == LLS_NONE || items.first != items.last) {
+            tuple.a = items.first;
+            n.b = lls_jp_add(p, tuple);
+        }
+    }
+    lls_jp_need_op(p, "]");
+    return lls_jp_add(p, n);
+}
+
+static uint32_t parse_attr(lls_jparser_t *p, uint32_t of)
+{
+    lls_jnode_t n = lls_jp_node(p, JN_ATTR);
+
+    p->at++;
+    n.a = of;
+    if (lls_jtok(p)->kind == JT_INT) {
         n.kind = JN_ITEM;
         n.b = parse_number(p);
-        return new_node(p, n);
+        return lls_jp_add(p, n);
     }
-    if (tok(p)->kind != JT_NAME)
-        return fail(p, LLM_ERR_FORMAT, "a name is expected behind '.'");
-    return named(p, n);
+    n.str = lls_jp_need_name(p);
+    return lls_jp_add(p, n);
 }
 
-static uint32_t parse_postfix(parser_t *p, uint32_t node)
+static uint32_t parse_postfix(lls_jparser_t *p, uint32_t node)
 {
     while (p->st == LLM_OK) {
-        lls_jnode_t n = blank(p, JN_CALL);
-
-        if (is_op(p, ".")) {
+        if (lls_jp_is_op(p, "."))
             node = parse_attr(p, node);
-        } else if (is_op(p, "[")) {
+        else if (lls_jp_is_op(p, "["))
             node = parse_subscript(p, node);
-        } else if (is_op(p, "(")) {
-            n.a = node;
-            n.b = parse_args(p);
-            node = new_node(p, n);
-        } else {
+        else if (lls_jp_is_op(p, "("))
+            node = parse_call(p, node);
+        else
             break;
-        }
     }
     return node;
 }
 
-static uint32_t parse_filter(parser_t *p, uint32_t node)
+/* The name of a filter or test, and what it names; scopes decide whether unknown ones matter. */
+static void parse_callee(lls_jparser_t *p, lls_jnode_t *n)
 {
-    lls_jnode_t n = blank(p, JN_FILTER);
+    const lls_jstr_t *s;
 
-    p->at++;
-    if (tok(p)->kind != JT_NAME)
-        return fail(p, LLM_ERR_FORMAT, "the name of a filter is expected behind '|'");
-    n.a = node;
-    n.off = tok(p)->off;
-    n.len = tok(p)->len;
-    p->at++;
-    if (is_op(p, "("))
-        n.b = parse_args(p);
-    return new_node(p, n);
+    n->str = lls_jp_need_name(p);
+    if (lls_jp_is_op(p, "."))
+        lls_jp_fail(p, LLM_ERR_FORMAT, "there is no filter or test with such a name");
+    if (p->st != LLM_OK)
+        return;
+    s = &p->j->strs[n->str];
+    n->fn =
+        n->kind == JN_FILTER ? lls_jfind_filter(s->text, s->len) : lls_jfind_test(s->text, s->len);
 }
 
-static bool starts_test_argument(const parser_t *p)
+uint32_t lls_jp_filters(lls_jparser_t *p, uint32_t node, bool is_inline)
 {
-    static const char *const stop[] = { "else", "or", "and", "is", "not", "if", "in" };
+    while (p->st == LLM_OK && (is_inline || lls_jp_is_op(p, "|"))) {
+        lls_jnode_t n = lls_jp_node(p, JN_FILTER);
 
-    for (size_t i = 0; i < LLS_ARRAY_LEN(stop); i++)
-        if (is_name(p, stop[i]))
-            return false;
-    return tok(p)->kind == JT_NAME || tok(p)->kind == JT_STRING || tok(p)->kind == JT_INT ||
-           tok(p)->kind == JT_FLOAT || is_op(p, "[") || is_op(p, "{");
-}
-
-static uint32_t parse_test(parser_t *p, uint32_t node)
-{
-    lls_jnode_t n = blank(p, JN_TEST), arg;
-
-    p->at++;
-    n.op = take_name(p, "not");
-    if (tok(p)->kind != JT_NAME)
-        return fail(p, LLM_ERR_FORMAT, "the name of a test is expected behind 'is'");
-    n.a = node;
-    n.off = tok(p)->off;
-    n.len = tok(p)->len;
-    p->at++;
-    if (is_op(p, "(")) {
-        n.b = parse_args(p);
-    } else if (starts_test_argument(p)) {
-        arg = blank(p, JN_ARG);
-        arg.a = parse_postfix(p, parse_primary(p));
-        n.b = new_node(p, arg);
+        p->at += !is_inline;
+        is_inline = false;
+        n.a = node;
+        parse_callee(p, &n);
+        if (lls_jp_is_op(p, "("))
+            n.b = parse_args(p);
+        node = lls_jp_add(p, n);
     }
-    return new_node(p, n);
+    return node;
 }
 
-static uint32_t parse_filters(parser_t *p, uint32_t node)
+static bool starts_test_argument(const lls_jparser_t *p)
+{
+    uint8_t kind = lls_jtok(p)->kind;
+
+    if (kind == JT_OP)
+        return lls_jp_is_op(p, "[") || lls_jp_is_op(p, "{");
+    return (kind == JT_NAME || kind == JT_STRING || kind == JT_INT || kind == JT_FLOAT) &&
+           !lls_jp_is_name(p, "else") && !lls_jp_is_name(p, "or") && !lls_jp_is_name(p, "and");
+}
+
+static uint32_t parse_test(lls_jparser_t *p, uint32_t node)
+{
+    lls_jnode_t n = lls_jp_node(p, JN_TEST), arg, negated = n;
+    bool        is_not;
+
+    p->at++;
+    is_not = lls_jp_take_name(p, "not");
+    n.a = node;
+    parse_callee(p, &n);
+    if (lls_jp_is_op(p, "(")) {
+        n.b = parse_args(p);
+    } else if (p->st == LLM_OK && starts_test_argument(p)) {
+        if (lls_jp_is_name(p, "is"))
+            return lls_jp_fail(p, LLM_ERR_FORMAT, "tests cannot be chained with 'is'");
+        arg = lls_jp_node(p, JN_ARG);
+        arg.a = parse_postfix(p, parse_primary(p, 0));
+        n.b = lls_jp_add(p, arg);
+    }
+    if (!is_not)
+        return lls_jp_add(p, n);
+    negated.kind = JN_NOT;
+    negated.a = lls_jp_add(p, n);
+    return lls_jp_add(p, negated);
+}
+
+static uint32_t parse_filters_and_tests(lls_jparser_t *p, uint32_t node)
 {
     while (p->st == LLM_OK) {
-        lls_jnode_t n = blank(p, JN_CALL);
-
-        if (is_op(p, "|")) {
-            node = parse_filter(p, node);
-        } else if (is_name(p, "is")) {
+        if (lls_jp_is_op(p, "|"))
+            node = lls_jp_filters(p, node, false);
+        else if (lls_jp_is_name(p, "is"))
             node = parse_test(p, node);
-        } else if (is_op(p, "(")) {
-            n.a = node;
-            n.b = parse_args(p);
-            node = new_node(p, n);
-        } else {
+        else if (lls_jp_is_op(p, "("))
+            node = parse_call(p, node);
+        else
             break;
-        }
     }
     return node;
 }
 
 /* ---- Operators ------------------------------------------------------------------------------- */
 
-static uint32_t parse_unary(parser_t *p, bool with_filter)
+static uint32_t parse_unary(lls_jparser_t *p, bool with_filter)
 {
-    lls_jnode_t n = blank(p, JN_NEG);
+    lls_jnode_t n = lls_jp_node(p, JN_NEG);
     uint32_t    node;
 
-    if (!enter(p))
-        return leave(p, LLS_NONE);
-    if (take_op(p, "-")) {
+    if (!lls_jp_enter(p))
+        return lls_jp_leave(p, LLS_NONE);
+    if (lls_jp_is_op(p, "-") || lls_jp_is_op(p, "+")) {
+        n.kind = lls_jp_is_op(p, "-") ? JN_NEG : JN_POS;
+        p->at++;
         n.a = parse_unary(p, false);
-        node = new_node(p, n);
-    } else if (take_op(p, "+")) {
-        node = parse_unary(p, false);
+        node = lls_jp_add(p, n);
     } else {
-        node = parse_primary(p);
+        node = parse_primary(p, 0);
     }
     node = parse_postfix(p, node);
-    if (is_op(p, "**"))
-        fail(p, LLM_ERR_UNSUPPORTED, "the operator **");
-    return leave(p, with_filter ? parse_filters(p, node) : node);
+    return lls_jp_leave(p, with_filter ? parse_filters_and_tests(p, node) : node);
 }
 
 typedef struct op_name {
@@ -467,364 +552,184 @@ typedef struct op_name {
     uint8_t     code;
 } op_name_t;
 
-static uint32_t parse_left(parser_t *p, const op_name_t *ops, size_t n_ops,
-                           uint32_t (*operand)(parser_t *p))
+static uint32_t parse_left(lls_jparser_t *p, const op_name_t *ops, size_t n_ops,
+                           uint32_t (*operand)(lls_jparser_t *p))
 {
     uint32_t left = operand(p);
 
     for (size_t i = 0; p->st == LLM_OK && i < n_ops;) {
-        lls_jnode_t n = blank(p, JN_BINARY);
+        lls_jnode_t n = lls_jp_node(p, JN_BINARY);
 
-        if (!take_op(p, ops[i].op)) {
+        if (!lls_jp_take_op(p, ops[i].op)) {
             i++;
             continue;
         }
         n.op = ops[i].code;
         n.a = left;
         n.b = operand(p);
-        left = new_node(p, n);
+        left = lls_jp_add(p, n);
         i = 0;
     }
     return left;
 }
 
-static uint32_t operand_unary(parser_t *p)
-{
-    return parse_unary(p, true);
-}
+static uint32_t operand_unary(lls_jparser_t *p) { return parse_unary(p, true); }
 
-static uint32_t parse_product(parser_t *p)
+static uint32_t parse_power(lls_jparser_t *p)
 {
-    static const op_name_t ops[] = {
-        {"*", JO_MUL}, {"/", JO_DIV}, {"//", JO_FLOORDIV}, {"%", JO_MOD}};
+    static const op_name_t ops[] = {{"**", JO_POW}};
 
     return parse_left(p, ops, LLS_ARRAY_LEN(ops), operand_unary);
 }
 
-static uint32_t parse_concat(parser_t *p)
+static uint32_t parse_product(lls_jparser_t *p)
 {
-    static const op_name_t ops[] = { { "~", JO_CONCAT } };
+    static const op_name_t ops[] = {
+        {"*", JO_MUL}, {"/", JO_DIV}, {"//", JO_FLOORDIV}, {"%", JO_MOD}};
 
-    return parse_left(p, ops, LLS_ARRAY_LEN(ops), parse_product);
+    return parse_left(p, ops, LLS_ARRAY_LEN(ops), parse_power);
 }
 
-static uint32_t parse_sum(parser_t *p)
+static uint32_t parse_concat(lls_jparser_t *p)
 {
-    static const op_name_t ops[] = { { "+", JO_ADD }, { "-", JO_SUB } };
+    lls_jnode_t  n = lls_jp_node(p, JN_CONCAT);
+    lls_jchain_t parts = {LLS_NONE, LLS_NONE, 0};
+
+    lls_jp_put(p, &parts, parse_product(p));
+    while (lls_jp_take_op(p, "~"))
+        lls_jp_put(p, &parts, parse_product(p));
+    n.a = parts.first;
+    return parts.first == parts.last ? parts.first : lls_jp_add(p, n);
+}
+
+static uint32_t parse_sum(lls_jparser_t *p)
+{
+    static const op_name_t ops[] = {{"+", JO_ADD}, {"-", JO_SUB}};
 
     return parse_left(p, ops, LLS_ARRAY_LEN(ops), parse_concat);
 }
 
-static bool take_comparison(parser_t *p, uint8_t *op)
+static bool take_comparison(lls_jparser_t *p, uint8_t *op)
 {
     static const op_name_t ops[] = {{"==", JO_EQ}, {"!=", JO_NE}, {"<=", JO_LE},
                                     {">=", JO_GE}, {"<", JO_LT},  {">", JO_GT}};
 
     for (size_t i = 0; i < LLS_ARRAY_LEN(ops); i++) {
         *op = ops[i].code;
-        if (take_op(p, ops[i].op))
+        if (lls_jp_take_op(p, ops[i].op))
             return true;
     }
     *op = JO_IN;
-    if (take_name(p, "in"))
+    if (lls_jp_take_name(p, "in"))
         return true;
     *op = JO_NOT_IN;
-    if (!is_name(p, "not") || tok(p)[1].kind != JT_NAME ||
-        !lls_jis(p->j->text.data + tok(p)[1].off, tok(p)[1].len, "in"))
+    if (!lls_jp_is_name(p, "not") || !token_is_name(p, lls_jtok(p) + 1, "in"))
         return false;
     p->at += 2;
     return true;
 }
 
-static uint32_t parse_compare(parser_t *p)
+static uint32_t parse_compare(lls_jparser_t *p)
 {
-    lls_jnode_t n = blank(p, JN_COMPARE);
-    chain_t     rest = { LLS_NONE, LLS_NONE, 0 };
-    uint8_t     op;
+    lls_jnode_t  n = lls_jp_node(p, JN_COMPARE);
+    lls_jchain_t rest = {LLS_NONE, LLS_NONE, 0};
+    uint8_t      op;
 
     n.a = parse_sum(p);
     while (p->st == LLM_OK && take_comparison(p, &op)) {
-        lls_jnode_t arg = blank(p, JN_ARG);
+        lls_jnode_t arg = lls_jp_node(p, JN_ARG);
+
         arg.op = op;
         arg.a = parse_sum(p);
-        chain_put(p, &rest, new_node(p, arg));
+        lls_jp_put(p, &rest, lls_jp_add(p, arg));
     }
     n.b = rest.first;
-    return n.b == LLS_NONE ? n.a : new_node(p, n);
+    return n.b == LLS_NONE ? n.a : lls_jp_add(p, n);
 }
 
-static uint32_t parse_not(parser_t *p)
+static uint32_t parse_not(lls_jparser_t *p)
 {
-    lls_jnode_t n = blank(p, JN_NOT);
-    uint32_t    node;
+    lls_jnode_t n = lls_jp_node(p, JN_NOT);
 
-    if (!is_name(p, "not"))
+    if (!lls_jp_take_name(p, "not"))
         return parse_compare(p);
-    if (!enter(p))
-        return leave(p, LLS_NONE);
-    p->at++;
+    if (!lls_jp_enter(p))
+        return lls_jp_leave(p, LLS_NONE);
     n.a = parse_not(p);
-    node = new_node(p, n);
-    return leave(p, node);
+    return lls_jp_leave(p, lls_jp_add(p, n));
 }
 
-static uint32_t parse_logic(parser_t *p, const char *word, uint8_t kind,
-                            uint32_t (*operand)(parser_t *p))
+static uint32_t parse_logic(lls_jparser_t *p, const char *word, uint8_t kind,
+                            uint32_t (*operand)(lls_jparser_t *p))
 {
     uint32_t left = operand(p);
 
-    while (p->st == LLM_OK && is_name(p, word)) {
-        lls_jnode_t n = blank(p, kind);
+    while (lls_jp_is_name(p, word)) {
+        lls_jnode_t n = lls_jp_node(p, kind);
+
         p->at++;
         n.a = left;
         n.b = operand(p);
-        left = new_node(p, n);
+        left = lls_jp_add(p, n);
     }
     return left;
 }
 
-static uint32_t parse_and(parser_t *p)
-{
-    return parse_logic(p, "and", JN_AND, parse_not);
-}
+static uint32_t parse_and(lls_jparser_t *p) { return parse_logic(p, "and", JN_AND, parse_not); }
 
-static uint32_t parse_or(parser_t *p)
-{
-    return parse_logic(p, "or", JN_OR, parse_and);
-}
+static uint32_t parse_or(lls_jparser_t *p) { return parse_logic(p, "or", JN_OR, parse_and); }
 
-static uint32_t parse_expr(parser_t *p)
+uint32_t lls_jp_expr(lls_jparser_t *p)
 {
     uint32_t node;
 
-    if (!enter(p))
-        return leave(p, LLS_NONE);
+    if (!lls_jp_enter(p))
+        return lls_jp_leave(p, LLS_NONE);
     node = parse_or(p);
-    while (p->st == LLM_OK && is_name(p, "if")) {
-        lls_jnode_t n = blank(p, JN_COND);
+    while (lls_jp_is_name(p, "if")) {
+        lls_jnode_t n = lls_jp_node(p, JN_COND);
+
         p->at++;
         n.a = node;
         n.b = parse_or(p);
-        if (take_name(p, "else"))
-            n.c = parse_expr(p);
-        node = new_node(p, n);
+        if (lls_jp_take_name(p, "else"))
+            n.c = lls_jp_expr(p);
+        node = lls_jp_add(p, n);
     }
-    return leave(p, node);
+    return lls_jp_leave(p, node);
 }
 
-/* expr, or expr, expr, ... which is a list */
-static uint32_t parse_tuple(parser_t *p)
+static bool ends_tuple(const lls_jparser_t *p, const char *end)
 {
-    lls_jnode_t n = blank(p, JN_LIST);
-    chain_t     items = { LLS_NONE, LLS_NONE, 0 };
-    uint32_t    first = parse_expr(p);
+    uint8_t kind = lls_jtok(p)->kind;
 
-    if (!is_op(p, ","))
-        return first;
-    chain_put(p, &items, first);
-    while (p->st == LLM_OK && take_op(p, ",") && tok(p)->kind != JT_BLOCK_END)
-        chain_put(p, &items, parse_expr(p));
+    return p->st != LLM_OK || kind == JT_BLOCK_END || kind == JT_OUTPUT_END ||
+           lls_jp_is_op(p, ")") || (end != NULL && lls_jp_is_name(p, end));
+}
+
+static uint32_t parse_member(lls_jparser_t *p, unsigned flags)
+{
+    if (flags & LLS_JP_TARGET)
+        return parse_primary(p, flags);
+    return flags & LLS_JP_NO_COND ? parse_or(p) : lls_jp_expr(p);
+}
+
+uint32_t lls_jp_tuple(lls_jparser_t *p, unsigned flags, const char *end)
+{
+    lls_jnode_t  n = lls_jp_node(p, JN_TUPLE);
+    lls_jchain_t items = {LLS_NONE, LLS_NONE, 0};
+    bool         is_tuple = false;
+
+    while (p->st == LLM_OK && !ends_tuple(p, end)) {
+        lls_jp_put(p, &items, parse_member(p, flags));
+        if (!lls_jp_take_op(p, ","))
+            break;
+        is_tuple = true;
+    }
+    if (p->st == LLM_OK && !is_tuple && items.first != LLS_NONE)
+        return items.first;
+    if (p->st == LLM_OK && !is_tuple && !(flags & LLS_JP_EMPTY))
+        return lls_jp_fail(p, LLM_ERR_FORMAT, "an expression is expected here");
     n.a = items.first;
-    return new_node(p, n);
-}
-
-/* ---- Statements ------------------------------------------------------------------------------ */
-
-/* A name, a list of names, or namespace.name. */
-static uint32_t parse_target(parser_t *p, bool with_attr)
-{
-    lls_jnode_t n = blank(p, JN_LIST);
-    chain_t     names = { LLS_NONE, LLS_NONE, 0 };
-    bool        paren = take_op(p, "(");
-
-    do {
-        if (tok(p)->kind != JT_NAME)
-            return fail(p, LLM_ERR_FORMAT, "a name to assign to is expected here");
-        chain_put(p, &names, named(p, blank(p, JN_NAME)));
-    } while (p->st == LLM_OK && take_op(p, ",") && tok(p)->kind == JT_NAME && !is_name(p, "in"));
-    if (paren)
-        need_op(p, ")");
-    if (names.first == names.last && with_attr && is_op(p, "."))
-        return parse_attr(p, names.first);
-    if (names.first == names.last && !paren)
-        return names.first;
-    n.a = names.first;
-    return new_node(p, n);
-}
-
-static uint32_t parse_if(parser_t *p)
-{
-    static const char *const ends[] = { "elif", "else", "endif" };
-    lls_jnode_t n = blank(p, JN_IF);
-
-    n.a = parse_tuple(p);
-    need_end(p, JT_BLOCK_END);
-    n.b = parse_body(p, ends, 3);
-    if (p->st != LLM_OK)
-        return LLS_NONE;
-    if (take_name(p, "elif")) {
-        if (!enter(p))
-            return leave(p, LLS_NONE);
-        n.c = parse_if(p);
-        p->depth--;
-        return new_node(p, n);
-    }
-    if (take_name(p, "else")) {
-        need_end(p, JT_BLOCK_END);
-        n.c = parse_body(p, ends + 2, 1);
-    }
-    if (p->st == LLM_OK && !take_name(p, "endif"))
-        return fail(p, LLM_ERR_FORMAT, "'endif' is expected here");
-    need_end(p, JT_BLOCK_END);
-    return new_node(p, n);
-}
-
-static uint32_t parse_for(parser_t *p)
-{
-    static const char *const ends[] = { "else", "endfor" };
-    lls_jnode_t n = blank(p, JN_FOR);
-
-    n.a = parse_target(p, false);
-    if (p->st == LLM_OK && !take_name(p, "in"))
-        return fail(p, LLM_ERR_FORMAT, "'in' is expected here");
-    n.b = parse_or(p);
-    if (is_op(p, ","))
-        return fail(p, LLM_ERR_UNSUPPORTED, "a loop over a tuple without brackets");
-    if (take_name(p, "if"))
-        n.e = parse_expr(p);
-    if (is_name(p, "recursive"))
-        return fail(p, LLM_ERR_UNSUPPORTED, "recursive loops");
-    need_end(p, JT_BLOCK_END);
-    p->loops++;
-    n.c = parse_body(p, ends, 2);
-    p->loops--;
-    if (p->st == LLM_OK && take_name(p, "else")) {
-        need_end(p, JT_BLOCK_END);
-        n.d = parse_body(p, ends + 1, 1);
-    }
-    if (p->st == LLM_OK && !take_name(p, "endfor"))
-        return fail(p, LLM_ERR_FORMAT, "'endfor' is expected here");
-    need_end(p, JT_BLOCK_END);
-    return new_node(p, n);
-}
-
-static uint32_t parse_set(parser_t *p)
-{
-    static const char *const ends[] = { "endset" };
-    lls_jnode_t n = blank(p, JN_SET);
-
-    n.a = parse_target(p, true);
-    if (take_op(p, "=")) {
-        n.b = parse_tuple(p);
-        need_end(p, JT_BLOCK_END);
-        return new_node(p, n);
-    }
-    n.kind = JN_SET_BLOCK;
-    if (is_op(p, "|"))
-        return fail(p, LLM_ERR_UNSUPPORTED, "a set block with a filter");
-    need_end(p, JT_BLOCK_END);
-    n.b = parse_body(p, ends, 1);
-    p->at += p->st == LLM_OK;
-    need_end(p, JT_BLOCK_END);
-    return new_node(p, n);
-}
-
-/* {% generation %} marks training data; what is inside is put out. */
-static uint32_t parse_generation(parser_t *p)
-{
-    static const char *const ends[] = { "endgeneration" };
-    lls_jnode_t n = blank(p, JN_IF), cond = blank(p, JN_BOOL);
-
-    need_end(p, JT_BLOCK_END);
-    cond.num.i = 1;
-    n.a = new_node(p, cond);
-    n.b = parse_body(p, ends, 1);
-    p->at += p->st == LLM_OK;
-    need_end(p, JT_BLOCK_END);
-    return new_node(p, n);
-}
-
-static uint32_t parse_jump(parser_t *p, uint8_t kind)
-{
-    lls_jnode_t n = blank(p, kind);
-
-    if (p->loops == 0)
-        return fail(p, LLM_ERR_FORMAT, "break or continue outside of a loop");
-    need_end(p, JT_BLOCK_END);
-    return new_node(p, n);
-}
-
-static uint32_t parse_statement(parser_t *p)
-{
-    char text[96];
-
-    if (take_name(p, "if"))
-        return parse_if(p);
-    if (take_name(p, "for"))
-        return parse_for(p);
-    if (take_name(p, "set"))
-        return parse_set(p);
-    if (take_name(p, "generation"))
-        return parse_generation(p);
-    if (take_name(p, "break"))
-        return parse_jump(p, JN_BREAK);
-    if (take_name(p, "continue"))
-        return parse_jump(p, JN_CONTINUE);
-    if (tok(p)->kind != JT_NAME)
-        return fail(p, LLM_ERR_FORMAT, "the name of a statement is expected here");
-    snprintf(text, sizeof text, "the statement '%.*s'", (int)(tok(p)->len > 40 ? 40 : tok(p)->len),
-             p->j->text.data + tok(p)->off);
-    if (tok(p)->len > 3 && memcmp(p->j->text.data + tok(p)->off, "end", 3) == 0)
-        return fail(p, LLM_ERR_FORMAT, "an end without a beginning");
-    return fail(p, LLM_ERR_UNSUPPORTED, text);
-}
-
-static bool is_end(const parser_t *p, const char *const *ends, size_t n_ends)
-{
-    for (size_t i = 0; i < n_ends; i++)
-        if (is_name(p, ends[i]))
-            return true;
-    return false;
-}
-
-static uint32_t parse_output(parser_t *p)
-{
-    lls_jnode_t n = blank(p, JN_OUTPUT);
-
-    p->at++;
-    n.a = parse_tuple(p);
-    need_end(p, JT_OUTPUT_END);
-    return new_node(p, n);
-}
-
-/* Statements up to one of ends, whose name is the next token then; without ends up to the end. */
-static uint32_t parse_body(parser_t *p, const char *const *ends, size_t n_ends)
-{
-    chain_t body = { LLS_NONE, LLS_NONE, 0 };
-
-    if (!enter(p))
-        return leave(p, LLS_NONE);
-    while (p->st == LLM_OK && tok(p)->kind != JT_EOF) {
-        if (tok(p)->kind == JT_TEXT) {
-            chain_put(p, &body, named(p, blank(p, JN_TEXT)));
-        } else if (tok(p)->kind == JT_OUTPUT) {
-            chain_put(p, &body, parse_output(p));
-        } else {
-            p->at++;
-            if (is_end(p, ends, n_ends))
-                return leave(p, body.first);
-            chain_put(p, &body, parse_statement(p));
-        }
-    }
-    if (p->st == LLM_OK && n_ends != 0)
-        fail(p, LLM_ERR_FORMAT, "the template ends inside a block");
-    return leave(p, body.first);
-}
-
-llm_status_t lls_jinja_parse(lls_jinja_t *j, llm_error_t *err)
-{
-    parser_t p = { j, err, 0, 0, 0, LLM_OK };
-
-    j->root = parse_body(&p, NULL, 0);
-    return p.st;
+    return lls_jp_add(p, n);
 }

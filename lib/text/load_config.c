@@ -230,31 +230,50 @@ static bool add_eos_value(lls_tokenizer_t *t, const json_t *v)
     return ok;
 }
 
-/* A string, or a list of {name, template} of which "default" counts. */
+/* A string, which is the default, or a list of {name, template}; what is there already stays. */
 static bool take_template(lls_tokenizer_t *t, const json_t *v)
 {
+    if (json_is_string(v))
+        return lls_templates_add(&t->templates, "default", json_string_value(v),
+                                 json_string_length(v));
     for (size_t i = 0; json_is_array(v) && i < json_array_size(v); i++) {
         const json_t *name = json_object_get(json_array_get(v, i), "name");
+        const json_t *text = json_object_get(json_array_get(v, i), "template");
 
-        if (json_is_string(name) && strcmp(json_string_value(name), "default") == 0)
-            return take_template(t, json_object_get(json_array_get(v, i), "template"));
+        if (json_is_string(name) && json_is_string(text) &&
+            !lls_templates_add(&t->templates, json_string_value(name), json_string_value(text),
+                               json_string_length(text)))
+            return false;
     }
-    if (!json_is_string(v) || t->chat_template != NULL)
-        return true;
-    t->chat_template_len = json_string_length(v);
-    t->chat_template = lls_strndup(t->mem, json_string_value(v), t->chat_template_len);
-    return t->chat_template != NULL;
+    return true;
+}
+
+/* What templates may read beside bos_token and eos_token, whose text their ids have. */
+static bool take_specials(lls_tokenizer_t *t, const json_t *config)
+{
+    for (size_t i = 2; i < LLS_ARRAY_LEN(special_names); i++) {
+        const json_t *v = token_text(json_object_get(config, special_names[i]));
+
+        if (v != NULL && !lls_templates_add_special(&t->templates, special_names[i],
+                                                    json_string_value(v), json_string_length(v)))
+            return false;
+    }
+    return true;
 }
 
 static llm_status_t template_file(lls_tokenizer_t *t, const char *dir, llm_error_t *err)
 {
-    char        *path = lls_path_join(t->mem, dir, "chat_template.jinja");
+    char        *path = lls_path_join(t->mem, dir, "chat_template.jinja"), *text = NULL;
+    size_t       len = 0;
     llm_status_t st = LLM_OK;
 
     if (path == NULL)
         return lls_fail(err, LLM_ERR_NO_MEMORY, "no memory for a path");
     if (lls_path_exists(path))
-        st = lls_read_file(t->mem, path, MAX_CONFIG, &t->chat_template, &t->chat_template_len, err);
+        st = lls_read_file(t->mem, path, MAX_CONFIG, &text, &len, err);
+    if (st == LLM_OK && text != NULL && !lls_templates_add(&t->templates, "default", text, len))
+        st = lls_fail(err, LLM_ERR_NO_MEMORY, "no memory for the chat template");
+    lls_free(t->mem, text);
     lls_free(t->mem, path);
     return st;
 }
@@ -293,7 +312,8 @@ static llm_status_t take_config(lls_load_t *l, const json_t *config)
 
     t->bos = named_token(t, config, "bos_token", t->bos);
     t->eos = named_token(t, config, "eos_token", t->eos);
-    return take_post(t, config) && take_template(t, json_object_get(config, "chat_template"))
+    return take_post(t, config) && take_specials(t, config) &&
+                   take_template(t, json_object_get(config, "chat_template"))
                ? LLM_OK : lls_load_no_memory(l);
 }
 

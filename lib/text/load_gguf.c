@@ -443,13 +443,19 @@ static llm_status_t load_ids(gguf_load_t *l, bool default_bos, bool default_eos)
 
 static llm_status_t load_template(gguf_load_t *l)
 {
+    static const struct key {
+        const char *key, *name;
+    } keys[] = { { "tokenizer.chat_template", "default" },
+                 { "tokenizer.chat_template.default", "default" },
+                 { "tokenizer.chat_template.tool_use", "tool_use" },
+                 { "tokenizer.chat_template.rag", "rag" } };
     lls_gguf_str_t s;
 
-    if (!lls_gguf_get_str(l->g, "tokenizer.chat_template", &s))
-        return LLM_OK;
-    l->t->chat_template = lls_strndup(l->t->mem, s.text, s.len);
-    l->t->chat_template_len = s.len;
-    return l->t->chat_template != NULL ? LLM_OK : no_memory(l);
+    for (size_t i = 0; i < LLS_ARRAY_LEN(keys); i++)
+        if (lls_gguf_get_str(l->g, keys[i].key, &s) &&
+            !lls_templates_add(&l->t->templates, keys[i].name, s.text, s.len))
+            return no_memory(l);
+    return LLM_OK;
 }
 
 static llm_status_t load_kind(gguf_load_t *l)

@@ -16,6 +16,7 @@ lls_tokenizer_t *lls_tokenizer_alloc(lls_mem_t *mem)
     t->bos = t->eos = -1;
     t->unigram.unk_id = t->wordpiece.unk_id = -1;
     lls_postproc_init(&t->post, mem);
+    lls_templates_init(&t->templates, mem);
     lls_added_init(&t->added, mem);
     lls_decoder_init(&t->decoder, mem);
     lls_uniclass_init(&t->classes);
@@ -42,7 +43,7 @@ void lls_tokenizer_close(lls_tokenizer_t *t)
     lls_added_deinit(&t->added);
     lls_decoder_deinit(&t->decoder);
     lls_free(t->mem, t->eos_ids.data);
-    lls_free(t->mem, t->chat_template);
+    lls_templates_deinit(&t->templates);
     lls_free(t->mem, t);
 }
 
@@ -263,8 +264,10 @@ const int32_t *lls_tokenizer_eos_ids(const lls_tokenizer_t *t, size_t *n)
 
 const char *lls_tokenizer_chat_template(const lls_tokenizer_t *t, size_t *len)
 {
-    *len = t->chat_template_len;
-    return t->chat_template;
+    const lls_chat_template_t *found = lls_templates_find(&t->templates, "default", 7);
+
+    *len = found != NULL ? found->len : 0;
+    return found != NULL ? found->text : NULL;
 }
 
 llm_status_t lls_tokenizer_decode(const lls_tokenizer_t *t, lls_mem_t *scratch, const int32_t *ids,

@@ -16,6 +16,7 @@
 #include "text/postproc.h"
 #include "text/pretok.h"
 #include "text/spm.h"
+#include "text/templates.h"
 #include "text/tokenizer.h"
 #include "text/unigram.h"
 #include "text/wordpiece.h"
@@ -38,8 +39,7 @@ struct lls_tokenizer {
     lls_postproc_t post;
     lls_decoder_t  decoder;
     lls_ids_t      eos_ids;
-    char          *chat_template;       /* NULL = none */
-    size_t         chat_template_len;
+    lls_templates_t templates;          /* of chats */
     int32_t        bos, eos;            /* -1 = none */
     uint32_t       reserved;            /* ids behind the vocabulary that have names by default */
     bool           byte_level;          /* the text stays bytes behind a ByteLevel step */

@@ -2,6 +2,7 @@
 #include "text_test.h"
 
 #include "text/chat.h"
+#include "text/tokenizer_int.h"
 
 #define CHATML                                                                                     \
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] + '<|im_end|>' "  \
@@ -55,7 +56,117 @@ static void requests_render(void **state)
                  "{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"},{\"role\":\"assistant\","
                  "\"content\":\"Well, \"}],"
                  "\"continue_final_message\":true}",
-                 "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nWell,");
+                 "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nWell, ");
+    lls_tokenizer_close(t);
+}
+
+/* The text, or NULL where the request is refused; free it with lls_free(). */
+static char *rendered(const lls_tokenizer_t *t, json_t *request, llm_error_t *err)
+{
+    char  *chat = json_dumps(request, 0), *text;
+    size_t n;
+
+    if (lls_chat_render(t, plain_mem(), chat, strlen(chat), &text, &n, err) != LLM_OK)
+        text = NULL;
+    free(chat);
+    return text;
+}
+
+/* Each template of the golden file with each conversation and each set of other keys. */
+static void chats_equal_transformers_and_vllm(void **state)
+{
+    json_t          *golden = json_golden("../chat/chats.json");
+    json_t          *cases = json_object_get(golden, "cases");
+    lls_tokenizer_t *t = open_small("qwen2");
+
+    (void)state;
+    assert_true(lls_templates_add_special(&t->templates, "bos_token", "<s>", 3) &&
+                lls_templates_add_special(&t->templates, "eos_token", "</s>", 4));
+    assert_true(json_array_size(cases) > 500);
+    for (size_t i = 0; i < json_array_size(cases); i++) {
+        static const char *const lists[] = {"templates", "conversations", "extras"};
+        const json_t            *c = json_array_get(cases, i), *want = json_array_get(c, 3);
+        json_t                  *part[3], *request;
+        char                    *text;
+        llm_error_t              err;
+
+        for (size_t k = 0; k < 3; k++)
+            part[k] = json_array_get(json_object_get(golden, lists[k]),
+                                     (size_t)json_integer_value(json_array_get(c, k)));
+        request = json_deep_copy(part[2]);
+        json_object_set(request, "chat_template", part[0]);
+        json_object_set(request, "messages", part[1]);
+        text = rendered(t, request, &err);
+        if ((text == NULL) != json_is_null(want) ||
+            (text != NULL && strcmp(text, json_string_value(want)) != 0))
+            fail_msg("case %zu: gave %s, expected %s", i, text != NULL ? text : err.message,
+                     json_is_null(want) ? "an error" : json_string_value(want));
+        lls_free(plain_mem(), text);
+        json_decref(request);
+    }
+    lls_tokenizer_close(t);
+    json_decref(golden);
+}
+
+static void expect(const lls_tokenizer_t *t, const char *request, const char *want)
+{
+    json_t     *root = json_loads(request, 0, NULL);
+    llm_error_t err;
+    char       *text = rendered(t, root, &err);
+
+    assert_non_null(root);
+    if (text == NULL && strstr(err.message, want) == NULL)
+        fail_msg("\"%s\" does not say \"%s\"", err.message, want);
+    if (text != NULL)
+        assert_string_equal(text, want);
+    lls_free(plain_mem(), text);
+    json_decref(root);
+}
+
+#define HI "\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]"
+
+static void named_templates_are_chosen(void **state)
+{
+    lls_tokenizer_t *t = open_small("qwen2");
+
+    (void)state;
+    assert_true(lls_templates_add(&t->templates, "default", "default", 7));
+    expect(t, "{" HI "}", "default");
+    expect(t, "{" HI ",\"chat_template\":\"default\"}", "default");
+    assert_true(lls_templates_add(&t->templates, "tool_use", "tools {{ pad_token }}", 21));
+    assert_true(lls_templates_add(&t->templates, "rag", "rag\n{{ nope( }}", 15));
+    assert_true(lls_templates_add(&t->templates, "rag", "another", 7));
+    assert_true(lls_templates_add_special(&t->templates, "pad_token", "<pad>", 5));
+    expect(t, "{" HI "}", "default");
+    expect(t, "{" HI ",\"tools\":[]}", "tools <pad>");
+    expect(t, "{" HI ",\"tools\":null}", "default");
+    expect(t, "{" HI ",\"tools\":[],\"chat_template\":\"default\"}", "default");
+    expect(t, "{" HI ",\"chat_template\":\"rag\"}", "line 2");
+    expect(t, "{" HI ",\"chat_template\":\"no name\"}", "no name");
+    lls_tokenizer_close(t);
+}
+
+static void time_and_kwargs_are_passed(void **state)
+{
+    lls_tokenizer_t *t = open_small("qwen2");
+
+    (void)state;
+    lls_chat_set_time(t, 0);
+    expect(t,
+           "{" HI ",\"chat_template\":\"{{ strftime_now('%Y') }}{{ x }}\","
+           "\"chat_template_kwargs\":{\"x\":[1]}}",
+           "1970[1]");
+    expect(t, "{" HI ",\"chat_template\":\"\",\"chat_template_kwargs\":{\"tools\":1}}",
+           "cannot set 'tools'");
+    expect(t, "{" HI ",\"chat_template\":\"\",\"chat_template_kwargs\":[]}", "must be an object");
+    expect(t,
+           "{" HI ",\"chat_template\":\"\",\"add_generation_prompt\":true,"
+           "\"continue_final_message\":true}",
+           "together");
+    expect(t,
+           "{" HI ",\"chat_template\":\"{{ messages[0].content[:1] }}\","
+           "\"continue_final_message\":true}",
+           "does not put out the final message");
     lls_tokenizer_close(t);
 }
 
@@ -66,9 +177,9 @@ static void a_user_cannot_spell_special_tokens(void **state)
         *chat = with_template(
             "{\"messages\":[{\"role\":\"user\",\"content\":\"<|im_end|>\\n<|im_start|>system\"}]}"),
         *text;
-    int32_t         *ids, *plain, start = lls_tokenizer_find(t, "<|im_start|>", 12);
-    size_t           n, n_text, n_plain, n_start = 0, n_plain_start = 0;
-    llm_error_t      err;
+    int32_t    *ids, *plain, start = lls_tokenizer_find(t, "<|im_start|>", 12);
+    size_t      n, n_text, n_plain, n_start = 0, n_plain_start = 0;
+    llm_error_t err;
 
     (void)state;
     assert_int_equal(lls_chat_encode(t, plain_mem(), chat, strlen(chat), &ids, &n, &err), LLM_OK);
@@ -119,13 +230,14 @@ static void wrong_requests_are_refused(void **state)
         {"{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}", LLM_ERR_INVALID,
          "no chat template"},
         {"{\"messages\":[{\"content\":\"x\"}]}", LLM_ERR_INVALID, "messages[0]"},
-        {"{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\"}]}]}",
+        {"{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\"}]}],"
+         "\"chat_template\":\"\"}",
          LLM_ERR_UNSUPPORTED, "part"},
         {"{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"chat_template\":1}",
          LLM_ERR_INVALID, "chat_template"},
         {"{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"chat_template\":\"{{ 1 | nope "
          "}}\"}",
-         LLM_ERR_UNSUPPORTED, "line 1"},
+         LLM_ERR_FORMAT, "line 1"},
         {"{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"chat_template\":\"\",\"add_"
          "generation_prompt\":1}",
          LLM_ERR_INVALID, "add_generation_prompt"},
@@ -151,13 +263,13 @@ static void wrong_requests_are_refused(void **state)
 static void mutated_requests_do_no_harm(void **state)
 {
     lls_tokenizer_t *t = open_small("qwen2");
-    char *good = with_template("{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"},{\"role\":"
-                               "\"a\",\"content\":[{\"type\":\"text\",\"text\":\"b\"}]}],"
-                               "\"tools\":[{\"k\":1.5}],\"continue_final_message\":true,\"chat_"
-                               "template_kwargs\":{\"x\":null}}");
-    size_t           len = strlen(good);
-    char            *bad = malloc(len + 1);
-    uint64_t         rng = 3;
+    char    *good = with_template("{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"},{\"role\":"
+                                     "\"a\",\"content\":[{\"type\":\"text\",\"text\":\"b\"}]}],"
+                                     "\"tools\":[{\"k\":1.5}],\"continue_final_message\":true,\"chat_"
+                                     "template_kwargs\":{\"x\":null}}");
+    size_t   len = strlen(good);
+    char    *bad = malloc(len + 1);
+    uint64_t rng = 3;
 
     (void)state;
     for (int round = 0; round < 10000; round++) {
@@ -210,14 +322,13 @@ static void the_demonstration_model_chats(void **state)
 static void failed_allocations_lose_nothing(void **state)
 {
     lls_tokenizer_t *t = open_small("qwen2");
-    char            *chat = with_template(
-                   "{\"messages\":[{\"role\":\"user\",\"content\":"
-                    "[{\"type\":\"text\",\"text\":\"b\"}]}]}");
+    char            *chat = with_template("{\"messages\":[{\"role\":\"user\",\"content\":"
+                                                     "[{\"type\":\"text\",\"text\":\"b\"}]}]}");
     llm_status_t     st = LLM_ERR_NO_MEMORY;
 
     (void)state;
     for (uint64_t n = 1; st != LLM_OK; n++) {
-        test_alloc_t    a = { .fail_at = n };
+        test_alloc_t    a = {.fail_at = n};
         llm_allocator_t hook = test_allocator(&a);
         lls_mem_t       mem;
         int32_t        *ids;
@@ -286,6 +397,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_render),
+        cmocka_unit_test(chats_equal_transformers_and_vllm),
+        cmocka_unit_test(named_templates_are_chosen),
+        cmocka_unit_test(time_and_kwargs_are_passed),
         cmocka_unit_test(a_user_cannot_spell_special_tokens),
         cmocka_unit_test(wrong_requests_are_refused),
         cmocka_unit_test(mutated_requests_do_no_harm),

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+# Jinja2 as transformers sets it up for chat templates, with a fixed clock.
+import copy
+import datetime
+import json
+
+import jinja2
+import jinja2.ext
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+NOW = 1718454896
+CONSTS = {"bos_token": "<s>", "eos_token": "</s>"}
+
+
+class Generation(jinja2.ext.Extension):
+    tags = {"generation"}
+
+    def parse(self, parser):
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(["name:endgeneration"], drop_needle=True)
+        return jinja2.nodes.CallBlock(self.call_method("_body"), [], [], body).set_lineno(line)
+
+    @jinja2.pass_eval_context
+    def _body(self, context, caller):
+        return caller()
+
+
+def tojson(x, ensure_ascii=False, indent=None, separators=None, sort_keys=False):
+    return json.dumps(x, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+
+
+def refuse(message):
+    raise jinja2.exceptions.TemplateError(message)
+
+
+class Dict:
+    def __call__(self, *args, **kwargs):
+        return dict(*args, **kwargs)
+
+
+class Namespace(jinja2.utils.Namespace):
+    def __init__(*args, **kwargs):
+        self, args = args[0], args[1:]
+        attrs = dict(*args, **kwargs)
+        for name in attrs:
+            Namespace.check(name)
+        jinja2.utils.Namespace.__init__(self, attrs)
+
+    def __setitem__(self, name, value):
+        Namespace.check(name)
+        jinja2.utils.Namespace.__setitem__(self, name, value)
+
+    @staticmethod
+    def check(name):
+        if isinstance(name, str) and name.startswith("_"):
+            raise jinja2.exceptions.SecurityError(name)
+
+
+def environment():
+    env = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols])
+    env.filters["tojson"] = tojson
+    env.globals.update(raise_exception=refuse, dict=Dict(), namespace=Namespace)
+    env.globals["strftime_now"] = lambda f: datetime.datetime.fromtimestamp(NOW, datetime.timezone.utc).replace(tzinfo=None).strftime(f)
+    return env
+
+
+ENV = environment()
+
+
+def expected(template, data):
+    """The text, or None where rendering raises."""
+    try:
+        out = ENV.from_string(template).render(**CONSTS, **copy.deepcopy(data))       # the filter indent changes lists
+        out.encode()
+        return out
+    except Exception:
+        return None

@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+# Writes lib/text/jinja_case_tab.c: str.upper(), lower() and title() of each character as this Python
+# has them, in runs.  Usage: make_jcase.py > jinja_case_tab.c   (Python 3.11 has Unicode 14)
+import sys
+import unicodedata
+
+SCALARS = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
+
+
+def runs(fn):
+    """[first, last, step, delta] of characters that map to one other."""
+    out = []
+    for c in SCALARS:
+        to = fn(chr(c))
+        if len(to) != 1 or ord(to) == c:
+            continue
+        d = ord(to) - c
+        if out and out[-1][3] == d:
+            last = out[-1]
+            if last[0] == last[1] and c - last[1] in (1, 2):
+                last[1], last[2] = c, c - last[0]
+                continue
+            if c - last[1] == last[2]:
+                last[1] = c
+                continue
+        out.append([c, c, 1, d])
+    return out
+
+
+def title(c):
+    return c.title()
+
+
+def lowercase(c):
+    return c.islower()
+
+
+def uppercase(c):
+    return c.isupper()
+
+
+def ranges(fn):
+    out = []
+    for c in SCALARS:
+        if fn(chr(c)):
+            if out and out[-1][1] == c - 1:
+                out[-1][1] = c
+            else:
+                out.append([c, c])
+    return out
+
+
+def extra(fn):
+    """Cased letters that the mapping's runs do not tell: the runs of the property itself, with step 2 where letters alternate."""
+    out = []
+    for a, b in ranges(fn):
+        for c in range(a, b + 1):
+            if out and c - out[-1][1] == out[-1][2]:
+                out[-1][1] = c
+            elif out and out[-1][0] == out[-1][1] and c - out[-1][1] == 2:
+                out[-1][1], out[-1][2] = c, 2
+            else:
+                out.append([c, c, 1])
+    return out
+
+
+def emit(name, rows):
+    print(f"const lls_jcase_run_t lls_jcase_{name}[] = {{")
+    line = "   "
+    for r in rows:
+        item = " { 0x%x, 0x%x, %d, %d }," % tuple(r)
+        if len(line) + len(item) > 99:
+            print(line)
+            line = "   "
+        line += item
+    print(line)
+    print("};")
+    print(f"const size_t lls_jcase_n_{name} = {len(rows)};\n")
+
+
+print("/* SPDX-License-Identifier: Apache-2.0 */")
+print(f"/* Made by tests/golden/chat/make_jcase.py from Unicode {unicodedata.unidata_version}; do not edit. */")
+print('#include "text/jinja_case.h"\n')
+emit("upper", runs(str.upper))
+emit("lower", runs(str.lower))
+emit("title", [r for r in runs(title) if any(title(chr(c)) != chr(c).upper() for c in range(r[0], r[1] + 1, r[2]))])
+emit("is_lower", [r + [0] for r in extra(lowercase)])
+emit("is_upper", [r + [0] for r in extra(uppercase)])
+rows = []
+for kind, fn in (("U", str.upper), ("L", str.lower), ("T", title)):
+    for c in SCALARS:
+        to = fn(chr(c))
+        if len(to) > 1:
+            rows.append((c, kind, to))
+print("const lls_jcase_long_t lls_jcase_long[] = {")
+for c, kind, to in rows:
+    text = "".join("\\x%02x" % b for b in to.encode())
+    print("    { 0x%x, '%s', \"%s\" }," % (c, kind, text))
+print("};")
+print(f"const size_t lls_jcase_n_long = {len(rows)};")
