@@ -14,8 +14,9 @@ def main(model):
     print("prompt:")
     for token, row in zip(output.prompt_token_ids[1:], output.prompt_logprobs[1:]):
         best = max(row.values(), key=lambda entry: entry.logprob)
-        print(f"  {row[token].decoded_token!r:12} {row[token].logprob:8.3f}  rank {row[token].rank:5}"
-              f"  likeliest {best.decoded_token!r}")
+        entry = row[token]
+        print(f"  {entry.decoded_token!r:12} {entry.logprob:8.3f}  rank {entry.rank:5}  likeliest "
+              f"{best.decoded_token!r}")
     print("completion:")
     for row in output.outputs[0].logprobs:
         print("  " + ", ".join(f"{e.decoded_token!r} {math.exp(e.logprob):.1%}"

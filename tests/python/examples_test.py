@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """examples/python on the demonstration model, as a user runs them, and what they print."""
+import importlib.util
 import json
 import os
 import re
@@ -73,9 +74,7 @@ class Examples(unittest.TestCase):
         self.assertTrue(out.endswith("nothing is left in the engine\n"))
 
     def test_cffi_generate(self):
-        try:
-            import cffi     # noqa: F401
-        except ImportError:
+        if importlib.util.find_spec("cffi") is None:
             self.skipTest("this Python has no cffi")
         out = run("cffi_generate", _ffi.find_library(),
                   os.path.join(support.ROOT, "include", "llm.h"),

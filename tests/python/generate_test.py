@@ -401,12 +401,19 @@ class Containment(unittest.TestCase):
         self.assertFalse(closer.alive)
 
     def test_batches_leave_nothing_behind(self):
-        llm = support.make_llm(enable_prefix_caching=False)
-        held = []
-        for _ in range(6):
-            llm.generate([[5]] * 50, GREEDY, use_tqdm=False)
-            held.append(llm._core.stats().host_bytes)
-        self.assertEqual(len(set(held[2:])), 1, held)
+        llm = support.make_llm()
+        calls = []
+
+        class Watched:
+            def __getattr__(self, name, lib=llm._core._lib):
+                calls.append(name)
+                return getattr(lib, name)
+        llm._core._lib = Watched()
+        llm.generate([[5]] * 50, GREEDY, use_tqdm=False)
+        with self.assertRaises(ValueError):
+            llm.generate("word " * 400, GREEDY, use_tqdm=False)
+        self.assertEqual([c for c in calls if "batch" in c],
+                         ["llm_generate_batch", "llm_batch_destroy"] * 2)
         self.assertEqual(llm._core.states, {})
 
     def test_after_shutdown(self):
@@ -492,6 +499,7 @@ class Interrupts(unittest.TestCase):
     def test_ctrl_c_ends_a_batch_and_leaves_the_engine(self):
         endless = SamplingParams(temperature=0, max_tokens=None, ignore_eos=True)
         timer = threading.Timer(0.15, os.kill, (os.getpid(), signal.SIGINT))
+        self.addCleanup(timer.cancel)
         timer.start()
         start = time.monotonic()
         with self.assertRaises(KeyboardInterrupt):

@@ -12,7 +12,8 @@ import unittest
 import support
 
 from llmserve import LLM, AsyncEngineArgs, BeamSearchParams, EngineArgs, \
-    RepetitionDetectionParams, RequestOutputKind, SamplingParams, StructuredOutputsParams, VLLMValidationError
+    RepetitionDetectionParams, RequestOutputKind, SamplingParams, StructuredOutputsParams, \
+    VLLMValidationError
 from llmserve.engine import arg_utils
 from llmserve.sampling_params import SamplingType
 
@@ -275,8 +276,8 @@ class Surface(unittest.TestCase):
             self.skipTest("LLM_SHARED has no spec/surface.md")
         with open(path, encoding="utf-8") as f:
             text = f.read()
-        return [line.split("|")[1:-1] for line in text[text.index(begin):text.index(end)].splitlines()
-                if line.startswith("| `")]
+        lines = text[text.index(begin):text.index(end)].splitlines()
+        return [line.split("|")[1:-1] for line in lines if line.startswith("| `")]
 
     def test_engine_arguments(self):
         theirs = {re.match(r" `--([\w-]+)", row[0]).group(1).replace("-", "_")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Union
 
 from . import _ffi, inputs, metrics
 from ._core import State, failed_output
@@ -23,7 +23,7 @@ __all__ = ["LLM"]
 
 logger = logging.getLogger("llmserve")
 
-Tqdm = "bool | Callable[..., Any]"
+Tqdm = Union[bool, Callable[..., Any]]
 
 
 def _spread(what: str, value: Any, n: int) -> list:

@@ -68,7 +68,8 @@ def _strip(name: str, suffix: str) -> str:
 def _add_histogram(found: dict, family: str, sample: str, labels: dict[str, str],
                    value: str) -> None:
     bound = labels.pop("le", None)
-    made = found.setdefault((family, *sorted(labels.items())), Histogram(family, labels, 0, 0.0, {}))
+    made = found.setdefault((family, *sorted(labels.items())),
+                            Histogram(family, labels, 0, 0.0, {}))
     if bound is not None:
         made.buckets[bound] = int(float(value))
     elif sample.endswith("_sum"):
