@@ -17,8 +17,9 @@ import unittest
 import support
 from support import BOS, EOS, N_VOCAB
 
-from llmserve import BeamSearchParams, FlatLogprobs, LLM, Logprob, RequestOutput, \
-    SamplingParams, StructuredOutputsParams, VLLMValidationError, exceptions, metrics, progress
+from llmserve import BeamSearchParams, FlatLogprobs, LLM, Logprob, RepetitionDetectionParams, \
+    RequestOutput, SamplingParams, StructuredOutputsParams, VLLMValidationError, exceptions, \
+    metrics, progress
 from llmserve import _core, inputs
 
 GREEDY = SamplingParams(temperature=0, max_tokens=8, ignore_eos=True)
@@ -106,6 +107,10 @@ class Prompts(unittest.TestCase):
         self.assertEqual((defaults.temperature, defaults.top_p, defaults.max_tokens),
                          (0.6, 0.9, 16))
         self.assertLessEqual(len(generate(["a"], None)[0].outputs[0].token_ids), 16)
+        llm = support.make_llm(override_generation_config={"temperature": 0.3})
+        self.assertEqual(llm.get_default_sampling_params().temperature, 0.3)
+        llm = support.make_llm(generation_config="vllm")
+        self.assertEqual(llm.get_default_sampling_params(), SamplingParams())
 
     def test_wrong_params(self):
         for params in ({"temperature": 0}, "x", BeamSearchParams(2, 4)):
@@ -121,6 +126,13 @@ class Prompts(unittest.TestCase):
         long = list(range(1, 61))
         out = generate([long], tokenization_kwargs={"truncate_prompt_tokens": 20})[0]
         self.assertEqual(out.prompt_token_ids, long[-20:])
+        out = generate([long], tokenization_kwargs={"truncate_prompt_tokens": 20,
+                                                    "truncation_side": "right"})[0]
+        self.assertEqual(out.prompt_token_ids, long[:20])
+        out = generate("word " * 400, tokenization_kwargs={"truncate_prompt_tokens": -1})[0]
+        self.assertEqual(len(out.prompt_token_ids), 255)
+        with self.assertRaisesRegex(ValueError, "truncation_side must be left or right"):
+            generate("x", tokenization_kwargs={"truncation_side": "up"})
         with self.assertRaisesRegex(NotImplementedError, "padding"):
             generate("x", tokenization_kwargs={"padding": True})
         plain = generate("x", tokenization_kwargs={"add_special_tokens": False})[0]
@@ -250,15 +262,37 @@ class Fields(unittest.TestCase):
         self.assertEqual(out.outputs[0].finish_reason, "deadline")
 
     def test_repetition(self):
-        support.need_option("repetition_detection")
-        from llmserve import RepetitionDetectionParams
-        try:
-            out = self.one(logit_bias={44: 100}, max_tokens=30,
-                           repetition_detection=RepetitionDetectionParams(2, 1, 4))
-        except NotImplementedError as error:
-            self.skipTest(str(error))
+        out = self.one(logit_bias={44: 100}, max_tokens=30,
+                       repetition_detection=RepetitionDetectionParams(2, 1, 4))
         self.assertEqual((out.finish_reason, out.stop_reason, len(out.token_ids)),
                          ("repetition", "repetition_detected", 4))
+
+    def test_chosen_logprobs(self):
+        for fields in ({}, {"logprobs": 2}):
+            rows = self.one(logprob_token_ids=[3, 9], **fields).logprobs
+            self.assertEqual([set(row) - {3, 9} for row in rows], [{t} for t in self.plain])
+        flat = self.one(logprob_token_ids=[3, 9], flat_logprobs=True).logprobs
+        self.assertEqual(list(flat), rows)
+
+    def test_modes_of_logprobs(self):
+        llm = support.make_llm(logprobs_mode="processed_logprobs")
+        params = SamplingParams(temperature=1, seed=1, max_tokens=2, logprobs=1, top_k=1)
+        out = llm.generate([[5, 6, 7]], params, use_tqdm=False)[0].outputs[0]
+        self.assertEqual(out.cumulative_logprob, 0.0)       # one token was left
+
+    def test_thinking_budget(self):
+        begin, end = 1402, 1403
+
+        def think(prompt_ids, output_ids, logits):
+            logits[end] = -1e4              # it would never end by itself
+        llm = support.make_llm(reasoning_config={"reasoning_start_str": "<|start_header_id|>",
+                                                 "reasoning_end_str": "<|end_header_id|>"})
+        params = SamplingParams(temperature=0, max_tokens=8, ignore_eos=True,
+                                thinking_token_budget=3, logits_processors=[think])
+        ids = list(llm.generate([[5, begin]], params, use_tqdm=False)[0].outputs[0].token_ids)
+        self.assertEqual(ids.index(end), 3)
+        with self.assertRaisesRegex(ValueError, "reasoning-config"):
+            self.one(thinking_token_budget=3)
 
     def test_what_is_refused(self):
         with self.assertRaises(NotImplementedError):
@@ -822,12 +856,69 @@ if __name__ == "__main__":
 """
 
 
+WITH_FLAGS = """
+from llmserve import LLM, EngineArgs, LLMEngine, SamplingParams
+from llmserve.utils.argparse_utils import FlexibleArgumentParser
+
+def create_parser():
+    parser = FlexibleArgumentParser()
+    EngineArgs.add_cli_args(parser)
+    parser.set_defaults(dtype="float32", max_model_len=128)
+    group = parser.add_argument_group("Sampling parameters")
+    group.add_argument("--max-tokens", type=int)
+    group.add_argument("--temperature", type=float)
+    return parser
+
+def chat(args):
+    max_tokens, temperature = args.pop("max_tokens"), args.pop("temperature")
+    llm = LLM(**args)
+    sampling_params = llm.get_default_sampling_params()
+    if max_tokens is not None:
+        sampling_params.max_tokens = max_tokens
+    if temperature is not None:
+        sampling_params.temperature = temperature
+    outputs = llm.chat([{"role": "user", "content": "Hello"}], sampling_params, use_tqdm=False)
+    print(len(outputs[0].outputs[0].token_ids), outputs[0].outputs[0].finish_reason)
+
+def engine(args):
+    engine = LLMEngine.from_engine_args(EngineArgs.from_cli_args(args))
+    prompts = [("A robot may not", SamplingParams(temperature=0.0, logprobs=1, prompt_logprobs=1)),
+               ("What is", SamplingParams(n=2, temperature=0.8, top_p=0.95, seed=0))]
+    request_id = 0
+    while prompts or engine.has_unfinished_requests():
+        if prompts:
+            prompt, sampling_params = prompts.pop(0)
+            engine.add_request(str(request_id), prompt, sampling_params)
+            request_id += 1
+        for request_output in engine.step():
+            if request_output.finished:
+                print("done", request_output.request_id)
+
+if __name__ == "__main__":
+    args = create_parser().parse_args()
+    engine(args)
+    chat(vars(args))
+"""
+
+
+def run_script(code, *arguments):
+    env = {**os.environ, "PYTHONPATH": support.PACKAGE}
+    done = subprocess.run([sys.executable, "-c", code, *arguments], env=env, capture_output=True,
+                          text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
 class Script(unittest.TestCase):
+    def test_engine_and_chat_with_flags(self):
+        done = run_script(WITH_FLAGS, "--model", support.model_dir(), "--max_tokens", "5",
+                          "--temperature=0", "--kv-cache-memory-bytes", str(1 << 24))
+        lines = done.stdout.splitlines()
+        self.assertEqual(sorted(lines[:2]), ["done 0", "done 1"])
+        self.assertRegex(lines[2], r"^[1-5] (length|stop)$")
+
     def test_one_that_was_written_for_vllm(self):
-        env = {**os.environ, "PYTHONPATH": support.PACKAGE}
-        done = subprocess.run([sys.executable, "-c", SCRIPT, support.model_dir()], env=env,
-                              capture_output=True, text=True, timeout=60)
-        self.assertEqual(done.returncode, 0, done.stderr)
+        done = run_script(SCRIPT, support.model_dir())
         self.assertEqual(done.stdout.count("Prompt: "), 2)
         self.assertIn("Processed prompts: 100%", done.stderr)
         self.assertIn("enforce_eager=True has no effect", done.stderr)

@@ -80,9 +80,9 @@ BAD_FOR_MODEL = [
     ({"allowed_token_ids": []}, "allowed_token_ids is not None and empty!"),
     ({"allowed_token_ids": [100]}, "allowed_token_ids contains out-of-vocab token id!"),
     ({"logprob_token_ids": list(range(129))},
-     "token_id(s) [100, 101, 102, 103, 104, 105, 106, 107, 108, 109, 110, 111, 112, 113, 114, 115, "
-     "116, 117, 118, 119, 120, 121, 122, 123, 124, 125, 126, 127, 128] in logprob_token_ids "
-     "contain out-of-vocab token ids. Vocabulary size: 100"),
+     "Requested logprob_token_ids of length 129, which is greater than max allowed: 128"),
+    ({"logprob_token_ids": [1, 100]},
+     "token_id(s) [100] in logprob_token_ids contain out-of-vocab token ids. Vocabulary size: 100"),
     ({"logprob_token_ids": [1, 2], "logprobs": 1},
      "When both logprobs and logprob_token_ids are set, logprobs must equal "
      "len(logprob_token_ids). Got logprobs=1, len(logprob_token_ids)=2."),

@@ -120,13 +120,6 @@ def need_symbol(name):
         raise unittest.SkipTest(f"the library has no {name}()")
 
 
-def need_option(name):
-    """Skips where the library refuses the option's use, as one that is not in it yet."""
-    from llmserve import _ffi
-    if name not in _ffi.option_names(_ffi.SCOPE_REQUEST):
-        raise unittest.SkipTest(f"the library has no request option {name}")
-
-
 def main():
     """unittest.main(), with exit code 77 if everything was skipped."""
     logging.getLogger("llmserve").addHandler(logging.NullHandler())

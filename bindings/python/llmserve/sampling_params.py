@@ -348,15 +348,15 @@ class SamplingParams:
             if value > most:
                 _refuse(f"Requested {what} logprobs of {value}, which is greater than max allowed: "
                         f"{most}", name, value)
-        for name in ("stop_token_ids", "logit_bias", "logprob_token_ids"):
+        if self.logprob_token_ids is not None:
+            self._verify_logprob_ids()
+        for name in ("logprob_token_ids", "logit_bias", "stop_token_ids"):
             bad = [t for t in getattr(self, name) or () if not 0 <= t < vocab_size]
             if bad:
                 _refuse(f"token_id(s) {bad} in {name} contain out-of-vocab token ids. Vocabulary "
                         f"size: {vocab_size}", name, bad)
         if self.allowed_token_ids is not None:
             self._verify_allowed(vocab_size)
-        if self.logprob_token_ids is not None:
-            self._verify_logprob_ids()
 
     def _verify_allowed(self, vocab_size: int) -> None:
         if len(self.allowed_token_ids) == 0:
