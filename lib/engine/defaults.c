@@ -39,11 +39,13 @@ void lls_sampling_defaults(llm_sampling_params_t *p)
 /* False, and nothing is changed, if the value is of another type. */
 static bool put(llm_sampling_params_t *d, size_t i, const json_t *v)
 {
-    void *to = (char *)d + fields[i].offset;
+    void      *to = (char *)d + fields[i].offset;
+    json_int_t n = json_integer_value(v);
 
-    if (fields[i].is_count && json_is_integer(v) && json_integer_value(v) >= 0 &&
-        json_integer_value(v) < UINT32_MAX)
-        *(uint32_t *)to = (uint32_t)json_integer_value(v);
+    if (n == -1 && strcmp(fields[i].key, "top_k") == 0)
+        n = 0;                      /* both are all tokens (vLLM) */
+    if (fields[i].is_count && json_is_integer(v) && n >= 0 && n < UINT32_MAX)
+        *(uint32_t *)to = (uint32_t)n;
     else if (!fields[i].is_count && json_is_number(v) && isfinite(json_number_value(v)))
         *(float *)to = (float)json_number_value(v);
     else
@@ -84,7 +86,9 @@ static llm_status_t override(llm_sampling_params_t *d, size_t i, const json_t *v
     if (!put(d, i, v))
         return lls_fail_param(err, LLM_ERR_INVALID, name, "%s.%s must be %s", name, fields[i].key,
                               fields[i].is_count ? "an integer of at least 0" : "a number");
-    return lls_option_check_float(def, name, json_number_value(v), err);
+    return fields[i].is_count && json_integer_value(v) < 0
+               ? LLM_OK
+               : lls_option_check_float(def, name, json_number_value(v), err);
 }
 
 static llm_status_t lay_options_over(lls_engine_t *e, llm_error_t *err)

@@ -174,9 +174,9 @@ static void deadlines_end_what_waits_and_what_was_preempted(void **state)
     second.r.output_kind = LLM_OUTPUT_CUMULATIVE;
     third.r.user_data = &third;
     add_ask(e, &first);
-    second.r.timeout_ms = 400;
+    second.r.timeout_ms = 1000;
     add_ask(e, &second);
-    third.r.timeout_ms = 400;
+    third.r.timeout_ms = 1000;
     add_ask(e, &third);
     while (s.preemptions == 0) {            /* decoding fills the cache */
         step_engine(e);
@@ -186,7 +186,7 @@ static void deadlines_end_what_waits_and_what_was_preempted(void **state)
             ;
     }
     had = s.steps - 1;
-    nap_ms(420);
+    nap_ms(1020);
     step_engine(e);
     o = last_of(e, &second);                /* of both, the last is kept by user_data */
     assert_int_equal(o->finish_reason, LLM_FINISH_DEADLINE);

@@ -287,6 +287,8 @@ static void options_lie_over_the_generation_config(void **state)
         fail_msg("%s", err.message);
     assert_true(p.temperature == 0 && p.top_p == 0.75f && p.min_p == 0.25f && p.top_k == 30);
     assert_int_equal(p.max_tokens, 99);
+    assert_int_equal(defaults_of(folder, "{\"top_k\": -1}", &p, &err), LLM_OK);
+    assert_int_equal(p.top_k, 0);
     assert_int_equal(defaults_of("vllm", "{\"top_p\": 0.5}", &p, &err), LLM_OK);
     assert_true(p.temperature == 1 && p.top_p == 0.5f);
     unlink(path);
@@ -297,7 +299,8 @@ static void overrides_have_the_ranges_of_requests(void **state)
 {
     static const char *const bad[] = { "[]", "{\"top_p\": \"x\"}", "{\"top_p\": 1.5}",
                                        "{\"temperature\": -1}", "{\"max_new_tokens\": 0}",
-                                       "{\"top_k\": 1.5}", "{" };
+                                       "{\"top_k\": 1.5}", "{\"top_k\": -2}",
+                                       "{\"max_new_tokens\": -1}", "{" };
     llm_sampling_params_t    p;
     llm_error_t              err;
 
