@@ -590,7 +590,7 @@ LLM_API void                llm_batch_destroy(llm_batch_t *batch);
 
 enum {
     LLM_BEAM_IGNORE_EOS = 1,            /* EOS ends no beam */
-    LLM_BEAM_KEEP_STOP  = 2,            /* leave EOS in the text */
+    LLM_BEAM_KEEP_STOP  = 2,            /* leave a closing EOS in the text */
     LLM_BEAM_NO_PENALTY = 4             /* length_penalty is 0: a score is the plain sum */
 };
 
@@ -604,13 +604,17 @@ typedef struct llm_beam_params {
     float    length_penalty;            /* 0 = 1; see below */
 } llm_beam_params_t;
 
-/* Of each request the prompt counts, cache_salt, priority, user_data and timeouts; sampling must
- * be NULL.  A beam's score is cumulative_logprob / n ^ length_penalty, n = tokens of prompt and
- * completion, a closing EOS not counted (vLLM).  In each step the 2 * beam_width likeliest
- * tokens of every beam compete; beams that end with EOS are set aside; the best beam_width of
- * all are the completions, best first, each with its cumulative_logprob.  The rest is as in
- * llm_generate_batch(): a bad request is its own output.  Beams share the KV of what they have
- * in common. */
+/* Of each request the prompt counts, cache_salt, priority, user_data, timeouts, and of its
+ * options those about the prompt; sampling must be NULL.  A beam's score is
+ * cumulative_logprob / n ^ length_penalty, n = tokens of prompt and completion, a closing EOS
+ * not counted (vLLM).  In each step the 2 * beam_width likeliest tokens of every beam compete
+ * (max-logprobs must allow as many); beams that end with EOS are set aside; the best beam_width
+ * of all are the completions, best first.  They end with LLM_FINISH_STOP after EOS, which is
+ * their last token, else with LLM_FINISH_LENGTH; a search that is aborted or out of time gives
+ * its best beams so far.  logprobs has the token itself, then those that competed with it; the
+ * text shows special tokens; costs are those of the search and stand in its first completion.
+ * The rest is as in llm_generate_batch(): a bad request is its own output.  Beams share the KV
+ * of what they have in common; a search takes 2 * beam_width places of max-num-queued-reqs. */
 LLM_API llm_status_t llm_beam_search(llm_engine_t *engine, const llm_request_t *const *requests,
                                      size_t n, const llm_beam_params_t *params,
                                      llm_progress_fn progress, void *progress_user,

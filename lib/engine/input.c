@@ -347,7 +347,8 @@ static llm_status_t reserve_slots(intake_t *t)
     n_free = e->n_free_slots;
     for (uint32_t i = 0; n_free >= n && i < n; i++)
         t->slots[i] = e->free_slots[--e->n_free_slots];
-    t->number = ++e->n_added;
+    if (n_free >= n)                /* who is turned away and comes again keeps his seed */
+        t->number = ++e->n_added;
     pthread_mutex_unlock(&e->lock);
     if (n_free >= n)
         return LLM_OK;

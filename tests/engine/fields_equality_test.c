@@ -300,14 +300,21 @@ static void same(const char *how, uint32_t i, uint32_t index, const answer_t *a,
              memcmp(a->plps, b->plps, sizeof a->plps) == 0 ? "agree" : "differ");
 }
 
-static llm_engine_t *engine_of(const char *seqs, const char *budget, const char *blocks,
-                               const char *caching)
+static llm_engine_t *make(const char *seqs, const char *budget, const char *blocks,
+                          const char *caching, const char *places)
 {
     return make_engine(LLAMA, "float32",
                        OPTIONS("tokenizer", LETTERS, "max-model-len", "128", "block-size", "16",
                                "cpu-threads", "1", "reasoning-config", REASONING, "max-num-seqs",
                                seqs, "max-num-batched-tokens", budget, "num-gpu-blocks-override",
-                               blocks, "enable-prefix-caching", caching), NULL);
+                               blocks, "enable-prefix-caching", caching, "max-num-queued-reqs",
+                               places), NULL);
+}
+
+static llm_engine_t *engine_of(const char *seqs, const char *budget, const char *blocks,
+                               const char *caching)
+{
+    return make(seqs, budget, blocks, caching, "1000");
 }
 
 /* The engine's number of a request, which seeds those without a seed, is the same in all runs. */
@@ -324,6 +331,33 @@ static void run_alone(crowd_t *c)
     memcpy(c->alone, c->answer, sizeof c->alone);
 }
 
+static void compare(const crowd_t *c, const char *how)
+{
+    for (uint32_t i = 0; i < N_REQUESTS; i++)
+        for (uint32_t k = 0; k < MAX_N; k++)
+            same(how, i, k, &c->answer[i][k], &c->alone[i][k]);
+}
+
+/* Through a queue of few places: those that find it full come again. */
+static void run_batch(crowd_t *c, const char *how, llm_engine_t *e)
+{
+    static const llm_request_t *list[200];
+    llm_batch_t                *batch;
+    llm_error_t                 err;
+
+    memset(c->answer, 0, sizeof c->answer);
+    for (uint32_t i = 0; i < N_REQUESTS; i++)
+        list[i] = &c->draw[i].r;
+    if (llm_generate_batch(e, list, N_REQUESTS, NULL, NULL, &batch, &err) != LLM_OK)
+        fail_msg("%s", err.message);
+    for (uint32_t i = 0; i < N_REQUESTS; i++)
+        for (uint32_t k = 0; llm_batch_output(batch, i, k) != NULL; k++)
+            take_record(&c->answer[i][k], llm_batch_output(batch, i, k), LLM_OUTPUT_FINAL);
+    compare(c, how);
+    llm_batch_destroy(batch);
+    llm_engine_destroy(e);
+}
+
 static uint64_t run_together(crowd_t *c, const char *how, llm_engine_t *e)
 {
     llm_stats_t stats = LLM_INIT(llm_stats_t);
@@ -332,9 +366,7 @@ static uint64_t run_together(crowd_t *c, const char *how, llm_engine_t *e)
     for (uint32_t i = 0; i < N_REQUESTS; i++)
         add(e, c, i);
     run(e, c);
-    for (uint32_t i = 0; i < N_REQUESTS; i++)
-        for (uint32_t k = 0; k < MAX_N; k++)
-            same(how, i, k, &c->answer[i][k], &c->alone[i][k]);
+    compare(c, how);
     assert_int_equal(llm_engine_stats(e, &stats), LLM_OK);
     llm_engine_destroy(e);
     return stats.preemptions;
@@ -372,6 +404,7 @@ static void all_fields_keep_their_bits(void **state)
     check_variety(c);
     run_together(c, "all at once", engine_of("256", "8192", "2000", "false"));
     run_together(c, "all at once, cached", engine_of("256", "8192", "2000", "true"));
+    run_batch(c, "in a batch", make("8", "64", "100", "true", "7"));
     if (run_together(c, "4 blocks to spare", engine_of("64", "64", "13", "false")) == 0)
         fail_msg("nobody gave way");
     if (run_together(c, "4 blocks to spare, cached", engine_of("64", "64", "13", "true")) == 0)
