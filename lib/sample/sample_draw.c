@@ -9,9 +9,7 @@
  */
 #include "sample/sampler.h"
 
-#include <float.h>
 #include <math.h>
-#include <string.h>
 
 #include "base/philox.h"
 #include "sample/sample_kernels.h"

@@ -15,7 +15,6 @@
 #  include <immintrin.h>
 #endif
 
-#include "base/philox.h"
 #include "sample/sample_math.h"
 
 /* Vectors never cross a call that is not inlined. */
