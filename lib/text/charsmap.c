@@ -3,11 +3,19 @@
 
 #include <string.h>
 
+#include "base/utf8.h"
+
 /* Fields of a unit of the double array. */
 static inline uint32_t unit_offset(uint32_t u) { return (u >> 10) << ((u & (1u << 9)) >> 6); }
 static inline uint32_t unit_label(uint32_t u) { return u & (1u << 31 | 0xff); }
 static inline bool     unit_has_leaf(uint32_t u) { return (u >> 8 & 1) != 0; }
 static inline uint32_t unit_value(uint32_t u) { return u & ~(1u << 31); }
+
+/* Not inside a character: keys and replacements of a damaged map might be. */
+static inline bool is_cut(const char *text, size_t len, size_t at)
+{
+    return at >= len || ((uint8_t)text[at] & 0xc0) != 0x80;
+}
 
 llm_status_t lls_charsmap_init(lls_charsmap_t *c, lls_mem_t *mem, const char *where,
                                const uint8_t *data, size_t n, llm_error_t *err)
@@ -30,6 +38,8 @@ llm_status_t lls_charsmap_init(lls_charsmap_t *c, lls_mem_t *mem, const char *wh
     if (c->units == NULL || c->texts == NULL)
         return lls_fail(err, LLM_ERR_NO_MEMORY, "%s: no memory for a charsmap", where);
     memcpy(c->units, data + 4, bytes);
+    if (lls_utf8_valid(c->texts, c->n_texts) != c->n_texts)
+        return lls_fail(err, LLM_ERR_FORMAT, "%s: a charsmap with texts that are not UTF-8", where);
     return LLM_OK;
 }
 
@@ -59,14 +69,14 @@ size_t lls_charsmap_find(const lls_charsmap_t *c, const char *text, size_t len, 
         if (unit_label(unit) != (uint8_t)text[i])
             break;
         at ^= unit_offset(unit);
-        if (!unit_has_leaf(unit) || at >= c->n_units)
+        if (!unit_has_leaf(unit) || at >= c->n_units || !is_cut(text, len, i + 1))
             continue;
         value = unit_value(c->units[at]);
         found = i + 1;
         if (!longest)
             break;
     }
-    if (found == 0 || value > c->n_texts)
+    if (found == 0 || value > c->n_texts || !is_cut(c->texts, c->n_texts, value))
         return 0;
     *to = c->texts + value;
     *to_len = strnlen(*to, c->n_texts - value);

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 # Random texts through sentencepiece, tiktoken and mistral_common, and through ours, from the files that
-# they read.  Usage: oracle_files.py DRIVER N FILE...: *.model, *.model.v*, *.tiktoken, tekken*.json.  A
+# they read.  Usage: oracle_files.py DRIVER N FILE...: *.model, *.model.v*, *.tiktoken, tekken*.json, or .gz.  A
 # file whose package is absent is left out; with all of them out the exit code is 77.
+import gzip
 import os
 import random
 import struct
@@ -59,9 +60,21 @@ def oracle(path):
     return tiktoken_of(path) if name.endswith(".tiktoken") else sentencepiece_of(path)
 
 
+def plain(path, folder):
+    """The file itself, or what is in it where it is packed."""
+    if not path.endswith(".gz"):
+        return path
+    out = os.path.join(folder, os.path.basename(path)[:-3])
+    with gzip.open(path) as f, open(out, "wb") as g:
+        g.write(f.read())
+    return out
+
+
 def main():
     driver, n, total, seen = sys.argv[1], int(sys.argv[2]), 0, 0
+    folder = tempfile.TemporaryDirectory()
     for path in sys.argv[3:]:
+        path = plain(path, folder.name)
         try:
             encode, controls, words = oracle(path)
         except ImportError as e:

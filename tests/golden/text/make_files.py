@@ -13,6 +13,7 @@ import sentencepiece
 import tiktoken
 from tiktoken._educational import bpe_train
 
+from charsmap import charsmap
 from corpus import old_only
 from make_golden import varint
 from make_kinds import LINES, TEKKEN
@@ -70,3 +71,43 @@ data = {"config": {"pattern": TEKKEN, "num_vocab_tokens": len(ranks), "default_v
 with open(os.path.join(HERE, "small_tekken.json"), "w") as f:
     json.dump(data, f, separators=(",", ":"))
 write("small_tekken.json", lambda t: [i + 20 for i in enc.encode_ordinary(t)], ["<unk>", "<s>", "</s>", "[THINK]", "[INST]", "<SPECIAL"])
+
+
+# ---- GGUF: the four kinds, for the fuzzer and the tests of loading ----
+
+def gguf(name, kind, tokens, types, **more):
+    import struct
+
+    def text(s):
+        s = s.encode()
+        return struct.pack("<Q", len(s)) + s
+
+    def value(v):
+        if isinstance(v, bool):
+            return struct.pack("<I?", 7, v)
+        if isinstance(v, int):
+            return struct.pack("<II", 4, v)
+        if isinstance(v, str):
+            return struct.pack("<I", 8) + text(v)
+        if isinstance(v, bytes):
+            return struct.pack("<IIQ", 9, 0, len(v)) + v
+        of = {str: 8, int: 5, float: 6}[type(v[0])]
+        body = b"".join(text(x) if of == 8 else struct.pack("<i" if of == 5 else "<f", x) for x in v)
+        return struct.pack("<IIQ", 9, of, len(v)) + body
+
+    keys = {"general.architecture": "llama", "tokenizer.ggml.model": kind, "tokenizer.ggml.tokens": tokens, "tokenizer.ggml.token_type": types}
+    keys.update({"tokenizer.ggml." + k: v for k, v in more.items()})
+    with open(os.path.join(HERE, name), "wb") as f:
+        f.write(b"GGUF" + struct.pack("<IQQ", 3, 0, len(keys)) + b"".join(text(k) + value(v) for k, v in keys.items()))
+
+
+B = "\u2581"
+gguf("gpt2.gguf", "gpt2", ["a", "b", "1", "\u0120", "ab", "\u0120ab", "11", "<|end|>"], [1] * 7 + [3], merges=["a b", "\u0120 ab", "1 1"], pre="llama-bpe",
+     eos_token_id=7, chat_template="{{ messages }}")
+gguf("llama.gguf", "llama", ["<unk>", "<s>", "</s>", B, "a", "b", "ab", B + "a", "<0xC3>", "<0xA9>"], [2, 3, 3, 1, 1, 1, 1, 1, 6, 6],
+     scores=[0.0, 0.0, 0.0, -1.0, -2.0, -3.0, -4.0, -5.0, 0.0, 0.0], bos_token_id=1, eos_token_id=2, unknown_token_id=0, add_space_prefix=True)
+gguf("bert.gguf", "bert", ["[PAD]", "[UNK]", "[CLS]", "[SEP]", B + "un", B + "a", "related", B + "!"], [3, 3, 3, 3, 1, 1, 1, 1], unknown_token_id=1,
+     cls_token_id=2, seperator_token_id=3)
+gguf("t5.gguf", "t5", ["<pad>", "</s>", "<unk>", B, "a", "b", "ab", B + "a", "uu"], [3, 3, 2, 1, 1, 1, 1, 1, 4],
+     scores=[0.0, 0.0, 0.0, -2.0, -3.0, -3.0, -5.0, -9.0, 0.0], precompiled_charsmap=charsmap({"A": "a", "\u00e4": "a", "c": ""}), eos_token_id=1, unknown_token_id=2,
+     remove_extra_whitespaces=True)
