@@ -9,7 +9,10 @@
 struct lls_regex {
     lls_mem_t *mem;
     regex_t   *onig;
+    char      *pattern;         /* its beginning, for errors */
 };
+
+#define SHOWN 120               /* bytes of a pattern in an error */
 
 struct lls_regex_match {
     lls_mem_t      *mem;
@@ -37,6 +40,17 @@ static llm_status_t compile_error(const char *where, int code, OnigErrorInfo *in
     return lls_fail(err, LLM_ERR_FORMAT, "%s: bad regex: %s", where, (char *)text);
 }
 
+/* At most SHOWN bytes, of whole characters. */
+static size_t shown_len(const char *pattern, size_t len)
+{
+    if (len <= SHOWN)
+        return len;
+    len = SHOWN;
+    while (len > 0 && ((uint8_t)pattern[len] & 0xc0) == 0x80)
+        len--;
+    return len;
+}
+
 llm_status_t lls_regex_compile(lls_mem_t *mem, const char *where, const char *pattern, size_t len,
                                lls_regex_t **out, llm_error_t *err)
 {
@@ -51,6 +65,11 @@ llm_status_t lls_regex_compile(lls_mem_t *mem, const char *where, const char *pa
     if (re == NULL)
         return lls_fail(err, LLM_ERR_NO_MEMORY, "%s: no memory for the regex", where);
     re->mem = mem;
+    re->pattern = lls_strndup(mem, pattern, shown_len(pattern, len));
+    if (re->pattern == NULL) {
+        lls_regex_free(re);
+        return lls_fail(err, LLM_ERR_NO_MEMORY, "%s: no memory for the regex", where);
+    }
     rc = onig_new(&re->onig, p, p + len, ONIG_OPTION_NONE, ONIG_ENCODING_UTF8, ONIG_SYNTAX_RUBY,
                   &info);
     if (rc != ONIG_NORMAL) {
@@ -68,6 +87,7 @@ void lls_regex_free(lls_regex_t *re)
         return;
     if (re->onig != NULL)
         onig_free(re->onig);
+    lls_free(re->mem, re->pattern);
     lls_free(re->mem, re);
 }
 
@@ -104,8 +124,12 @@ int lls_regex_find(const lls_regex_t *re, lls_regex_match_t *m, const char *text
                    size_t from, size_t *begin, size_t *end, llm_error_t *err)
 {
     const UChar *p = (const UChar *)text;
-    int          rc = onig_search_with_param(re->onig, p, p + len, p + from, p + len, m->region,
-                                             ONIG_OPTION_NONE, m->param);
+    int          rc;
+
+    /* A search of a long text may try every place of it once. */
+    onig_set_retry_limit_in_search_of_match_param(m->param, MAX_STEPS + 8 * (len - from));
+    rc = onig_search_with_param(re->onig, p, p + len, p + from, p + len, m->region,
+                                ONIG_OPTION_NONE, m->param);
 
     if (rc >= 0) {
         *begin = (size_t)m->region->beg[0];
@@ -117,5 +141,6 @@ int lls_regex_find(const lls_regex_t *re, lls_regex_match_t *m, const char *text
     if (rc == ONIGERR_MEMORY)
         return lls_fail(err, LLM_ERR_NO_MEMORY, "no memory for a regex search");
     return lls_fail(err, LLM_ERR_INVALID,
-                    "the regex of the tokenizer needs more than %u steps for this text", MAX_STEPS);
+                    "the tokenizer's regex %s needs more than %u steps for this text", re->pattern,
+                    MAX_STEPS);
 }

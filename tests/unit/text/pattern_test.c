@@ -174,6 +174,7 @@ static void a_regex_that_explodes_is_an_error(void **state)
     assert_int_equal(lls_pattern_find(&p, &ctx, text, sizeof text, 0, &begin, &end),
                      LLM_ERR_INVALID);
     assert_non_null(strstr(err.message, "steps"));
+    assert_non_null(strstr(err.message, "(x+x+)+y"));
     lls_pattern_deinit(&p, plain_mem());
     lls_regex_match_destroy(ctx.match);
 }
