@@ -80,13 +80,17 @@ class Wheel(unittest.TestCase):
         source = os.path.join(self.tmp, "python")
         shutil.copytree(support.PACKAGE, source, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copyfile(library(), os.path.join(source, "llmserve", "libllmserve.so"))
-        if run(sys.executable, "-m", "venv", os.path.join(self.tmp, "venv")).returncode != 0:
-            self.skipTest("this Python makes no virtual environments with pip")
-        python = os.path.join(self.tmp, "venv", "bin", "python")
-        built = run(python, "-m", "pip", "wheel", "--no-deps", "--no-index", "-w", self.tmp, source)
+        pip = (sys.executable, "-m", "pip")
+        if run(*pip, "--version").returncode != 0:
+            self.skipTest("this Python has no pip")
+        venv = os.path.join(self.tmp, "venv")
+        if run(sys.executable, "-m", "venv", "--without-pip", venv).returncode != 0:
+            self.skipTest("this Python makes no virtual environments")
+        python = os.path.join(venv, "bin", "python")
+        built = run(*pip, "wheel", "--no-deps", "--no-index", "-w", self.tmp, source)
         self.assertEqual(built.returncode, 0, built.stderr)
         wheel = next(f for f in os.listdir(self.tmp) if f.endswith(".whl"))
-        done = run(python, "-m", "pip", "install", "--no-deps", "--no-index",
+        done = run(*pip, "--python", python, "install", "--no-deps", "--no-index",
                    os.path.join(self.tmp, wheel))
         self.assertEqual(done.returncode, 0, done.stderr)
         done = run(python, "-c", CODE, support.model_dir())

@@ -40,7 +40,7 @@ except ImportError:
 
 logger = logging.getLogger("llmserve")
 
-Record = namedtuple("Record", [name for name, _ in _ffi.Output._fields_])
+Record: Any = namedtuple("Record", [field[0] for field in _ffi.Output._fields_])
 _OUTPUT = _ffi.codec(_ffi.Output)
 _LEVELS = {1: logging.ERROR, 2: logging.WARNING, 3: logging.INFO, 4: logging.DEBUG}
 _string_at = ctypes.string_at
