@@ -114,6 +114,8 @@ static llm_status_t take_template(lls_engine_t *e, llm_error_t *err)
     size_t       len = 0;
     llm_status_t st = LLM_OK;
 
+    if (e->tokenizer != NULL)
+        lls_chat_set_time(e->tokenizer, e->options.template_time);
     if (given == NULL)
         return LLM_OK;
     if (e->tokenizer == NULL)

@@ -151,6 +151,11 @@ static const lls_option_def_t table[] = {
                "a file with a Jinja template, or the template; default: the model's"),
      .put = LLS_PUT_STRING,
      AT_E(chat_template)},
+    {.info = E("template-time", "int", "-1", "[-1, 253402300799]",
+               "what strftime_now() in chat templates tells, in seconds since 1970 UTC; -1: the "
+               "clock"),
+     .put = LLS_PUT_I64,
+     AT_E(template_time)},
     {.info = E("hf-overrides", "json", NULL, NULL, "an object laid over config.json"),
      .put = LLS_PUT_STRING,
      AT_E(hf_overrides)},

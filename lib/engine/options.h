@@ -34,6 +34,7 @@ typedef struct lls_engine_options {
     char      *reasoning_config;    /* JSON object, or NULL */
     char      *override_generation_config;  /* JSON object, or NULL */
     char      *chat_template;       /* path or text; NULL = the model's */
+    int64_t    template_time;       /* of strftime_now(), seconds since 1970; -1 = the clock */
     char      *served_model_name;   /* NULL = model */
     uint64_t   kv_cache_memory_bytes;       /* 0 = by the rule of the device */
     uint64_t   seed;

@@ -218,6 +218,29 @@ static void must_chat(llm_engine_t *e)
     llm_engine_destroy(e);
 }
 
+/* strftime_now() is the only thing in a chat that another second could change. */
+static void the_time_of_templates_is_given(void **state)
+{
+    char          text[64];
+    size_t        n;
+    llm_engine_t *e;
+    llm_error_t   err;
+
+    (void)state;
+    assert_int_equal(try_engine(MODEL, "float32",
+                                OPTIONS("tokenizer", LETTERS, "max-model-len", "32", "cpu-threads",
+                                        "1", "chat-template", "{{ strftime_now('%Y %j %H:%M') }}",
+                                        "template-time", "1718454896"), NULL, &e, &err),
+                     LLM_OK);
+    assert_int_equal(llm_tokenizer_render_chat(llm_engine_tokenizer(e), CHAT, strlen(CHAT), text,
+                                               sizeof text, &n, NULL), LLM_OK);
+    assert_string_equal(text, "2024 167 12:34");
+    llm_engine_destroy(e);
+    assert_int_equal(try_engine(MODEL, "float32", OPTIONS("tokenizer", LETTERS, "template-time",
+                                                          "-2"), NULL, &e, &err),
+                     LLM_ERR_INVALID);
+}
+
 static void a_chat_template_is_a_text_or_a_file(void **state)
 {
     char          path[] = "/tmp/llm_template_XXXXXX";
@@ -319,6 +342,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_cut_so_is_refused),
         cmocka_unit_test(what_is_pythons_changes_nothing),
         cmocka_unit_test(a_chat_template_is_a_text_or_a_file),
+        cmocka_unit_test(the_time_of_templates_is_given),
         cmocka_unit_test(options_lie_over_the_generation_config),
         cmocka_unit_test(overrides_have_the_ranges_of_requests),
     };
