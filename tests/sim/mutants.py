@@ -39,6 +39,7 @@ SUITES = {
                         "lib/base/utf8.c"),
         "main": files("tests/sim/*.c"), "args": ["1", "{seeds}"], "seeds": 3400, "libs": [],
         "tests": [[f] for f in ("tests/unit/kv/kv_test.c", "tests/unit/sched/sched_test.c",
+                                "tests/unit/sched/sched_fork_test.c",
                                 "tests/unit/step/step_test.c")]},
     "engine": {
         "home": "tests/simengine", "of": "the tests of engine, sampling and text",
@@ -47,10 +48,10 @@ SUITES = {
         "others": [], "main": files("tests/simengine/*.c", "tests/sim/fake.c"),
         "args": ["--seeds", "{seeds}"], "seeds": 3400,
         "libs": ["-lutf8proc", "-lonig", "-ljansson", "-lpthread", "-lm"],
-        "tests": [[f] for f in files("tests/unit/text/stop_test.c", "tests/unit/text/detok_test.c",
-                                     "tests/unit/sample/*_test.c", "tests/unit/engine/*_test.c")] +
-                 [[f, "tests/engine/support.c"]
-                  for f in files("tests/engine/[!wtl]*_test.c", "tests/engine/life_test.c")]},
+        "tests": [[f] for f in files("tests/unit/text/stop_test.c",
+                                     "tests/unit/text/detok_test.c")] +
+                 [[f"tests/engine/{t}_test.c", "tests/engine/support.c"]
+                  for t in ("logprob_modes", "record", "callbacks", "bad_words")]},
 }
 
 
