@@ -96,7 +96,7 @@ class Packed:
         self.params = params
         self.options = Options(_ffi.SCOPE_REQUEST, {**_request_options(params), **more_options})
         self.output_kind = _KINDS[params.output_kind]
-        self.stream_interval = params.stream_interval or 0
+        self.stream_interval = min(params.stream_interval or 0, _ffi.UINT32_MAX)
         self._keep: list[Any] = []
         self._struct = _ffi.SamplingStruct()
         self._set_numbers(params)

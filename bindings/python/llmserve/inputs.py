@@ -96,7 +96,10 @@ def _salt(prompt: Mapping) -> bytes | None:
 
 
 def parse(prompt: Any) -> Prompt:
-    """Raises TypeError for what is no prompt, NotImplementedError for kinds that are not here."""
+    """Raises TypeError for what is no prompt, NotImplementedError for kinds that are not here, and
+    an exception that stands for a prompt."""
+    if isinstance(prompt, Exception):
+        raise prompt
     if isinstance(prompt, str):
         return Prompt(TEXT, prompt.encode(), prompt)
     if isinstance(prompt, Prompt):

@@ -167,17 +167,23 @@ class LLM:
     def _conversations(self, messages: Any, chat_template: str | None, content_format: str,
                        add_generation_prompt: bool, continue_final_message: bool,
                        tools: list[dict[str, Any]] | None,
-                       chat_template_kwargs: Mapping[str, Any] | None) -> list[inputs.Prompt]:
+                       chat_template_kwargs: Mapping[str, Any] | None
+                       ) -> list[inputs.Prompt | Exception]:
         if content_format not in ("auto", "string", "openai"):
             raise ValueError("chat_template_content_format must be auto, string or openai, got "
                              f"{content_format!r}")
+        template = read_template(chat_template) or self.chat_template
+
+        def make(conversation: Any) -> inputs.Prompt | Exception:
+            try:
+                return inputs.chat(conversation, chat_template=template, tools=tools,
+                                   add_generation_prompt=add_generation_prompt,
+                                   continue_final_message=continue_final_message,
+                                   chat_template_kwargs=chat_template_kwargs)
+            except Exception as error:      # of this conversation alone
+                return error
         one = len(messages) > 0 and isinstance(messages[0], Mapping)
-        return [inputs.chat(conversation,
-                            chat_template=read_template(chat_template) or self.chat_template,
-                            add_generation_prompt=add_generation_prompt,
-                            continue_final_message=continue_final_message, tools=tools,
-                            chat_template_kwargs=chat_template_kwargs)
-                for conversation in ([messages] if one else messages)]
+        return [make(conversation) for conversation in ([messages] if one else messages)]
 
     def score_prompts(self, prompts: Any, prompt_logprobs: int = 0, *, use_tqdm: Tqdm = True,
                       flat_logprobs: bool = False,

@@ -242,14 +242,17 @@ class SamplingParams:
                            "or inf in tensors. We have maxed it out to %s.", self.temperature,
                            _MIN_TEMPERATURE, _MIN_TEMPERATURE)
             self.temperature = _MIN_TEMPERATURE
-        self._normalise()
-        self._verify_numbers()
-        self._verify_lengths()
-        self._verify_lists()
+        self._check()
         if self.temperature < _GREEDY_BELOW:
             self.top_p, self.top_k, self.min_p = 1.0, 0, 0.0
             if self.n > 1:
                 _refuse(f"n must be 1 when using greedy sampling, got {self.n}.", "n", self.n)
+
+    def _check(self) -> None:
+        self._normalise()
+        self._verify_numbers()
+        self._verify_lengths()
+        self._verify_lists()
 
     def _normalise(self) -> None:
         if self.seed == -1:
@@ -340,7 +343,8 @@ class SamplingParams:
 
     def verify(self, vocab_size: int, max_logprobs: int) -> None:
         """Checks what depends on the model: ids against its vocabulary, logprobs against
-        max_logprobs (-1: the vocabulary)."""
+        max_logprobs (-1: the vocabulary).  The rest again, since fields may have been set."""
+        self._check()
         most = vocab_size if max_logprobs == -1 else max_logprobs
         for name, what in (("logprobs", "sample"), ("prompt_logprobs", "prompt")):
             value = getattr(self, name)
