@@ -365,9 +365,12 @@ static void counting_free(void *p)
 /* The parser's memory is not ours to give, but its failures are ours to survive. */
 static void failed_allocations_of_the_parser_lose_nothing(void **state)
 {
-    static const char rest[] = "{\"messages\":[{\"role\":\"user\",\"content\":"
-                               "[{\"type\":\"text\",\"text\":\"b\"}]}],"
-                               "\"tools\":[{\"k\":1.5}],\"chat_template_kwargs\":{\"x\":[1]}}";
+    static const char rest[] =
+        "{\"messages\":[{\"role\":\"developer\",\"content\":\"d\"},{\"role\":\"system\",\"content\":\"s\"},"
+        "{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"b\"},\"c\"]},"
+        "{\"role\":\"assistant\",\"content\":\"x\",\"reasoning\":\"r\",\"tool_calls\":[{\"function\":"
+        "{\"name\":\"f\",\"arguments\":\"{\\\"a\\\":[1]}\"}}]}],\"continue_final_message\":true,"
+        "\"tools\":[{\"k\":1.5}],\"chat_template_kwargs\":{\"x\":[1]}}";
     lls_tokenizer_t  *t = open_small("qwen2");
     char             *chat = with_template(rest);
     llm_status_t      st = LLM_ERR_NO_MEMORY;

@@ -317,6 +317,38 @@ static void mutated_templates_do_no_harm(void **state)
     assert_int_equal(plain_mem()->held, 0);
 }
 
+/* Renders with the n-th allocation failing, for n = 1, 2, ... until all is well or the template
+ * itself is refused. */
+static void walk_allocations(const json_t *template, const json_t *vars)
+{
+    llm_status_t st = LLM_ERR_NO_MEMORY;
+
+    for (uint64_t n = 1; st == LLM_ERR_NO_MEMORY; n++) {
+        test_alloc_t     a = {.fail_at = n};
+        llm_allocator_t  hook = test_allocator(&a);
+        lls_mem_t        mem;
+        lls_jinja_text_t out;
+        llm_error_t      err;
+
+        lls_mem_init(&mem, &hook);
+        st = render(&mem, json_string_value(template), json_string_length(template), vars, &out,
+                    &err);
+        lls_jinja_text_free(&mem, &out);
+        assert_int_equal(a.live_bytes, 0);
+    }
+}
+
+static void failed_allocations_of_random_templates_lose_nothing(void **state)
+{
+    json_t *golden = json_golden("../chat/jinja.json"), *cases = json_object_get(golden, "cases");
+
+    (void)state;
+    for (size_t i = 0; i < json_array_size(cases); i += 7)
+        walk_allocations(json_array_get(json_array_get(cases, i), 0),
+                         json_object_get(golden, "data"));
+    json_decref(golden);
+}
+
 static void failed_allocations_lose_nothing(void **state)
 {
     json_t *golden = json_golden("templates.json"),
@@ -358,6 +390,7 @@ int main(void)
         cmocka_unit_test(bytes_know_where_they_came_from),
         cmocka_unit_test(mutated_templates_do_no_harm),
         cmocka_unit_test(failed_allocations_lose_nothing),
+        cmocka_unit_test(failed_allocations_of_random_templates_lose_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
