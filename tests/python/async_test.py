@@ -232,6 +232,18 @@ class Ends(unittest.TestCase):
             asyncio.run(engine.check_health())
         engine.shutdown()
 
+    def test_shutdown_while_a_long_prompt_is_encoded(self):
+        engine = make()
+
+        async def run():
+            task = asyncio.create_task(collect(engine, "word " * 1000000, greedy(1), "long"))
+            await asyncio.sleep(0.01)
+            engine.shutdown()
+            return await asyncio.gather(task, return_exceptions=True)
+        (error,) = asyncio.run(run())
+        self.assertIsInstance(error, (ValueError, EngineDeadError))
+        self.assertFalse(engine.core._closer.alive)
+
     def test_an_engine_that_fails(self):
         engine = make()
         step, failed = engine.core.step, EngineDeadError("the device is gone")

@@ -21,6 +21,7 @@ from llmserve import BeamSearchParams, FlatLogprobs, LLM, Logprob, RepetitionDet
     RequestOutput, SamplingParams, StructuredOutputsParams, VLLMValidationError, exceptions, \
     metrics, progress
 from llmserve import _core, inputs
+from llmserve._gate import Gate
 
 GREEDY = SamplingParams(temperature=0, max_tokens=8, ignore_eos=True)
 
@@ -460,6 +461,35 @@ class Containment(unittest.TestCase):
         self.assertEqual([c for c in calls if "batch" in c],
                          ["llm_generate_batch", "llm_batch_destroy"] * 2)
         self.assertEqual(llm._core.states, {})
+
+    def test_shutdown_beside_a_call(self):
+        llm = support.make_llm()
+        got = []
+
+        def work():
+            try:
+                while True:
+                    got.append(llm.generate([[5]] * 8, GREEDY, use_tqdm=False))
+            except exceptions.EngineDeadError as error:
+                got.append(error)
+        thread = threading.Thread(target=work)
+        thread.start()
+        while not got:
+            time.sleep(0.001)
+        llm.shutdown()
+        self.assertFalse(llm._core._closer.alive)
+        thread.join(20)
+        self.assertIsInstance(got[-1], exceptions.EngineDeadError)
+        self.assertTrue(all(len(outputs) == 8 for outputs in got[:-1]))
+
+    def test_a_gate(self):
+        gate = Gate(7)
+        with gate as handle, gate:
+            self.assertEqual(handle, 7)
+            self.assertIsNone(gate.close(0.01))     # somebody is inside
+        with self.assertRaises(exceptions.EngineDeadError):
+            gate.__enter__()
+        self.assertEqual((Gate(8).close(0.01), gate.close(0.01)), (8, None))
 
     def test_after_shutdown(self):
         llm = support.make_llm()

@@ -25,8 +25,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from . import _ffi
+from ._gate import Gate
 from ._pack import Entry, Options, Packed, RequestArray, check_priority, check_timeout
-from .exceptions import STATE, EngineDeadError, VLLMValidationError
+from .exceptions import STATE, VLLMValidationError
 from .inputs import TOKENS, parse
 from .logprobs import Rows
 from .outputs import CompletionOutput, RequestOutput, RequestStateStats
@@ -254,11 +255,11 @@ class Reader:
 
 # ---- The engine ---------------------------------------------------------------------------------
 
-def _destroy(handle: int, lock: threading.RLock, keep: Any) -> None:
-    """No call may be in progress; a thread that still generates when the program ends keeps it."""
-    if lock.acquire(timeout=10):
+def _destroy(gate: Gate, keep: Any) -> None:
+    """A thread that still generates when the program ends keeps its engine."""
+    handle = gate.close(timeout=10)
+    if handle is not None:
         _ffi.lib().llm_engine_destroy(handle)
-        lock.release()
 
 
 class Core:
@@ -282,14 +283,15 @@ class Core:
         self._has_processors = False
         self._logits_fn = _logits_callback(self.states, self._raised)
         self._log_fn = _log_callback()
-        self._handle = self._create(model, options)
-        self._closer = weakref.finalize(self, _destroy, self._handle, self._lock,
+        handle = self._create(model, options)
+        self._gate = Gate(handle)
+        self._closer = weakref.finalize(self, _destroy, self._gate,
                                         (self._logits_fn, self._log_fn))
         self.plan = _ffi.Plan()
-        self._lib.llm_engine_plan(self._handle, ctypes.byref(self.plan))
+        self._lib.llm_engine_plan(handle, ctypes.byref(self.plan))
         self.max_logprobs = max_logprobs
-        address = self._lib.llm_engine_tokenizer(self._handle)
-        self.tokenizer = Tokenizer(address, self._closer, model) if address else None
+        address = self._lib.llm_engine_tokenizer(handle)
+        self.tokenizer = Tokenizer(address, self._gate, model) if address else None
         self._reader = Reader(self.tokenizer.token_text if self.tokenizer else None)
 
     def _create(self, model: str, options: dict[str, Any]) -> int:
@@ -312,15 +314,10 @@ class Core:
         return handle.value
 
     def close(self) -> None:
-        """Destroys the engine and what is in it.  A second call does nothing."""
-        with self._lock:
-            self._closer()
-            self.states.clear()
-
-    def handle(self) -> int:
-        if not self._closer.alive:
-            raise EngineDeadError("the engine was shut down")
-        return self._handle
+        """Destroys the engine and what is in it, when the calls that are in progress have
+        returned.  A second call does nothing."""
+        self._closer()
+        self.states.clear()
 
     # ---- Requests in ------------------------------------------------------------------------
 
@@ -366,18 +363,20 @@ class Core:
         """Queues a request.  Raises EngineBusyError where there is no room."""
         error, number = _ffi.Error(), ctypes.c_uint64()
         requests = RequestArray([state.entry])
-        self.states[state.key] = state
-        status = self._lib.llm_engine_add_request(self.handle(), requests.first,
-                                                  ctypes.byref(number), ctypes.byref(error))
-        if status != 0:
-            del self.states[state.key]
-            _ffi.check(status, error)
-        state.id = number.value
+        with self._gate as handle:
+            self.states[state.key] = state
+            status = self._lib.llm_engine_add_request(handle, requests.first,
+                                                      ctypes.byref(number), ctypes.byref(error))
+            if status != 0:
+                self.states.pop(state.key, None)
+                _ffi.check(status, error)
+            state.id = number.value
 
     def abort(self, state: State) -> None:
         """Ends a request within a step; that it has ended already does not matter."""
-        if self._closer.alive:
-            self._lib.llm_engine_abort(self._handle, state.id)
+        if self._gate.is_open:
+            with self._gate as handle:
+                self._lib.llm_engine_abort(handle, state.id)
 
     # ---- Outputs ----------------------------------------------------------------------------
 
@@ -387,9 +386,9 @@ class Core:
             self._raised.clear()
             raise first
 
-    def drain(self) -> list[tuple[State, RequestOutput]]:
+    def _drain(self, handle: int) -> list[tuple[State, RequestOutput]]:
         """What the steps since the last call have brought."""
-        news, next_output, handle = [], self._quick.llm_engine_next_output, self.handle()
+        news, next_output = [], self._quick.llm_engine_next_output
         while address := next_output(handle):
             record = self._reader.record(address)
             state = self.states.get(record.user_data)
@@ -409,25 +408,27 @@ class Core:
             EngineDeadError: the engine has failed and all outputs were handed over.
         """
         error = _ffi.Error()
-        with self._lock:
+        with self._lock, self._gate as handle:
             guard = interrupts_kept(self._raised) if self._has_processors else \
                 contextlib.nullcontext()
             with guard:
-                status = self._lib.llm_engine_step(self.handle(), ctypes.byref(error))
+                status = self._lib.llm_engine_step(handle, ctypes.byref(error))
             self._raise_kept()
-            news = [] if status == STATE else self.drain()
+            news = [] if status == STATE else self._drain(handle)
             if news and not self.states:    # the places of what has ended are free after a step
-                self._lib.llm_engine_step(self._handle, None)
+                self._lib.llm_engine_step(handle, None)
         if status != 0 and not news:
             _ffi.check(status, error)
         return news
 
     def wait(self, timeout_us: int) -> None:
-        self._lib.llm_engine_wait(self.handle(), timeout_us)
+        with self._gate as handle:
+            self._lib.llm_engine_wait(handle, timeout_us)
 
     def notify(self) -> None:
-        if self._closer.alive:
-            self._lib.llm_engine_notify(self._handle)
+        if self._gate.is_open:
+            with self._gate as handle:
+                self._lib.llm_engine_notify(handle)
 
     # ---- Batches ----------------------------------------------------------------------------
 
@@ -467,11 +468,11 @@ class Core:
         requests = RequestArray([s.entry for s in states])
         call = self._lib.llm_generate_batch if beam is None else self._lib.llm_beam_search
         extra = () if beam is None else (ctypes.byref(beam),)
-        with self._lock:
+        with self._lock, self._gate as handle:
             self.states.update((s.key, s) for s in states)
             try:
                 with interrupts_kept(raised):
-                    status = call(self.handle(), requests.address, requests.n, *extra,
+                    status = call(handle, requests.address, requests.n, *extra,
                                   ctypes.cast(function, ctypes.c_void_p), None,
                                   ctypes.byref(batch), ctypes.byref(error))
                 self._raise_kept()
@@ -489,7 +490,8 @@ class Core:
     def default_params(self) -> SamplingParams:
         """SamplingParams() with the model's generation_config.json laid over it."""
         s = _ffi.SamplingStruct()
-        status = self._lib.llm_sampling_defaults(self.handle(), ctypes.byref(s))
+        with self._gate as handle:
+            status = self._lib.llm_sampling_defaults(handle, ctypes.byref(s))
         if status != 0:
             raise _ffi.status_exception(status, "sampling defaults")
 
@@ -504,7 +506,8 @@ class Core:
 
     def stats(self) -> _ffi.Stats:
         stats = _ffi.Stats()
-        status = self._lib.llm_engine_stats(self.handle(), ctypes.byref(stats))
+        with self._gate as handle:
+            status = self._lib.llm_engine_stats(handle, ctypes.byref(stats))
         if status != 0:
             raise _ffi.status_exception(status, "stats")
         return stats
@@ -514,7 +517,8 @@ class Core:
         n, size = ctypes.c_size_t(), 1 << 15
         while True:
             buffer = ctypes.create_string_buffer(size)
-            status = self._lib.llm_engine_metrics(self.handle(), buffer, size, ctypes.byref(n))
+            with self._gate as handle:
+                status = self._lib.llm_engine_metrics(handle, buffer, size, ctypes.byref(n))
             if n.value <= size:
                 break
             size = n.value + 4096   # it grows while it is read
@@ -524,18 +528,20 @@ class Core:
 
     def reset_prefix_cache(self) -> bool:
         """False if some cached blocks were in use and stay."""
-        with self._lock:
-            return self._lib.llm_engine_reset_prefix_cache(self.handle()) == 0
+        with self._lock, self._gate as handle:
+            return self._lib.llm_engine_reset_prefix_cache(handle) == 0
 
     def pause(self, mode: str) -> None:
         if mode not in _ffi.PAUSE:
             raise ValueError(f"mode must be one of {', '.join(_ffi.PAUSE)}, got {mode!r}")
         _ffi.need("llm_engine_pause", "pausing")
         error = _ffi.Error()
-        _ffi.check(self._lib.llm_engine_pause(self.handle(), _ffi.PAUSE[mode],
-                                              ctypes.byref(error)), error)
+        with self._gate as handle:
+            _ffi.check(self._lib.llm_engine_pause(handle, _ffi.PAUSE[mode], ctypes.byref(error)),
+                       error)
 
     def resume(self) -> None:
         _ffi.need("llm_engine_resume", "resuming")
         error = _ffi.Error()
-        _ffi.check(self._lib.llm_engine_resume(self.handle(), ctypes.byref(error)), error)
+        with self._gate as handle:
+            _ffi.check(self._lib.llm_engine_resume(handle, ctypes.byref(error)), error)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from . import _ffi, inputs
+from ._gate import Gate
 
 __all__ = ["Tokenizer", "BatchEncoding"]
 
@@ -39,29 +40,25 @@ class Tokenizer:
     """Encodes, decodes and renders chats.
 
     Ids are ints in [0, len(tokenizer)), texts are str.  It lives as long as its engine; every
-    call after that raises RuntimeError.  All calls may come from any thread.
+    call after that raises EngineDeadError.  All calls may come from any thread.
     """
 
     is_fast = True
 
-    def __init__(self, address: int, owner: Any, name_or_path: str = "") -> None:
-        self._address, self._owner = address, owner
+    def __init__(self, address: int, gate: Gate, name_or_path: str = "") -> None:
+        self._address, self._gate = address, gate
         self._lib, self._quick = _ffi.lib(), _ffi.quick()
         self._texts: dict[int, str | None] = {}
         self.name_or_path = str(name_or_path)
-
-    def _at(self) -> int:
-        if not self._owner.alive:
-            raise RuntimeError("the engine of this tokenizer was shut down")
-        return self._address
 
     def _grown(self, call: Any, *arguments: Any, unit: Any, size: int) -> Any:
         """Calls what fills a buffer, with a larger one if need be; gives the filled part."""
         error, n = _ffi.Error(), ctypes.c_size_t()
         while True:
             buffer = (unit * size)()
-            status = call(self._at(), *arguments, buffer, size, ctypes.byref(n),
-                          ctypes.byref(error))
+            with self._gate:
+                status = call(self._address, *arguments, buffer, size, ctypes.byref(n),
+                              ctypes.byref(error))
             if n.value <= size:
                 break
             size = n.value
@@ -148,15 +145,16 @@ class Tokenizer:
             ValueError: there is no such id.
         """
         n = ctypes.c_size_t()
-        address = self._quick.llm_tokenizer_token(self._at(), token_id, ctypes.byref(n))
-        if not address:
-            raise ValueError(f"token id {token_id} is not in the vocabulary of {len(self)}")
-        return ctypes.string_at(address, n.value)
+        with self._gate:
+            address = self._quick.llm_tokenizer_token(self._address, token_id, ctypes.byref(n))
+            if address:
+                return ctypes.string_at(address, n.value)
+        raise ValueError(f"token id {token_id} is not in the vocabulary of {len(self)}")
 
     def token_text(self, token_id: int) -> str | None:
         """The text of one token, for logprobs; None after the engine is gone."""
         text = self._texts.get(token_id)
-        if text is None and self._owner.alive:
+        if text is None and self._gate.is_open:
             try:
                 text = self.token_bytes(token_id).decode("utf-8", "replace")
             except ValueError:      # the model's vocabulary may be padded
@@ -175,7 +173,8 @@ class Tokenizer:
     def _find(self, token: str) -> int:
         _ffi.need("llm_tokenizer_find", "finding a token by its name")
         data = token.encode()
-        return self._lib.llm_tokenizer_find(self._at(), data, len(data))
+        with self._gate:
+            return self._lib.llm_tokenizer_find(self._address, data, len(data))
 
     def convert_ids_to_tokens(self, ids: int | Iterable[int]) -> str | list[str]:
         """The vocabulary's spelling of one id, or of each."""
@@ -200,7 +199,8 @@ class Tokenizer:
 
     def __len__(self) -> int:
         _ffi.need("llm_tokenizer_size", "the size of the vocabulary")
-        return self._lib.llm_tokenizer_size(self._at())
+        with self._gate:
+            return self._lib.llm_tokenizer_size(self._address)
 
     @property
     def vocab_size(self) -> int:
@@ -213,7 +213,8 @@ class Tokenizer:
 
     def _special(self, which: int) -> int | None:
         _ffi.need("llm_tokenizer_special", "the ids of special tokens")
-        found = self._lib.llm_tokenizer_special(self._at(), which)
+        with self._gate:
+            found = self._lib.llm_tokenizer_special(self._address, which)
         return found if found >= 0 else None
 
     @property
