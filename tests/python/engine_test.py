@@ -172,6 +172,14 @@ class Whole(unittest.TestCase):
         two.add_request("r", [5], greedy(4))
         self.assertEqual(run(two)[-1].outputs[0], first[1])
 
+    def test_what_is_not_here(self):
+        engine = make()
+        for call in ("add_lora", "remove_lora", "list_loras", "pin_lora", "collective_rpc",
+                     "sleep", "wake_up", "start_profile", "stop_profile"):
+            with self.subTest(call), self.assertRaisesRegex(NotImplementedError,
+                                                            rf"LLMEngine\.{call}\(\)"):
+                getattr(engine, call)(1)
+
     def test_facts(self):
         engine = make()
         self.assertEqual(engine.get_supported_tasks(), ("generate",))

@@ -12,7 +12,8 @@ from ._core import State, failed_output
 from ._pack import Packed, tokenization
 from .beam_search import BeamSearchOutput, BeamSearchSequence
 from .engine.arg_utils import EngineArgs, read_template
-from .engine.llm_engine import LLMEngine, check_params, refuse_adapters
+from .engine.llm_engine import NO_POOLING, LLMEngine, check_params, \
+    refuse_adapters, refused
 from .exceptions import EngineBusyError, VLLMValidationError
 from .outputs import CompletionOutput, RequestOutput
 from .progress import BatchBar, make_bar
@@ -34,14 +35,6 @@ def _spread(what: str, value: Any, n: int) -> list:
         raise VLLMValidationError(f"The lengths of prompts ({n}) and {what} ({len(value)}) must be "
                                   "the same.")
     return list(value)
-
-
-def _refused(name: str, way_out: str) -> Callable[..., Any]:
-    def method(self: "LLM", *arguments: Any, **keywords: Any) -> Any:
-        raise NotImplementedError(f"LLM.{name}() is not supported by llmserve: {way_out}")
-    method.__name__ = name
-    method.__doc__ = f"Raises NotImplementedError: {way_out}."
-    return method
 
 
 class LLM:
@@ -442,15 +435,11 @@ class LLM:
         return (f"LLM(model={c.model!r}, max_model_len={c.max_model_len}, "
                 f"vocab_size={c.vocab_size})")
 
-    encode = _refused("encode", "it generates text only; there are no pooling models")
-    embed = _refused("embed", "it generates text only; there are no embedding models")
-    classify = _refused("classify", "it generates text only; there are no classification models")
-    score = _refused("score", "it generates text only; score_prompts() gives log-probabilities of "
-                              "texts")
-    collective_rpc = _refused("collective_rpc", "the model runs in this process, there are no "
-                                                "workers to call")
-    apply_model = _refused("apply_model", "the model is not a torch module")
-    start_profile = _refused("start_profile", "run the process under perf or another profiler")
-    stop_profile = _refused("stop_profile", "run the process under perf or another profiler")
-    sleep = _refused("sleep", "shutdown() frees all memory, a new LLM takes it again")
-    wake_up = _refused("wake_up", "there is no sleep(); make a new LLM")
+    encode = refused("encode", NO_POOLING)
+    embed = refused("embed", NO_POOLING)
+    classify = refused("classify", NO_POOLING)
+    score = refused("score", NO_POOLING + "; score_prompts() gives log-probabilities of texts")
+    apply_model = refused("apply_model", "the model is not a torch module")
+    collective_rpc, sleep, wake_up, start_profile, stop_profile = \
+        (getattr(LLMEngine, name) for name in ("collective_rpc", "sleep", "wake_up",
+                                               "start_profile", "stop_profile"))

@@ -19,7 +19,7 @@ from ..exceptions import EngineDeadError
 from ..outputs import RequestOutput
 from ..sampling_params import RequestOutputKind, SamplingParams
 from .arg_utils import AsyncEngineArgs
-from .llm_engine import EngineBase, refuse_adapters
+from .llm_engine import NO_POOLING, EngineBase, refuse_adapters, refused
 
 __all__ = ["AsyncLLM", "AsyncLLMEngine"]
 
@@ -199,6 +199,8 @@ class AsyncLLM(EngineBase):
         except asyncio.CancelledError:
             added.add_done_callback(lambda done: done.exception() or self.core.abort(state))
             raise
+
+    encode = refused("encode", NO_POOLING)
 
     async def abort(self, request_id: str | Iterable[str], internal: bool = False) -> None:
         """Ends requests; their generators yield a last output with finish_reason "abort".

@@ -2,7 +2,7 @@
 """LLMEngine: an engine that its caller steps."""
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +48,19 @@ def refuse_adapters(lora_request: Any) -> None:
                                   "into the model and leave lora_request at None")
 
 
+NO_POOLING = "it generates text only, there are no pooling models"
+
+
+def refused(name: str, way_out: str) -> Callable[..., Any]:
+    """A method of vLLM's class that is not here."""
+    def method(self: Any, *arguments: Any, **keywords: Any) -> Any:
+        raise NotImplementedError(f"{type(self).__name__}.{name}() is not supported by llmserve: "
+                                  f"{way_out}")
+    method.__name__ = name
+    method.__doc__ = f"Raises NotImplementedError: {way_out}."
+    return method
+
+
 def check_params(params: Any) -> SamplingParams:
     if not isinstance(params, SamplingParams):
         raise TypeError(f"params must be SamplingParams, got {type(params).__name__}")
@@ -90,6 +103,20 @@ class EngineBase:
 
     def get_supported_tasks(self) -> tuple[str, ...]:
         return ("generate",)
+
+    _ADAPTERS = "merge the adapter into the model"
+    _MEMORY = "shutdown() frees all memory, a new engine takes it again"
+    _PROFILE = "run the process under perf or another profiler"
+    add_lora = refused("add_lora", _ADAPTERS)
+    remove_lora = refused("remove_lora", _ADAPTERS)
+    list_loras = refused("list_loras", _ADAPTERS)
+    pin_lora = refused("pin_lora", _ADAPTERS)
+    collective_rpc = refused("collective_rpc", "the model runs in this process, there are no "
+                                               "workers to call")
+    sleep = refused("sleep", _MEMORY)
+    wake_up = refused("wake_up", _MEMORY)
+    start_profile = refused("start_profile", _PROFILE)
+    stop_profile = refused("stop_profile", _PROFILE)
 
 
 class LLMEngine(EngineBase):
