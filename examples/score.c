@@ -4,8 +4,8 @@
  *
  * A text longer than WINDOW tokens (0 or nothing: the model's context) is scored in windows that
  * overlap by half, so that every token but the first ones has at least WINDOW / 2 tokens before it
- * and is counted once.  Nothing is generated: LLM_REQUEST_PREFILL_ONLY with the log-probabilities of
- * the prompt.
+ * and is counted once.  Nothing is generated: LLM_REQUEST_PREFILL_ONLY with the log-probabilities
+ * of the prompt.
  */
 #include <math.h>
 #include <stdio.h>

@@ -384,8 +384,8 @@ static void check_variety(const crowd_t *c)
             n_strings += a->stop_string[0] != '\0';
             n_ids += a->finish == LLM_FINISH_STOP && a->stop_token >= 0;
         }
-    print_message("%u stop (%u by string, %u by id), %u length, %u repetition, %u abort, %u error\n",
-                  n[LLM_FINISH_STOP], n_strings, n_ids, n[LLM_FINISH_LENGTH],
+    print_message("%u stop (%u by string, %u by id), %u length, %u repetition, %u abort, "
+                  "%u error\n", n[LLM_FINISH_STOP], n_strings, n_ids, n[LLM_FINISH_LENGTH],
                   n[LLM_FINISH_REPETITION], n[LLM_FINISH_ABORT], n[LLM_FINISH_ERROR]);
     if (SANITIZED)
         return;
