@@ -265,7 +265,8 @@ static void mutated_requests_do_no_harm(void **state)
     lls_tokenizer_t *t = open_small("qwen2");
     char    *good = with_template("{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"},{\"role\":"
                                      "\"a\",\"content\":[{\"type\":\"text\",\"text\":\"b\"}]}],"
-                                     "\"tools\":[{\"k\":1.5}],\"continue_final_message\":true,\"chat_"
+                                     "\"tools\":[{\"k\":1.5}],"
+                                     "\"continue_final_message\":true,\"chat_"
                                      "template_kwargs\":{\"x\":null}}");
     size_t   len = strlen(good);
     char    *bad = malloc(len + 1);
@@ -366,14 +367,16 @@ static void counting_free(void *p)
 static void failed_allocations_of_the_parser_lose_nothing(void **state)
 {
     static const char rest[] =
-        "{\"messages\":[{\"role\":\"developer\",\"content\":\"d\"},{\"role\":\"system\",\"content\":\"s\"},"
+        "{\"messages\":[{\"role\":\"developer\",\"content\":\"d\"},{\"role\":\"system\","
+        "\"content\":\"s\"},"
         "{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"b\"},\"c\"]},"
-        "{\"role\":\"assistant\",\"content\":\"x\",\"reasoning\":\"r\",\"tool_calls\":[{\"function\":"
+        "{\"role\":\"assistant\",\"content\":\"x\",\"reasoning\":\"r\",\"tool_calls\":[{"
+        "\"function\":"
         "{\"name\":\"f\",\"arguments\":\"{\\\"a\\\":[1]}\"}}]}],\"continue_final_message\":true,"
         "\"tools\":[{\"k\":1.5}],\"chat_template_kwargs\":{\"x\":[1]}}";
-    lls_tokenizer_t  *t = open_small("qwen2");
-    char             *chat = with_template(rest);
-    llm_status_t      st = LLM_ERR_NO_MEMORY;
+    lls_tokenizer_t *t = open_small("qwen2");
+    char            *chat = with_template(rest);
+    llm_status_t     st = LLM_ERR_NO_MEMORY;
 
     (void)state;
     json_set_alloc_funcs(failing_malloc, counting_free);

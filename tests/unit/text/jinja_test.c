@@ -178,6 +178,19 @@ static void deep_nesting_is_refused(void **state)
     json_decref(none);
 }
 
+static void sorting_is_stable_either_way(void **state)
+{
+    json_t *none = json_object(), *want = json_string("AabB bBAa BbaA");
+
+    (void)state;
+    check_case(
+        "{{ ['b', 'A', 'B', 'a']|sort|join }} {{ ['b', 'A', 'B', 'a']|sort(reverse=true)|join }}"
+        " {{ ['B', 'b', 'a', 'A']|sort(reverse=true)|join }}",
+        none, want);
+    json_decref(none);
+    json_decref(want);
+}
+
 static void the_clock_is_given(void **state)
 {
     static const char template[] = "{{ strftime_now('%Y-%m-%d %H:%M:%S %b %A') }}";
@@ -383,6 +396,7 @@ int main(void)
         cmocka_unit_test(templates_equal_jinja2),
         cmocka_unit_test(random_templates_equal_jinja2),
         cmocka_unit_test(errors_name_line_and_thing),
+        cmocka_unit_test(sorting_is_stable_either_way),
         cmocka_unit_test(the_clock_is_given),
         cmocka_unit_test(content_formats_are_found),
         cmocka_unit_test(undeclared_variables_are_found),
