@@ -3,8 +3,10 @@
 import ctypes
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import unittest
 
 import support
@@ -122,10 +124,29 @@ class Import(unittest.TestCase):
         self.assertIn("/nonexistent/lib.so", done.stderr)
 
     def test_it_is_found_in_the_tree(self):
-        if not any(os.path.exists(p) for p in _ffi._candidates()):
-            self.skipTest("no build folder of the tree has a library")
-        done = run("from llmserve import _ffi; print(_ffi.find_library())", LLMSERVE_LIBRARY=None)
-        self.assertIn("libllmserve.so", done.stdout, done.stderr)
+        with tempfile.TemporaryDirectory() as tree:
+            shutil.copytree(os.path.join(support.PACKAGE, "llmserve"),
+                            os.path.join(tree, "bindings", "python", "llmserve"))
+            os.mkdir(os.path.join(tree, "include"))
+            open(os.path.join(tree, "include", "llm.h"), "w").close()
+            for number, (name, flags, real) in enumerate((
+                    ("plain", "LLS_SANITIZE:STRING=\n", True),
+                    ("other", "LLS_SANITIZE:STRING=\n", False),
+                    ("san", "LLS_SANITIZE:STRING=address\n", True))):
+                folder = os.path.join(tree, "build", name)
+                os.makedirs(folder)
+                with open(os.path.join(folder, "CMakeCache.txt"), "w", encoding="utf-8") as f:
+                    f.write(flags)
+                library = os.path.join(folder, "libllmserve.so")
+                if real:
+                    shutil.copyfile(os.path.realpath(_ffi.find_library()), library)
+                else:
+                    open(library, "w").close()
+                os.utime(library, (number, number))     # the last is the newest
+            done = run("from llmserve import _ffi; print(_ffi.find_library())",
+                       LLMSERVE_LIBRARY=None, PYTHONPATH=os.path.join(tree, "bindings", "python"))
+            self.assertEqual(done.stdout.strip(),
+                             os.path.join(tree, "build", "plain", "libllmserve.so"), done.stderr)
 
     def test_version_is_that_of_the_tree(self):
         import llmserve

@@ -15,6 +15,7 @@ import ctypes
 import functools
 import glob
 import os
+import re
 import struct
 from ctypes import c_char, c_char_p, c_double, c_float, c_int32, c_int64, c_size_t, c_uint32, \
     c_uint64, c_void_p
@@ -223,14 +224,24 @@ _TYPES = {"P": c_void_p, "s": c_char_p, "z": c_size_t, "i": c_int32, "u": c_uint
           "Q": c_uint64}
 
 
+def _is_plain(path: str) -> bool:
+    """Not built for a sanitizer, whose run time would end an interpreter that loads it."""
+    cache = os.path.join(os.path.dirname(path), "CMakeCache.txt")
+    if not os.path.exists(cache):
+        return True
+    with open(cache, encoding="utf-8", errors="replace") as f:
+        return re.search(r"^LLS_SANITIZE:\w+=\S", f.read(), re.M) is None
+
+
 def _candidates() -> list[str]:
     here = os.path.dirname(os.path.abspath(__file__))
     tree = os.path.dirname(os.path.dirname(os.path.dirname(here)))
     paths = [os.path.join(here, "libllmserve.so")]
     if os.path.exists(os.path.join(tree, "include", "llm.h")):
-        built = glob.glob(os.path.join(tree, "build*", "libllmserve.so")) + \
-            glob.glob(os.path.join(tree, "build*", "*", "libllmserve.so"))
-        paths += sorted(built, key=os.path.getmtime, reverse=True)
+        folders = [os.path.join(tree, "build*", *["*"] * depth) for depth in range(3)]
+        built = [path for folder in folders
+                 for path in glob.glob(os.path.join(folder, "libllmserve.so")) if _is_plain(path)]
+        paths += sorted(built, key=os.path.getmtime, reverse=True)     # the newest first
     return [p for p in paths if os.path.exists(p)] + ["libllmserve.so.0", "libllmserve.so"]
 
 
@@ -244,7 +255,7 @@ def find_library() -> str:
         try:
             ctypes.CDLL(path)
             return path
-        except OSError as error:    # one built for a sanitizer, or for another machine
+        except OSError as error:    # one for another machine, or of which something is missing
             faults.append(str(error))
     raise OSError("libllmserve could not be loaded; build it, or set LLMSERVE_LIBRARY to its "
                   "path: " + "; ".join(faults))
