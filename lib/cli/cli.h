@@ -16,11 +16,12 @@
 enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_INTERRUPTED = 130 };
 
 typedef struct cli {
-    const char   *command;          /* "run" or "chat" */
+    const char   *command;          /* "run", "chat", "tokenize", "detokenize", "render" */
     const char   *model;
     const char   *file;             /* --file: a prompt a line; "-" is standard input */
     const char   *system;           /* --system; or NULL */
     int           chat;             /* run --chat: prompts go through the chat template */
+    int           no_special, keep_special, ids;    /* tokenize, detokenize, render */
     int           help, version, quiet;
     llm_option_t *engine_options, *request_options;
     size_t        n_engine_options, n_request_options;
@@ -55,5 +56,7 @@ int lls_cli_stream(llm_engine_t *engine, const llm_request_t *request, cli_answe
 
 int lls_cli_run(const cli_t *cli);
 int lls_cli_chat(const cli_t *cli);
+/* The three commands that need a tokenizer only; words are files, none is standard input. */
+int lls_cli_text(const cli_t *cli);
 
 #endif

@@ -12,6 +12,9 @@ static const struct own {
     { "file", "FILE", "run: prompts from FILE, one a line; - is standard input" },
     { "chat", NULL, "run: send each prompt through the model's chat template" },
     { "system", "TEXT", "chat, run --chat: the system message" },
+    { "no-special", NULL, "tokenize: add no BOS, EOS and the like" },
+    { "keep-special", NULL, "detokenize: leave special tokens in the text" },
+    { "ids", NULL, "render: print token ids and not text" },
     { "quiet", NULL, "no progress and no statistics on standard error" },
     { "version", NULL, "print the version" },
     { "help", NULL, "print this" },
@@ -77,6 +80,9 @@ void lls_cli_help(FILE *to)
     fprintf(to, "usage: llmserve run MODEL [options] [PROMPT...]   complete prompts; without any,\n"
                 "                                                  lines of standard input\n"
                 "       llmserve chat MODEL [options]              talk; /help names its commands\n"
+                "       llmserve tokenize MODEL [FILE...]          text to token ids\n"
+                "       llmserve detokenize MODEL [FILE...]        token ids to text\n"
+                "       llmserve render MODEL [FILE...]            a chat request in JSON to its prompt\n"
                 "\nMODEL is a directory or a .gguf file.  Options are --name value or "
                 "--name=value; for a\nbool --name and --no-name do as well.\n\n");
     for (size_t i = 0; i < sizeof own_options / sizeof *own_options; i++)
@@ -121,9 +127,12 @@ static void set_own(cli_t *cli, size_t which, const char *value)
     case 1: cli->file = value; break;
     case 2: cli->chat = 1; break;
     case 3: cli->system = value; break;
-    case 4: cli->quiet = 1; break;
-    case 5: cli->version = 1; break;
-    case 6: cli->help = 1; break;
+    case 4: cli->no_special = 1; break;
+    case 5: cli->keep_special = 1; break;
+    case 6: cli->ids = 1; break;
+    case 7: cli->quiet = 1; break;
+    case 8: cli->version = 1; break;
+    case 9: cli->help = 1; break;
     }
 }
 
@@ -208,6 +217,16 @@ static void settle(cli_t *cli)
     cli->n_words--;
 }
 
+static int is_command(const char *word)
+{
+    const char *commands[] = { "run", "chat", "tokenize", "detokenize", "render" };
+
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        if (strcmp(word, commands[i]) == 0)
+            return 1;
+    return 0;
+}
+
 int lls_cli_parse(cli_t *cli, int argc, char **argv)
 {
     int code = CLI_OK, only_words = 0;
@@ -233,8 +252,7 @@ int lls_cli_parse(cli_t *cli, int argc, char **argv)
             cli->words[cli->n_words++] = argv[i];
     }
     settle(cli);
-    if (code == CLI_OK && !cli->help && !cli->version && strcmp(cli->command, "run") != 0 &&
-        strcmp(cli->command, "chat") != 0)
+    if (code == CLI_OK && !cli->help && !cli->version && !is_command(cli->command))
         return usage("unknown command", cli->command);
     return code;
 }

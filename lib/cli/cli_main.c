@@ -16,7 +16,9 @@ static int dispatch(const cli_t *cli)
         fprintf(stderr, "llmserve %s: name a model, a directory or a .gguf file\n", cli->command);
         return CLI_USAGE;
     }
-    return strcmp(cli->command, "chat") == 0 ? lls_cli_chat(cli) : lls_cli_run(cli);
+    if (strcmp(cli->command, "chat") == 0)
+        return lls_cli_chat(cli);
+    return strcmp(cli->command, "run") == 0 ? lls_cli_run(cli) : lls_cli_text(cli);
 }
 
 int main(int argc, char **argv)

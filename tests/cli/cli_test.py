@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """cli_test.py LLMSERVE PART - the command llmserve as a user sees it.
 
-Parts: arguments (no model needed), run, chat (scripted standard input), terminal (through a pty:
+Parts: arguments (no model needed), run, chat, text (scripted standard input), terminal (through a pty:
 line editing, Ctrl-C while answering and at the prompt, Ctrl-D).  77 without LLM_DEMO_MODEL.
 """
 import os
@@ -68,6 +68,26 @@ def chat():
                      "/system You speak like a pirate.\nHello\n/quit\nnever read\n")
     assert "Paris" in done.stdout and "/reset" in done.stderr and "forgotten" in done.stderr
     assert "system message set" in done.stderr and done.stderr.count("prompt tokens") == 2
+
+
+def text():
+    hello = "Hello, w\u00f6rld \U0001f642"
+    ids = run("tokenize", MODEL, stdin=hello).stdout
+    assert re.fullmatch(r"\d+( \d+)+\n", ids)
+    assert run("detokenize", MODEL, stdin=ids).stdout == hello
+    assert run("detokenize", MODEL, stdin=f"[{ids.strip().replace(' ', ', ')}]").stdout == hello
+    assert run("tokenize", MODEL, "--no-special", stdin="").stdout == "\n"
+    end = run("tokenize", MODEL, stdin="<|im_end|>").stdout
+    assert run("detokenize", MODEL, stdin=end).stdout == ""
+    assert run("detokenize", MODEL, "--keep-special", stdin=end).stdout == "<|im_end|>"
+    chat = '{"messages": [{"role": "user", "content": "Hi"}], "add_generation_prompt": true}'
+    prompt = run("render", MODEL, stdin=chat).stdout
+    assert prompt.endswith("<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n")
+    ids = run("render", MODEL, "--ids", stdin=chat).stdout
+    assert run("detokenize", MODEL, "--keep-special", stdin=ids).stdout == prompt
+    assert "/nonexistent" in run("tokenize", MODEL, "/nonexistent", code=1).stderr
+    assert "not a token id" in run("detokenize", MODEL, stdin="1 two", code=1).stderr
+    assert run("render", MODEL, stdin="{", code=1).stderr.count("\n") == 1
 
 
 class Terminal:
@@ -136,7 +156,7 @@ def main(part):
     if not os.path.exists(MODEL):
         print("SKIPPED: LLM_DEMO_MODEL names no model")
         return 77
-    {"run": run_prompts, "chat": chat, "terminal": terminal}[part]()
+    {"run": run_prompts, "chat": chat, "text": text, "terminal": terminal}[part]()
     return 0
 
 
