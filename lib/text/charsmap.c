@@ -11,7 +11,8 @@ static inline uint32_t unit_label(uint32_t u) { return u & (1u << 31 | 0xff); }
 static inline bool     unit_has_leaf(uint32_t u) { return (u >> 8 & 1) != 0; }
 static inline uint32_t unit_value(uint32_t u) { return u & ~(1u << 31); }
 
-/* Not inside a character: keys and replacements of a damaged map might be. */
+/* Not inside a character: keys and replacements of a damaged map might be.  The shortest key stands
+ * for its whole cluster, so that its end does not matter. */
 static inline bool is_cut(const char *text, size_t len, size_t at)
 {
     return at >= len || ((uint8_t)text[at] & 0xc0) != 0x80;
@@ -69,7 +70,7 @@ size_t lls_charsmap_find(const lls_charsmap_t *c, const char *text, size_t len, 
         if (unit_label(unit) != (uint8_t)text[i])
             break;
         at ^= unit_offset(unit);
-        if (!unit_has_leaf(unit) || at >= c->n_units || !is_cut(text, len, i + 1))
+        if (!unit_has_leaf(unit) || at >= c->n_units || (longest && !is_cut(text, len, i + 1)))
             continue;
         value = unit_value(c->units[at]);
         found = i + 1;

@@ -159,17 +159,111 @@ static size_t scan_cl100k(const scan_t *s, uint32_t max_digits)
     return i;
 }
 
-size_t lls_pattern_scan(const lls_pattern_t *p, const lls_uniclass_t *classes, const char *text,
+/* ---- o200k: words are cut where the case changes --------------------------------------------- */
+
+typedef struct cased {
+    const lls_unicat_t *cats;
+    scan_t              s;
+} cased_t;
+
+enum { UPPER_LIKE = 1, LOWER_LIKE = 2 };        /* letters without case and marks are both */
+
+static inline uint8_t case_at(const cased_t *c, size_t i, size_t *n)
+{
+    uint8_t  class = class_at(&c->s, i, n), cat;
+    uint32_t cp;
+
+    if ((class & (LLS_UC_LETTER | LLS_UC_MARK)) == 0)
+        return 0;
+    if (*n == 1)
+        return c->s.text[i] >= 'a' ? LOWER_LIKE : UPPER_LIKE;
+    lls_utf8_decode(c->s.text + i, *n, &cp);
+    cat = lls_unicat(c->cats, cp);
+    return (cat & LLS_CAT_UPPER) != 0   ? UPPER_LIKE
+           : (cat & LLS_CAT_LOWER) != 0 ? LOWER_LIKE : UPPER_LIKE | LOWER_LIKE;
+}
+
+/* upper* lower+, or where there is no lower upper+; the end, or `from` if there is neither.  What is
+ * both is upper first, and the last such is given back if no lower follows. */
+static size_t cased_word(const cased_t *c, size_t from, bool need_lower)
+{
+    size_t  i = from, back = from, n;
+    uint8_t like = 0;
+
+    while (i < c->s.len && ((like = case_at(c, i, &n)) & UPPER_LIKE) != 0) {
+        i += n;
+        if ((like & LOWER_LIKE) != 0)
+            back = i;
+    }
+    if (i == c->s.len || (like & LOWER_LIKE) == 0)
+        return back != from || need_lower ? back : i;
+    while (i < c->s.len && (case_at(c, i, &n) & LOWER_LIKE) != 0)
+        i += n;
+    return i;
+}
+
+static size_t contraction_behind(const cased_t *c, size_t end)
+{
+    scan_t rest = { c->s.classes, c->s.text + end, c->s.len - end };
+
+    return rest.len == 0 ? end : end + contraction_any_case(&rest);
+}
+
+/* A word, perhaps with another character before it: 0 if there is none. */
+static size_t scan_word(const cased_t *c)
+{
+    size_t n, end;
+    bool   before = (class_at(&c->s, 0, &n) & LN) == 0 && !is_newline(c->s.text[0]);
+
+    if (before && (end = cased_word(c, n, true)) != n)
+        return end;
+    end = cased_word(c, 0, true);
+    if (end == 0 && before && (end = cased_word(c, n, false)) == n)
+        end = 0;
+    return end != 0 || before ? end : cased_word(c, 0, false);
+}
+
+static size_t scan_o200k(const cased_t *c, uint32_t max_digits)
+{
+    const scan_t *s = &c->s;
+    size_t        n, m, i, at = scan_word(c);
+    uint8_t       class;
+
+    if (at != 0)
+        return max_digits == 3 ? contraction_behind(c, at) : at;
+    class = class_at(s, 0, &n);
+    if ((class & LLS_UC_NUMBER) != 0) {
+        for (i = n; --max_digits > 0 && i < s->len && (class_at(s, i, &m) & LLS_UC_NUMBER) != 0;)
+            i += m;
+        return i;
+    }
+    if ((class & LLS_UC_SPACE) != 0 &&
+        (s->text[0] != ' ' || n == s->len || (class_at(s, n, &m) & LNS) != 0)) {
+        at = blank_lines(s);
+        return at != 0 ? at : blanks(s);
+    }
+    i = run_of(s, (class & LLS_UC_SPACE) != 0 ? n + m : n, LNS, true);
+    while (i < s->len && (is_newline(s->text[i]) || s->text[i] == '/'))
+        i++;
+    return i;
+}
+
+size_t lls_pattern_scan(const lls_pattern_t *p, const lls_pattern_ctx_t *ctx, const char *text,
                         size_t len)
 {
-    scan_t s = { classes, text, len };
+    scan_t  s = { ctx->classes, text, len };
+    cased_t c = { ctx->cats, s };
 
-    return p->kind == LLS_PAT_GPT2 ? scan_gpt2(&s) : scan_cl100k(&s, p->param);
+    switch (p->kind) {
+    case LLS_PAT_GPT2: return scan_gpt2(&s);
+    case LLS_PAT_O200K: return scan_o200k(&c, p->param);
+    default: return scan_cl100k(&s, p->param);
+    }
 }
 
 bool lls_pattern_is_total(const lls_pattern_t *p)
 {
-    return p->kind == LLS_PAT_GPT2 || p->kind == LLS_PAT_CL100K;
+    return p->kind == LLS_PAT_GPT2 || p->kind == LLS_PAT_CL100K || p->kind == LLS_PAT_O200K;
 }
 
 /* ---- Patterns -------------------------------------------------------------------------------- */
@@ -182,6 +276,11 @@ bool lls_pattern_is_total(const lls_pattern_t *p)
     "?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 #define CONTRACTIONS "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 
+#define UPPER "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
+#define LOWER "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
+#define TAIL_O200K                                                                                 \
+    "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+
 static const struct known {
     const char *regex;
     uint8_t     kind;
@@ -193,6 +292,9 @@ static const struct known {
     { CONTRACTIONS TAIL1, LLS_PAT_CL100K, 1 },
     { CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*"
                    "|\\s*[\\r\\n]|\\s+(?!\\S)|\\s+", LLS_PAT_CL100K, 3 },
+    { UPPER "*" LOWER "+" CONTRACTIONS "?|" UPPER "+" LOWER "*" CONTRACTIONS "?|\\p{N}{1,3}"
+      TAIL_O200K, LLS_PAT_O200K, 3 },
+    { UPPER "*" LOWER "+|" UPPER "+" LOWER "*|\\p{N}" TAIL_O200K, LLS_PAT_O200K, 1 },
     { "[0-9][0-9][0-9]", LLS_PAT_DIGITS3, 0 },
 };
 
@@ -308,7 +410,7 @@ int lls_pattern_find(const lls_pattern_t *p, const lls_pattern_ctx_t *ctx, const
         return find_digits3(text, len, from, begin, end);
     default:
         *begin = from;
-        *end = from + lls_pattern_scan(p, ctx->classes, text + from, len - from);
+        *end = from + lls_pattern_scan(p, ctx, text + from, len - from);
         return 1;
     }
 }

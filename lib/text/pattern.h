@@ -21,6 +21,7 @@ enum lls_pattern_kind {
     LLS_PAT_WORDS,              /* \w+|[^\w\s]+ */
     LLS_PAT_GPT2,
     LLS_PAT_CL100K,             /* Llama-3 and Qwen; `param` digits at most */
+    LLS_PAT_O200K,              /* gpt-oss, 3 digits, and tekken, one and no contractions */
     LLS_PAT_DIGITS3             /* [0-9][0-9][0-9] */
 };
 
@@ -53,7 +54,7 @@ int lls_pattern_find(const lls_pattern_t *p, const lls_pattern_ctx_t *ctx, const
                      size_t len, size_t from, size_t *begin, size_t *end);
 /* True if matches cover every text; then lls_pattern_scan() gives the length of the one at text. */
 bool   lls_pattern_is_total(const lls_pattern_t *p);
-size_t lls_pattern_scan(const lls_pattern_t *p, const lls_uniclass_t *classes, const char *text,
+size_t lls_pattern_scan(const lls_pattern_t *p, const lls_pattern_ctx_t *ctx, const char *text,
                         size_t len);
 
 #endif

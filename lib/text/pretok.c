@@ -181,7 +181,7 @@ static bool scan_piece(const lls_pretok_t *s, const lls_pattern_ctx_t *ctx, lls_
                        lls_span_t piece)
 {
     for (size_t i = piece.begin; i < piece.end;) {
-        size_t n = lls_pattern_scan(&s->pattern, ctx->classes, p->text + i, piece.end - i);
+        size_t n = lls_pattern_scan(&s->pattern, ctx, p->text + i, piece.end - i);
 
         if (!lls_spans_put(&p->next, i, i + n))
             return false;

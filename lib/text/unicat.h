@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * unicat - what characters are to the normalizers of HF tokenizers 0.23.3: marks to be stripped,
- * what BERT drops, grapheme clusters as far as a charsmap can tell, lower case, scripts.
+ * what BERT drops, grapheme clusters as far as a charsmap can tell, case, scripts.
  *
  * The tables are lists of runs; each tokenizer expands the first plane of the classes.
  */
@@ -19,7 +19,9 @@ enum {
     LLS_CAT_OTHER      = 4,     /* BertNormalizer's clean_text drops it */
     LLS_CAT_EXTEND     = 8,     /* stays in one cluster with what is before it */
     LLS_CAT_PREPEND    = 16,    /* .. with what is behind it */
-    LLS_CAT_CONTROL    = 32     /* nothing stays with it */
+    LLS_CAT_CONTROL    = 32,    /* nothing stays with it */
+    LLS_CAT_UPPER      = 64,    /* \p{Lu} or \p{Lt} of the regex engine */
+    LLS_CAT_LOWER      = 128    /* \p{Ll} */
 };
 
 #define LLS_UNICAT_PLANE 0x10000u

@@ -10,6 +10,7 @@ def charsmap(pairs):
         items.append((key.encode(), len(blob)))
         blob += pairs[key].encode() + b"\0"
     units, free = [0] * 1024, 1
+    bases = set()                       # a unit knows its byte but not its parent
 
     def grow(n):
         while len(units) <= n:
@@ -28,9 +29,10 @@ def charsmap(pairs):
         base = (free >> 8 << 8) if len(kids) > 8 else free
         while True:
             # offsets are written in 21 bits, or in 21 bits shifted by 8
-            if base != 0 and (at ^ base) < 1 << 21 and all((base ^ c) not in used for c in kids):
+            if base != 0 and base not in bases and (at ^ base) < 1 << 21 and all((base ^ c) not in used for c in kids):
                 break
             base += 1
+        bases.add(base)
         for c in kids:
             used.add(base ^ c)
             grow(base ^ c)

@@ -8,12 +8,12 @@ import base64
 import json
 
 import unicodedata2 as ud
-from tokenizers import Tokenizer, models, normalizers as nm, pre_tokenizers as pt
+from tokenizers import Regex, Tokenizer, models, normalizers as nm, pre_tokenizers as pt
 
 from charsmap import charsmap
 
 CPS = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
-BITS = dict(ACCENT=1, NONSPACING=2, OTHER=4, EXTEND=8, PREPEND=16, CONTROL=32)
+BITS = dict(ACCENT=1, NONSPACING=2, OTHER=4, EXTEND=8, PREPEND=16, CONTROL=32, UPPER=64, LOWER=128)
 
 
 def precompiled(pairs):
@@ -33,6 +33,13 @@ def vanish(step):
 
 
 classes = dict(ACCENT=vanish(nm.StripAccents()), NONSPACING=vanish(bert(strip_accents=True)), OTHER=vanish(bert(clean_text=True)))
+
+for name, regex in (("UPPER", r"\p{Lu}|\p{Lt}"), ("LOWER", r"\p{Ll}")):
+    split, left = pt.Split(Regex(regex), "removed"), set()
+    for i in range(1, len(CPS), 4096):
+        for piece, _ in split.pre_tokenize_str("".join(map(chr, CPS[i:i + 4096]))):
+            left.update(piece)
+    classes[name] = {c for c in CPS[1:] if chr(c) not in left}
 
 # Grapheme clusters, as far as the charsmap can tell: what stays with the character before, what keeps the
 # one behind, and what nothing stays with.

@@ -233,7 +233,7 @@ static void sentencepiece_merges_by_score(void **state)
 static void wordpiece_has_words_and_what_goes_on(void **state)
 {
     static const char *const tokens[] = { "[PAD]", "[UNK]", "[CLS]", "[SEP]", "\xe2\x96\x81un",
-                                          "\xe2\x96\x81" "a", "related", "\xe2\x96\x81!" };
+                                          ("\xe2\x96\x81" "a"), "related", "\xe2\x96\x81!" };
     static const int32_t     types[] = { 3, 3, 3, 3, 1, 1, 1, 1 };
     static const int32_t     want[] = { 2, 4, 6, 7, 5, 1, 3 };
     maker_t                  m;
@@ -264,7 +264,7 @@ static void wordpiece_has_words_and_what_goes_on(void **state)
 static void unigram_takes_the_best_path(void **state)
 {
     static const char *const tokens[] = { "<pad>", "</s>", "<unk>", "\xe2\x96\x81", "a", "b", "ab",
-                                          "\xe2\x96\x81" "a" };
+                                          ("\xe2\x96\x81" "a") };
     static const float       scores[] = { 0, 0, 0, -2, -3, -3, -5, -9 };
     static const int32_t     types[] = { 3, 3, 2, 1, 1, 1, 1, 1 };
     static const int32_t     want[] = { 3, 6, 3, 4, 2, 1 };
