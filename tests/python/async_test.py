@@ -9,8 +9,9 @@ import unittest
 
 import support
 
-from llmserve import AsyncEngineArgs, AsyncLLM, EngineDeadError, RequestOutputKind, \
-    SamplingParams
+from llmserve import AsyncEngineArgs, AsyncLLM, CompletionOutput, EngineDeadError, \
+    RequestOutput, RequestOutputKind, SamplingParams
+from llmserve.engine import async_llm
 
 
 def make(**keywords):
@@ -149,6 +150,8 @@ class Streams(unittest.IsolatedAsyncioTestCase):
                              ({"prompt_embeds": [1]}, NotImplementedError)):
             with self.subTest(kind), self.assertRaises(kind):
                 await collect(self.engine, prompt, greedy(1), "refused")
+        with self.assertRaisesRegex(TypeError, "params must be SamplingParams"):
+            await collect(self.engine, [5], {"temperature": 0}, "refused")
         first = self.engine.generate([5], greedy(50), "same")
         await anext_(first)
         with self.assertRaisesRegex(ValueError, "already running"):
@@ -209,6 +212,28 @@ class Streams(unittest.IsolatedAsyncioTestCase):
         self.assertEqual((self.engine.is_running, self.engine.errored, self.engine.is_stopped),
                          (True, False, False))
         self.assertEqual(self.engine.get_tokenizer().bos_token_id, support.BOS)
+
+
+class Collectors(unittest.IsolatedAsyncioTestCase):
+    @staticmethod
+    def output(text, ids, finished):
+        return RequestOutput("r", "p", [1], None, [CompletionOutput(0, text, ids, None, None)],
+                             finished)
+
+    async def test_what_waits_is_merged(self):
+        loop = asyncio.get_running_loop()
+        for delta, wanted in ((True, ("ab", [1, 2])), (False, ("b", [2]))):
+            made = async_llm._Collector(loop, delta)
+            made.put(self.output("a", [1], False))
+            made.put(self.output("b", [2], True))
+            made.put(EngineDeadError("too late to matter"))
+            got = await made.get()
+            self.assertEqual((got.outputs[0].text, got.outputs[0].token_ids), wanted)
+            self.assertTrue(got.finished)
+        made.put(self.output("a", [1], False))
+        made.put(EngineDeadError("gone"))
+        with self.assertRaisesRegex(EngineDeadError, "gone"):
+            await made.get()
 
 
 async def anext_(generator):

@@ -19,7 +19,7 @@ from ..exceptions import EngineDeadError
 from ..outputs import RequestOutput
 from ..sampling_params import RequestOutputKind, SamplingParams
 from .arg_utils import AsyncEngineArgs
-from .llm_engine import NO_POOLING, EngineBase, refuse_adapters, refused
+from .llm_engine import NO_POOLING, EngineBase, check_params, refuse_adapters, refused
 
 __all__ = ["AsyncLLM", "AsyncLLMEngine"]
 
@@ -40,9 +40,11 @@ class _Collector:
         self._waiter: asyncio.Future | None = None
 
     def put(self, item: RequestOutput | Exception) -> None:
-        if isinstance(self._item, RequestOutput) and isinstance(item, RequestOutput):
+        if not isinstance(self._item, RequestOutput):
+            self._item = item
+        elif isinstance(item, RequestOutput):
             self._item.add(item, aggregate=self._delta)
-        else:
+        elif not self._item.finished:
             self._item = item
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
@@ -166,7 +168,8 @@ class AsyncLLM(EngineBase):
         if request_id in self._running:
             raise ValueError(f"Request id {request_id} already running.")
         collector = _Collector(asyncio.get_running_loop(),
-                               sampling_params.output_kind is RequestOutputKind.DELTA)
+                               check_params(sampling_params).output_kind is
+                               RequestOutputKind.DELTA)
         state = self._state(request_id, prompt, sampling_params, tokenization_kwargs,
                             sink=collector, priority=priority, queue_timeout_ms=queue_timeout_ms,
                             timeout_ms=timeout_ms)
