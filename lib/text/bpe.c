@@ -12,8 +12,22 @@ typedef struct heap_item {
     int32_t  id;                        /* what the pair gave when it was pushed */
 } heap_item_t;
 
+/* Words that are more than one token come again within a text; what they gave is kept. */
+#define CACHE_SLOTS 1024u               /* a power of two */
+#define CACHE_TEXT 22u
+#define CACHE_IDS 10u
+#define CACHE_AFTER 64u                 /* a short text does not pay for it */
+
+typedef struct cached {
+    int32_t ids[CACHE_IDS];
+    uint8_t n, len;                     /* n 0 = free */
+    char    text[CACHE_TEXT];
+} cached_t;
+
 struct lls_bpe_work {
     lls_mem_t   *mem;
+    cached_t    *cache;                 /* NULL until there were CACHE_AFTER such words */
+    uint32_t     n_words;
     int32_t     *sym;
     uint32_t    *prev, *next;
     heap_item_t *heap;
@@ -131,6 +145,8 @@ static void split_symbols(const lls_bpe_t *b, const char *text, size_t len, lls_
 
         if (b->byte_level)
             put_symbol(b, &unk, b->byte_id[(uint8_t)text[i]], text + i, 1, out);
+        else if (step == 1)
+            put_symbol(b, &unk, b->ascii_id[(uint8_t)text[i]], text + i, 1, out);
         else
             put_symbol(b, &unk, lls_vocab_find(b->vocab, text + i, step, false), text + i, step,
                        out);
@@ -301,15 +317,48 @@ static bool merge_large(const lls_bpe_t *b, lls_bpe_work_t *w, lls_ids_t *out, s
     return true;
 }
 
+/* The place of a word; NULL if it is too long, or while there is no cache. */
+static cached_t *cache_slot(lls_bpe_work_t *w, const char *text, size_t len)
+{
+    uint64_t h = len, v;
+
+    if (w->cache == NULL) {
+        if (++w->n_words < CACHE_AFTER)
+            return NULL;
+        w->n_words = 0;                             /* without memory it is tried again later */
+        w->cache = lls_calloc(w->mem, CACHE_SLOTS, sizeof *w->cache);
+    }
+    if (w->cache == NULL || len > CACHE_TEXT)
+        return NULL;
+    for (size_t i = 0; i < len; i += 8) {
+        v = 0;
+        memcpy(&v, text + i, len - i < 8 ? len - i : 8);
+        h = (h ^ v) * 0x9fb21c651e98df25u;
+        h ^= h >> 29;
+    }
+    return &w->cache[h & (CACHE_SLOTS - 1)];
+}
+
+static void keep(cached_t *c, const char *text, size_t len, const int32_t *ids, size_t n)
+{
+    if (c == NULL || n == 0 || n > CACHE_IDS)
+        return;
+    c->n = (uint8_t)n;
+    c->len = (uint8_t)len;
+    memcpy(c->text, text, len);
+    memcpy(c->ids, ids, n * sizeof *ids);
+}
+
 static bool encode_piece(const lls_bpe_t *b, lls_bpe_work_t *w, const char *text, size_t len,
                          lls_ids_t *out)
 {
-    size_t  from, n;
-    int32_t id;
+    size_t    from, n;
+    int32_t   id;
+    cached_t *c;
 
     if (len == 0)
         return true;
-    if (!lls_ids_room(out, max_symbols(b, len)))
+    if (!lls_ids_room(out, max_symbols(b, len) + CACHE_IDS))
         return false;
     if (b->ignore_merges || b->whole != NULL) {
         id = lls_vocab_find(b->vocab, text, len, false);
@@ -317,6 +366,12 @@ static bool encode_piece(const lls_bpe_t *b, lls_bpe_work_t *w, const char *text
             out->data[out->n++] = id;
             return true;
         }
+    }
+    c = cache_slot(w, text, len);
+    if (c != NULL && c->n != 0 && c->len == len && memcmp(c->text, text, len) == 0) {
+        memcpy(out->data + out->n, c->ids, c->n * sizeof *c->ids);
+        out->n += c->n;
+        return true;
     }
     from = out->n;
     if (b->prefix == NULL && b->suffix == NULL)
@@ -327,6 +382,7 @@ static bool encode_piece(const lls_bpe_t *b, lls_bpe_work_t *w, const char *text
     if (n > SMALL)
         return merge_large(b, w, out, n);
     out->n = from + merge_small(b, out->data + from, n);
+    keep(c, text, len, out->data + from, out->n - from);
     return true;
 }
 
@@ -382,6 +438,7 @@ void lls_bpe_work_destroy(lls_bpe_work_t *w)
     lls_free(w->mem, w->prev);
     lls_free(w->mem, w->next);
     lls_free(w->mem, w->heap);
+    lls_free(w->mem, w->cache);
     lls_buf_deinit(&w->affixed);
     lls_free(w->mem, w);
 }
@@ -395,6 +452,8 @@ static void find_byte_ids(lls_bpe_t *b)
 
         b->byte_id[i] = b->byte_level ? lls_vocab_find(b->vocab, &byte, 1, false)
                                       : lls_vocab_find(b->vocab, name, sizeof name, false);
+        if (i < 128)
+            b->ascii_id[i] = lls_vocab_find(b->vocab, &byte, 1, false);
     }
 }
 

@@ -28,6 +28,7 @@ typedef struct lls_bpe {
     char              *prefix;          /* before every character but the first; NULL = none */
     char              *suffix;          /* behind the last */
     size_t             prefix_len, suffix_len;
+    int32_t            ascii_id[128];   /* token of a character; -1 = none */
     int32_t            unk_id;          /* -1 = a character without a token vanishes */
     bool               byte_level;
     bool               byte_fallback;

@@ -58,19 +58,22 @@ static llm_status_t no_memory(const char *path, llm_error_t *err)
 
 /* ---- Ranks ----------------------------------------------------------------------------------- */
 
-/* Every cut of a token; without `add` they are counted. */
-static uint64_t cut_tokens(lls_tokenizer_t *t, bool add)
+typedef struct cut {
+    int32_t left, right, whole;
+} cut_t;
+
+/* Every cut of a token into two tokens. */
+static bool cut_tokens(const lls_tokenizer_t *t, cut_t **cuts, size_t *n)
 {
     const lls_vocab_t *v = &t->vocab;
-    uint64_t           n = 0;
+    size_t             cap = 0;
 
+    *n = 0;
     for (uint32_t id = 0; id < v->n; id++) {
         size_t      len;
         const char *text = lls_vocab_bytes(v, id, &len);
 
-        if (!v->entries[id].used)
-            continue;
-        for (size_t i = 1; i < len; i++) {
+        for (size_t i = 1; v->entries[id].used && i < len; i++) {
             int32_t left = lls_vocab_find(v, text, i, false), right;
 
             if (left < 0)
@@ -78,27 +81,34 @@ static uint64_t cut_tokens(lls_tokenizer_t *t, bool add)
             right = lls_vocab_find(v, text + i, len - i, false);
             if (right < 0)
                 continue;
-            n++;
-            if (add)
-                lls_bpe_add_merge(&t->bpe, left, right, id, (int32_t)id);
+            if (!lls_reserve(t->mem, (void **)cuts, &cap, *n + 1, sizeof **cuts))
+                return false;
+            (*cuts)[(*n)++] = (cut_t){ left, right, (int32_t)id };
         }
     }
-    return n;
+    return true;
 }
 
 static llm_status_t make_merges(lls_tokenizer_t *t, const char *path, llm_error_t *err)
 {
-    uint64_t n = cut_tokens(t, false);
+    cut_t       *cuts = NULL;
+    size_t       n;
+    llm_status_t st = LLM_OK;
 
     lls_bpe_init(&t->bpe, t->mem, &t->vocab);
     t->model = LLS_MODEL_BPE;
     t->bpe.ignore_merges = true;
-    if (n > UINT32_MAX / 4)
-        return lls_fail(err, LLM_ERR_FORMAT, "%s: tokens are too long", path);
-    if (!lls_bpe_merges(&t->bpe, (uint32_t)n))
-        return no_memory(path, err);
-    cut_tokens(t, true);
-    return LLM_OK;
+    if (!cut_tokens(t, &cuts, &n))
+        st = no_memory(path, err);
+    else if (n > UINT32_MAX / 4)
+        st = lls_fail(err, LLM_ERR_FORMAT, "%s: tokens are too long", path);
+    else if (!lls_bpe_merges(&t->bpe, (uint32_t)n))
+        st = no_memory(path, err);
+    for (size_t i = 0; st == LLM_OK && i < n; i++)
+        lls_bpe_add_merge(&t->bpe, cuts[i].left, cuts[i].right, (uint32_t)cuts[i].whole,
+                          cuts[i].whole);
+    lls_free(t->mem, cuts);
+    return st;
 }
 
 /* Pre-tokenizer and decoder; the vocabulary comes after. */

@@ -3,6 +3,8 @@
 
 #include "base/utf8.h"
 
+#define BLANK "\xe2\x96\x81"            /* U+2581 */
+
 static bool build_user(lls_spm_t *m, lls_mem_t *mem)
 {
     const lls_vocab_t *v = m->vocab;
@@ -22,18 +24,43 @@ static bool build_user(lls_spm_t *m, lls_mem_t *mem)
     return ok;
 }
 
+/* The end of the word at text: before the next U+2581 that follows something else. */
+static size_t word_end(const char *text, size_t len)
+{
+    size_t i = 0;
+
+    while (len - i >= 3 && memcmp(text + i, BLANK, 3) == 0)
+        i += 3;
+    for (; i < len; i++) {
+        const char *p = memchr(text + i, BLANK[0], len - i);
+
+        if (p == NULL)
+            return len;
+        i = (size_t)(p - text);
+        if (len - i >= 3 && memcmp(p, BLANK, 3) == 0)
+            return i;
+    }
+    return len;
+}
+
 bool lls_spm_seal(lls_spm_t *m, lls_mem_t *mem, const lls_vocab_t *vocab)
 {
     static const char hex[] = "0123456789ABCDEF";
 
     m->vocab = vocab;
+    m->cut_blanks = true;
     for (uint32_t id = 0; id < vocab->n; id++) {
+        size_t      len;
+        const char *text = lls_vocab_bytes(vocab, id, &len);
+
         if (m->kinds[id] == LLS_PIECE_RESERVED)
             continue;
+        m->cut_blanks = m->cut_blanks && word_end(text, len) == len;
         if (vocab->entries[id].len > m->max_piece)
             m->max_piece = vocab->entries[id].len;
         m->any_unused = m->any_unused || m->kinds[id] == LLS_PIECE_UNUSED;
     }
+    m->cut_blanks = m->cut_blanks && !m->any_unused;    /* these are taken apart by the whole text */
     for (int i = 0; i < 256; i++) {
         char name[] = { '<', '0', 'x', hex[i >> 4], hex[i & 15], '>' };
         m->byte_id[i] = lls_vocab_find(vocab, name, sizeof name, false);
@@ -230,17 +257,13 @@ static bool clear_left(const lls_spm_t *m, lls_spm_work_t *w)
     return true;
 }
 
-bool lls_spm_encode(const lls_spm_t *m, lls_spm_work_t *w, const char *text, size_t len,
-                    lls_ids_t *out)
+static bool encode_word(const lls_spm_t *m, lls_spm_work_t *w, const char *text, size_t len,
+                        bool *after_unk, lls_ids_t *out)
 {
-    bool     after_unk = false;
     uint32_t n;
 
-    if (len == 0)
-        return true;
     w->n_heap = 0;
-    w->stack.mem = w->mem;
-    if (!clear_left(m, w) || !split_symbols(m, w, text, len, &n))
+    if (!split_symbols(m, w, text, len, &n))
         return false;
     for (uint32_t i = 0; i + 1 < n; i++)
         if (!offer(m, w, text, i, i + 1))
@@ -250,7 +273,23 @@ bool lls_spm_encode(const lls_spm_t *m, lls_spm_work_t *w, const char *text, siz
     for (uint32_t i = 0; i != LLS_NONE; i = w->symbols[i].next) {
         lls_span_t s = { w->symbols[i].begin, w->symbols[i].begin + w->symbols[i].len };
 
-        if (!put_symbol(m, w, text, s, &after_unk, out))
+        if (!put_symbol(m, w, text, s, after_unk, out))
+            return false;
+    }
+    return true;
+}
+
+bool lls_spm_encode(const lls_spm_t *m, lls_spm_work_t *w, const char *text, size_t len,
+                    lls_ids_t *out)
+{
+    bool after_unk = false;
+
+    w->stack.mem = w->mem;
+    if (!clear_left(m, w))
+        return false;
+    for (size_t at = 0, n; at < len; at += n) {
+        n = m->cut_blanks ? word_end(text + at, len - at) : len;
+        if (!encode_word(m, w, text + at, n, &after_unk, out))
             return false;
     }
     return true;

@@ -23,6 +23,7 @@ typedef struct lls_spm {
     size_t             max_piece;       /* bytes of the longest */
     bool               byte_fallback;
     bool               any_unused;
+    bool               cut_blanks;      /* no piece goes on over U+2581 from something else */
 } lls_spm_t;
 
 typedef struct lls_spm_symbol {
