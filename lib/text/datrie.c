@@ -102,14 +102,15 @@ static lls_datrie_key_t *sorted(lls_mem_t *mem, const lls_datrie_key_t *keys, ui
     return out;
 }
 
-/* A node whose children are still to be placed; a list of them, so that a long key costs no stack. */
+/* A node whose children are still to be placed; a list of them, so that a long key costs no
+ * stack. */
 typedef struct todo {
     uint32_t node, depth;
     size_t   lo, hi;
 } todo_t;
 
-static bool put_todos(lls_mem_t *mem, const lls_datrie_t *t, const lls_datrie_key_t *keys, todo_t at,
-                      todo_t **list, size_t *n, size_t *cap)
+static bool put_todos(lls_mem_t *mem, const lls_datrie_t *t, const lls_datrie_key_t *keys,
+                      todo_t at, todo_t **list, size_t *n, size_t *cap)
 {
     size_t lo = at.lo;
 

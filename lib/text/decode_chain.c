@@ -115,7 +115,8 @@ static bool word_piece(const lls_dec_step_t *s, lls_buf_t *out, const char *text
 
 static bool strip_text(const lls_dec_step_t *s, lls_buf_t *out, const char *text, size_t len)
 {
-    for (uint32_t i = 0; i < s->start && len >= s->a_len && memcmp(text, s->a, s->a_len) == 0; i++) {
+    for (uint32_t i = 0;
+         i < s->start && len >= s->a_len && memcmp(text, s->a, s->a_len) == 0; i++) {
         text += s->a_len;
         len -= s->a_len;
     }

@@ -3,8 +3,8 @@
  * decoder - ids to text: what each id gives, worked out once, and the rules between ids.
  *
  * The steps of the file come to one of four kinds.  BYTES (ByteLevel): tokens are bytes, made UTF-8
- * over the whole output.  FALLBACK (SentencePiece chains): tokens are text, and a run of byte tokens
- * <0xNN> is its text if that is well-formed, else one U+FFFD a token; up to strip_n leading
+ * over the whole output.  FALLBACK (SentencePiece chains): tokens are text, and a run of byte
+ * tokens <0xNN> is its text if that is well-formed, else one U+FFFD a token; up to strip_n leading
  * strip_char go.  PIECES (WordPiece, Metaspace, no decoder): a token gives one text where it is the
  * first, another where it is not.  CHAIN: all else, step by step as Hugging Face does it.
  */
@@ -37,7 +37,7 @@ typedef struct lls_decoder {
     uint32_t         strip_n;
     const char      *strip_char;
     size_t           strip_len;
-    lls_dec_entry_t *entries;   /* [n]; PIECES: where it is not the first; CHAIN: before the steps */
+    lls_dec_entry_t *entries;   /* [n]; PIECES: behind others; CHAIN: before the steps */
     lls_dec_entry_t *firsts;    /* [n]; PIECES only */
     lls_buf_t        bytes;
     uint32_t         n;
@@ -47,7 +47,8 @@ void lls_decoder_init(lls_decoder_t *d, lls_mem_t *mem);
 void lls_decoder_deinit(lls_decoder_t *d);
 /* Zeroed, at the end; NULL without memory. */
 lls_dec_step_t *lls_decoder_add(lls_decoder_t *d, uint8_t kind);
-/* SentencePiece's chain: U+2581 is a blank, byte tokens, and up to strip_n blanks at the start go. */
+/* SentencePiece's chain: U+2581 is a blank, byte tokens, and strip_n (0 or 1) blanks at the start
+ * go. */
 bool lls_decoder_sentencepiece(lls_decoder_t *d, uint32_t strip_n);
 /* Finds the kind and works out the bytes of every id. */
 llm_status_t lls_decoder_seal(lls_decoder_t *d, const lls_vocab_t *vocab, const lls_added_t *added,

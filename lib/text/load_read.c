@@ -96,7 +96,8 @@ llm_status_t lls_load_copy(const lls_load_t *l, const json_t *o, const char *key
     return *text != NULL ? LLM_OK : lls_load_no_memory(l);
 }
 
-llm_status_t lls_load_dispatch(lls_load_t *l, const json_t *o, const lls_load_kind_t *kinds, size_t n)
+llm_status_t lls_load_dispatch(lls_load_t *l, const json_t *o, const lls_load_kind_t *kinds,
+                               size_t n)
 {
     const char  *type;
     size_t       len;

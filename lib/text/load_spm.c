@@ -231,8 +231,8 @@ static llm_status_t read_pieces(spm_load_t *l)
         st = read_piece(l, f.bytes, &text, &l->scores[id], &type);
         if (st != LLM_OK)
             return st;
-        if (lls_vocab_find(&l->t->vocab, (const char *)text.p, (size_t)(text.end - text.p), false) >=
-            0)
+        if (lls_vocab_find(&l->t->vocab, (const char *)text.p, (size_t)(text.end - text.p),
+                           false) >= 0)
             return bad(l, f.bytes.p, "a piece is given twice");
         if (type == TYPE_UNKNOWN && l->unk < 0)
             l->unk = (int32_t)id;

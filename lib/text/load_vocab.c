@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Checkpoints without a tokenizer.json: vocab.json with merges.txt, and vocab.txt.  What those files
- * do not say comes from the class named in tokenizer_config.json.
+ * Checkpoints without a tokenizer.json: vocab.json with merges.txt, and vocab.txt.  What those
+ * files do not say comes from the class named in tokenizer_config.json.
  */
 #include "text/load_int.h"
 

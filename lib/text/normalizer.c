@@ -111,9 +111,12 @@ static bool strip(const lls_norm_t *s, const lls_pattern_ctx_t *ctx, lls_normed_
     size_t   begin = 0, end = in->len, n;
     uint32_t cp;
 
-    while (s->left && begin < end && (n = lls_utf8_decode(in->text + begin, end - begin, &cp)) != 0 &&
-           (lls_uniclass(ctx->classes, cp) & LLS_UC_SPACE) != 0)
+    while (s->left && begin < end) {
+        n = lls_utf8_decode(in->text + begin, end - begin, &cp);
+        if ((lls_uniclass(ctx->classes, cp) & LLS_UC_SPACE) == 0)
+            break;
         begin += n;
+    }
     while (s->right && end > begin) {
         for (n = 1; n < 4 && ((uint8_t)in->text[end - n] & 0xc0) == 0x80;)
             n++;

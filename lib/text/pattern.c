@@ -183,8 +183,8 @@ static inline uint8_t case_at(const cased_t *c, size_t i, size_t *n)
            : (cat & LLS_CAT_LOWER) != 0 ? LOWER_LIKE : UPPER_LIKE | LOWER_LIKE;
 }
 
-/* upper* lower+, or where there is no lower upper+; the end, or `from` if there is neither.  What is
- * both is upper first, and the last such is given back if no lower follows. */
+/* upper* lower+, or where there is no lower upper+; the end, or `from` if there is neither.  What
+ * is both is upper first, and the last such is given back if no lower follows. */
 static size_t cased_word(const cased_t *c, size_t from, bool need_lower)
 {
     size_t  i = from, back = from, n;

@@ -3,8 +3,8 @@
  * pretok - pre-tokenizer steps: a text cut into pieces, each of which the model sees alone.
  *
  * Steps run in order over all pieces.  A ByteLevel step turns bytes into GPT-2's alphabet.  Where
- * the rest of the tokenizer allows it, the text stays bytes, and steps behind it (`mapped`) see each
- * byte as its character of that alphabet; else LLS_PRETOK_BYTES writes the alphabet out.
+ * the rest of the tokenizer allows it, the text stays bytes, and steps behind it (`mapped`) see
+ * each byte as its character of that alphabet; else LLS_PRETOK_BYTES writes the alphabet out.
  */
 #ifndef LLS_TEXT_PRETOK_H
 #define LLS_TEXT_PRETOK_H

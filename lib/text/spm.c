@@ -60,7 +60,8 @@ bool lls_spm_seal(lls_spm_t *m, lls_mem_t *mem, const lls_vocab_t *vocab)
             m->max_piece = vocab->entries[id].len;
         m->any_unused = m->any_unused || m->kinds[id] == LLS_PIECE_UNUSED;
     }
-    m->cut_blanks = m->cut_blanks && !m->any_unused;    /* these are taken apart by the whole text */
+    if (m->any_unused)                  /* how these are taken apart depends on the whole text */
+        m->cut_blanks = false;
     for (int i = 0; i < 256; i++) {
         char name[] = { '<', '0', 'x', hex[i >> 4], hex[i & 15], '>' };
         m->byte_id[i] = lls_vocab_find(vocab, name, sizeof name, false);

@@ -49,7 +49,7 @@ static llm_status_t put_unk(const lls_wordpiece_t *m, lls_ids_t *out, llm_error_
     if (m->unk_id < 0)
         return m->word_level ? LLM_OK
                              : lls_fail(err, LLM_ERR_INVALID,
-                                        "a word without tokens, and the tokenizer has no unk_token");
+                                        "a word has no token, and the tokenizer no unk_token");
     out->data[out->n++] = m->unk_id;
     return LLM_OK;
 }

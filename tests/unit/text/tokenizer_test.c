@@ -251,9 +251,10 @@ static llm_status_t use(lls_mem_t *mem, const char *path, llm_error_t *err)
 
 static void failed_allocations_lose_nothing(void **state)
 {
-    static const char *const names[] = { "unk_fuse.json", "added.json", "regex.json", "t5.json", "bert.json", "clip.json",
-                                         "rare.json", "spm_bpe.model", "spm_unigram.model",
-                                         "small.tiktoken", "small_tekken.json" };
+    static const char *const names[] = { "unk_fuse.json", "added.json", "regex.json", "t5.json",
+                                         "bert.json", "clip.json", "rare.json", "spm_bpe.model",
+                                         "spm_unigram.model", "small.tiktoken",
+                                         "small_tekken.json" };
 
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
