@@ -3,10 +3,14 @@
  * tokenizer - text to token ids and back, as Hugging Face's tokenizers 0.23.3 does it.
  *
  * A tokenizer is data: arrays of small tagged steps (added tokens, normalizers, pre-tokenizers,
- * model, post-processors, decoders) filled from tokenizer.json or from GGUF metadata.  It never
- * changes after open, so any thread may use it; what a call needs for itself comes from the
- * `scratch` it is given.  One known difference: an added token decodes to its content and not to
- * its normalized form.
+ * model, post-processors, decoders) filled from tokenizer.json, a SentencePiece .model, *.tiktoken,
+ * tekken.json, vocab.json with merges.txt, vocab.txt or GGUF metadata.  It never changes after open,
+ * so any thread may use it; what a call needs for itself comes from the `scratch` it is given.
+ *
+ * Truncation and padding of a file are not applied, as vLLM switches them off.  Known differences:
+ * an added token decodes to its content and not to its normalized form; Oniguruma as installed may
+ * not know the newest letters, which matters to regexes that have no scanner of ours; control pieces
+ * of a .model, tiktoken and tekken file that are spelled in a text are found there.
  */
 #ifndef LLS_TEXT_TOKENIZER_H
 #define LLS_TEXT_TOKENIZER_H
@@ -21,7 +25,8 @@ typedef struct lls_tokenizer lls_tokenizer_t;
 /* The memory that it was opened with. */
 lls_mem_t     *lls_tokenizer_mem(const lls_tokenizer_t *t);
 
-/* path: a model directory, a tokenizer.json or a .gguf file. */
+/* path: a model directory, or a file of one of the kinds above; names decide between those that
+ * bytes do not tell apart. */
 llm_status_t lls_tokenizer_open(lls_mem_t *mem, const char *path, lls_tokenizer_t **out,
                                 llm_error_t *err);
 void         lls_tokenizer_close(lls_tokenizer_t *t);
