@@ -26,7 +26,9 @@ CC = ["gcc", "-std=c17", "-D_GNU_SOURCE", "-O1", "-w", f'-DTEST_DIR="{ROOT}/test
 
 
 def files(*patterns):
-    return [os.path.relpath(p, ROOT) for w in patterns for p in sorted(glob.glob(f"{ROOT}/{w}"))]
+    """Without the files that want flags of their own."""
+    return [os.path.relpath(p, ROOT) for w in patterns for p in sorted(glob.glob(f"{ROOT}/{w}"))
+            if "_avx" not in p]
 
 
 # home: of mutants.txt; mutable: what is compiled here; main and args: the simulation; tests: the

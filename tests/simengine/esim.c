@@ -291,11 +291,14 @@ static bool any_of_batch_is_left(const esim_t *m)
 
 static void check_batch_status(esim_t *m, llm_status_t st, uint32_t failed, bool paused)
 {
+    llm_status_t want = paused ? LLM_ERR_STATE
+                        : m->dying ? LLM_ERR_DEVICE
+                        : m->stopping ? LLM_ERR_CANCELLED : LLM_OK;
+
     if (st == LLM_ERR_NO_MEMORY)
         MUST(m->n_failed > failed, "no memory for a batch");
     else
-        MUST(st == (paused ? LLM_ERR_STATE : m->dying ? LLM_ERR_DEVICE : m->stopping ? LLM_ERR_CANCELLED : LLM_OK),
-             "status of a batch");
+        MUST(st == want, "status of a batch");
     if (st == LLM_ERR_DEVICE || (m->stopping && (m->turn_open || any_of_batch_is_left(m))))
         esim_turn_end(m, st == LLM_ERR_DEVICE ? st : LLM_OK);
 }
@@ -430,7 +433,8 @@ static void print_totals(void)
     printf("turns %llu steps %llu tokens %llu requests %llu completions %llu records %llu\n"
            "batches %llu engines %llu cached %llu preempted %llu cancelled %llu aborted %llu\n"
            "expired %llu stop strings %llu callbacks %llu prompt logprobs %llu resets %llu\n"
-           "busy %llu refused %llu failed rows %llu deaths %llu no memory %llu sneaks %llu pauses %llu\n",
+           "busy %llu refused %llu failed rows %llu deaths %llu no memory %llu sneaks %llu\n"
+           "pauses %llu\n",
            N(turns), N(steps), N(tokens), N(requests), N(completions), N(records), N(batches),
            N(engines), N(cached), N(preempted), N(cancelled), N(aborted), N(expired), N(stops),
            N(hooks), N(plps), N(resets), N(busy), N(refused), N(row_faults), N(deaths), N(oom),
