@@ -669,6 +669,78 @@ enum {
 LLM_API llm_status_t llm_engine_pause(llm_engine_t *engine, int32_t mode, llm_error_t *err);
 LLM_API llm_status_t llm_engine_resume(llm_engine_t *engine, llm_error_t *err);
 
+/* ---- Tool calls and reasoning: since 0.2 ---------------------------------- */
+
+/* A parser reads the text of one completion and tells content, reasoning and calls apart, as
+ * vLLM's parsers of the same names do; how the text is cut into pieces does not matter.
+ * Generate with LLM_SAMPLE_KEEP_SPECIAL, so that markers that are special tokens are there. */
+typedef struct llm_parser llm_parser_t;
+
+enum {
+    LLM_PARSER_WHOLE = 1            /* no events before the end; then arguments are spaced as
+                                     * json.dumps() does, and if any call is cut short or no JSON
+                                     * all that is not reasoning is content, as it was written */
+};
+
+/* Kinds for llm_parser_name(). */
+enum { LLM_PARSER_TOOLS = 1, LLM_PARSER_REASONING = 2 };
+
+typedef struct llm_parser_config {
+    uint32_t       struct_size;
+    uint32_t       flags;               /* LLM_PARSER_* */
+    const char    *tool_parser;         /* "hermes", ...; "auto" = by the chat template, which may
+                                         * find none; NULL = calls are content */
+    const char    *reasoning_parser;    /* "deepseek_r1", ...; "auto"; NULL = it is content */
+    const char    *chat;                /* JSON that the prompt was made from: its tools type the
+                                         * arguments, and without tools or with tool_choice "none"
+                                         * calls are content; NULL = unknown */
+    size_t         chat_len;            /* bytes, or LLM_CSTR */
+    const char    *prompt;              /* the prompt or its end: says whether reasoning is open; */
+    size_t         prompt_len;          /* bytes, or LLM_CSTR */
+    const int32_t *prompt_ids;          /* or as tokens, with prompt NULL; both NULL = as vLLM's */
+    size_t         n_prompt_ids;        /* parser of that name starts */
+    uint64_t       seed;                /* of the ids of calls: equal seeds, equal ids */
+} llm_parser_config_t;
+
+enum {
+    LLM_EVENT_CONTENT    = 1,           /* text */
+    LLM_EVENT_REASONING  = 2,           /* text */
+    LLM_EVENT_TOOL_START = 3,           /* text is the function's name; id */
+    LLM_EVENT_ARGUMENTS  = 4,           /* text; together with the call's others JSON, as written
+                                         * by the model where its syntax is JSON */
+    LLM_EVENT_TOOL_END   = 5
+};
+
+typedef struct llm_event {              /* made by the library */
+    uint32_t    struct_size;
+    int32_t     kind;                   /* LLM_EVENT_* */
+    uint32_t    index;                  /* which call; 0 for content and reasoning */
+    uint32_t    reserved0;              /* 0 */
+    const char *text;                   /* whole UTF-8 characters; "" if none */
+    size_t      text_len;
+    const char *id;                     /* "chatcmpl-tool-..." and as the dialect demands; or NULL */
+} llm_event_t;
+
+/* The index'th name of LLM_PARSER_TOOLS or LLM_PARSER_REASONING, static; NULL past the last.
+ * [any] */
+LLM_API const char        *llm_parser_name(int32_t kind, size_t index);
+/* The tokenizer must outlive the parser; its allocator is used.  One thread at a time may use a
+ * parser.  An unknown name is LLM_ERR_INVALID, one of vLLM's that is not built
+ * LLM_ERR_UNSUPPORTED. [any] */
+LLM_API llm_status_t       llm_parser_create(const llm_tokenizer_t *tokenizer,
+                                             const llm_parser_config_t *config,
+                                             llm_parser_t **parser, llm_error_t *err);
+/* What is new: text and the tokens that it came from, which may be ahead of it, or none in all
+ * calls.  Any bytes are taken, also half a character; what is not UTF-8 becomes U+FFFD.  last: the
+ * completion ends here; then nothing is held back, and a further call gives LLM_ERR_STATE. */
+LLM_API llm_status_t       llm_parser_feed(llm_parser_t *parser, const char *text, size_t len,
+                                           const int32_t *tokens, size_t n_tokens, uint32_t last,
+                                           llm_error_t *err);
+/* The next event, or NULL.  Borrowed until the next event or feed; what is not drained before a
+ * feed comes first after it. */
+LLM_API const llm_event_t *llm_parser_next(llm_parser_t *parser);
+LLM_API void               llm_parser_destroy(llm_parser_t *parser);
+
 #ifdef __cplusplus
 }
 #endif

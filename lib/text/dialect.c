@@ -1,0 +1,677 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The engine of the dialects: markers in the text, content and reasoning, events. */
+#include "text/dialect_int.h"
+
+#include <stdio.h>
+
+#include "base/philox.h"
+#include "base/utf8.h"
+
+#define BIT(mark) (1u << LLS_MARK_##mark)
+
+/* ---- Events ---------------------------------------------------------------------------------- */
+
+bool lls_dp_put(lls_dparse_t *p, lls_buf_t *b, const void *data, size_t n)
+{
+    if (!p->no_memory && lls_buf_put(b, data, n))
+        return true;
+    p->no_memory = true;
+    return false;
+}
+
+static dp_event_t *add_event(lls_dparse_t *p, int32_t kind)
+{
+    dp_event_t *e;
+
+    if (p->n_events > 0 && !lls_dp_put(p, &p->out, "", 1))
+        return NULL;
+    if (p->no_memory || (p->n_events == p->cap_events &&
+                         !lls_reserve(p->mem, (void **)&p->events, &p->cap_events, p->n_events + 1,
+                                      sizeof *p->events))) {
+        p->no_memory = true;
+        return NULL;
+    }
+    e = &p->events[p->n_events++];
+    *e = (dp_event_t){ .kind = kind, .call = p->n_calls > 0 ? p->n_calls - 1 : 0,
+                       .at = p->out.len };
+    return e;
+}
+
+void lls_dp_emit(lls_dparse_t *p, int32_t kind, const char *text, size_t n)
+{
+    dp_event_t *e = p->n_events > 0 ? &p->events[p->n_events - 1] : NULL;
+    uint32_t    call = p->n_calls > 0 ? p->n_calls - 1 : 0;
+
+    if (n == 0)
+        return;
+    if (e == NULL || e->kind != kind || e->at + e->n != p->out.len ||
+        (kind == LLM_EVENT_ARGUMENTS && e->call != call) || p->next_event == p->n_events)
+        e = add_event(p, kind);
+    if (e == NULL || !lls_dp_put(p, &p->out, text, n))
+        return;
+    e->n += n;
+    if (kind == LLM_EVENT_CONTENT || kind == LLM_EVENT_REASONING)
+        e->call = 0;
+}
+
+void lls_dp_args(lls_dparse_t *p, const char *text, size_t n)
+{
+    p->has_args |= n > 0;
+    lls_dp_emit(p, LLM_EVENT_ARGUMENTS, text, n);
+}
+
+static void put_id(lls_dparse_t *p)
+{
+    static const char letters[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    char              text[64];
+    lls_philox_t      r = lls_philox(p->seed, (lls_philox_t){ { p->n_calls, 0, 0, 0x746f6f6cu } });
+    uint64_t          bits = (uint64_t)r.w[0] << 32 | r.w[1];
+
+    if (p->tools->flags & LLS_DIALECT_SHORT_ID) {
+        for (size_t i = 0; i < 9; i++, bits /= 62)
+            text[i] = letters[bits % 62];
+        text[9] = '\0';
+    } else {
+        snprintf(text, sizeof text, "chatcmpl-tool-%08x%08x%08x%08x", r.w[0], r.w[1], r.w[2],
+                 r.w[3]);
+    }
+    if (p->id.len > 0)
+        lls_dp_put(p, &p->out, p->id.data, p->id.len);
+    else
+        lls_dp_put(p, &p->out, text, strlen(text));
+}
+
+void lls_dp_start(lls_dparse_t *p)
+{
+    dp_event_t *e;
+
+    p->blank.len = p->undo.len = 0;
+    p->n_calls++;
+    p->n_section++;
+    p->in_call = true;
+    p->has_args = p->at_start = false;
+    e = add_event(p, LLM_EVENT_TOOL_START);
+    if (e == NULL || !lls_dp_put(p, &p->out, p->name.data, p->name.len) ||
+        !lls_dp_put(p, &p->out, "", 1))
+        return;
+    e->n = p->name.len;
+    e->id_at = p->out.len;
+    put_id(p);
+}
+
+void lls_dp_end(lls_dparse_t *p)
+{
+    if (!p->in_call)
+        return;
+    if (!p->has_args)
+        lls_dp_args(p, "{}", 2);
+    p->in_call = false;
+    p->drop_blank = true;
+    p->id.len = p->undo.len = 0;
+    add_event(p, LLM_EVENT_TOOL_END);
+}
+
+/* ---- Content --------------------------------------------------------------------------------- */
+
+static void flush_blank(lls_dparse_t *p)
+{
+    if (!p->drop_blank)
+        lls_dp_emit(p, LLM_EVENT_CONTENT, p->blank.data, p->blank.len);
+    p->blank.len = 0;
+}
+
+/* Blank space that may turn out to stand before markup. */
+static void hold_blank(lls_dparse_t *p, char c)
+{
+    if (p->drop_blank)
+        return;
+    if (p->blank.len >= DP_MAX_BLANK)
+        flush_blank(p);
+    lls_dp_put(p, &p->blank, &c, 1);
+}
+
+static bool holds_blank(const lls_dparse_t *p)
+{
+    return p->tools != NULL || (p->thinking != NULL && p->at_start);
+}
+
+static void section_begin(lls_dparse_t *p, dp_state_t state)
+{
+    p->state = state;
+    p->n_section = 0;
+    p->obj = DO_BEGIN;
+    p->name.len = p->id.len = 0;
+}
+
+/* A call without a marker, at the start of the content. */
+static bool begins_bare(lls_dparse_t *p, char c)
+{
+    if (!p->at_start || p->tools == NULL || !(p->tools->flags & LLS_DIALECT_BARE) ||
+        p->n_calls > 0)
+        return false;
+    if (p->tools->reader == LLS_READ_PYTHON && c == '[') {
+        section_begin(p, DP_PYTHON);
+        lls_dp_python_begin(p);
+        return true;
+    }
+    if (p->tools->reader == LLS_READ_OBJECTS && (c == '{' || c == '[')) {
+        section_begin(p, DP_LIST);
+        return true;
+    }
+    return false;
+}
+
+size_t lls_dp_content(lls_dparse_t *p, const char *text, size_t n)
+{
+    size_t i = 0;
+
+    while (i < n) {
+        size_t from = i;
+
+        if (lls_dp_is_blank(text[i]) && holds_blank(p)) {
+            hold_blank(p, text[i++]);
+            continue;
+        }
+        if (begins_bare(p, text[i]))
+            return i;
+        while (i < n && !(lls_dp_is_blank(text[i]) && p->tools != NULL))
+            i++;
+        flush_blank(p);
+        p->at_start = p->drop_blank = false;
+        lls_dp_emit(p, LLM_EVENT_CONTENT, text + from, i - from);
+    }
+    return n;
+}
+
+void lls_dp_note(lls_dparse_t *p, const char *text, size_t n)
+{
+    if (!p->in_call)
+        lls_dp_put(p, &p->undo, text, n);
+}
+
+void lls_dp_fail(lls_dparse_t *p)
+{
+    bool between = p->state == DP_BETWEEN || p->state == DP_LIST;
+
+    if (!between || p->n_section == 0)
+        p->broken |= p->undo.len > 0;
+    p->state = DP_CONTENT;
+    p->at_start = false;
+    lls_dp_content(p, p->undo.data, p->undo.len);
+    p->undo.len = 0;
+}
+
+/* ---- Markers --------------------------------------------------------------------------------- */
+
+bool lls_dp_has_mark(const lls_dparse_t *p, uint32_t mark)
+{
+    for (uint32_t i = 0; i < p->n_marks; i++)
+        if (p->marks[i].mark == mark)
+            return true;
+    return false;
+}
+
+static uint32_t opening(const lls_dparse_t *p)
+{
+    if (p->tools == NULL)
+        return 0;
+    if (p->tools->reader == LLS_READ_HARMONY)
+        return BIT(OPEN) | BIT(CHANNEL) | BIT(STOP);
+    return BIT(OPEN) | (p->tools->flags & LLS_DIALECT_BARE_CALL ? BIT(CALL) : 0);
+}
+
+static uint32_t marks_of_content(const lls_dparse_t *p)
+{
+    uint32_t marks = BIT(SPECIAL) | opening(p);
+
+    if (p->tools != NULL && p->tools->reader == LLS_READ_OBJECTS)
+        marks |= BIT(DROP);
+    if (p->thinking != NULL)
+        marks |= BIT(THINK_END) | (p->at_start && !p->left_reasoning ? BIT(THINK) : 0);
+    return marks;
+}
+
+static uint32_t marks_of_reasoning(const lls_dparse_t *p)
+{
+    uint32_t marks = BIT(SPECIAL) | BIT(THINK) | BIT(THINK_END);
+
+    if (p->tools != NULL && p->tools->reader == LLS_READ_HARMONY)
+        return BIT(SPECIAL) | opening(p);
+    return p->thinking->flags & LLS_THINK_TOOL_ENDS ? marks | opening(p) : marks;
+}
+
+/* What counts as a marker here and now. */
+static uint32_t marks_of(const lls_dparse_t *p)
+{
+    bool keys = p->tools != NULL && p->tools->reader == LLS_READ_KEYS;
+
+    switch (p->state) {
+    case DP_CONTENT:   return marks_of_content(p);
+    case DP_REASONING: return marks_of_reasoning(p);
+    case DP_BETWEEN:
+        return BIT(OPEN) | BIT(CALL) | BIT(CALL_END) | BIT(CLOSE) | BIT(DROP) | BIT(SPECIAL);
+    case DP_LIST:      return BIT(OPEN) | BIT(CLOSE) | BIT(SPECIAL);
+    case DP_OBJECT:    return p->scan.in_string ? 0 : BIT(OPEN) | BIT(CLOSE);
+    case DP_SKIP:
+    case DP_NAME:
+        return BIT(SKIP) | BIT(NAME_END) | BIT(CALL_END) | BIT(CLOSE) | BIT(OPEN) |
+               (keys ? BIT(PARAM) : 0);
+    case DP_JSON:
+        return p->scan.in_string ? 0 : BIT(CALL) | BIT(CALL_END) | BIT(CLOSE) | opening(p);
+    case DP_TAG_NAME:  return BIT(CALL_END) | BIT(CLOSE);
+    case DP_PARAMS:    return BIT(PARAM) | BIT(VALUE) | BIT(CALL_END) | BIT(CLOSE) | BIT(CALL);
+    case DP_KEY:       return keys ? BIT(NAME_END) | BIT(CALL_END) : BIT(CALL_END);
+    case DP_VALUE:
+        if (p->quoted)
+            return BIT(QUOTE_END);
+        return BIT(PARAM_END) | BIT(PARAM) | BIT(CALL_END) | (p->value_begun ? 0 : BIT(QUOTE));
+    case DP_PYTHON:
+        return p->py >= PY_OPEN1 && p->py <= PY_ESCAPE ? 0 : BIT(OPEN) | BIT(CLOSE);
+    case DP_HEADER:    return BIT(CHANNEL) | BIT(MESSAGE) | BIT(STOP) | BIT(OPEN) | BIT(DROP);
+    default:           return 0;
+    }
+}
+
+enum { NO_MARK = -1, MAYBE = -2 };
+
+static bool counts(const lls_dparse_t *p, const dp_mark_t *m)
+{
+    return m->token < 0 || !p->has_tokens || m->seen > 0;
+}
+
+/* The longest marker that text begins with, or MAYBE if more text may make one. */
+static int match(const lls_dparse_t *p, const char *text, size_t n, uint32_t marks, bool last)
+{
+    int    best = NO_MARK;
+    size_t len = 0;
+    bool   wait = false;
+
+    for (uint32_t i = 0; i < p->n_marks; i++) {
+        const dp_mark_t *m = &p->marks[i];
+        size_t           common = m->len < n ? m->len : n;
+
+        if (!(marks & 1u << m->mark) || memcmp(m->text, text, common) != 0 || !counts(p, m))
+            continue;
+        if (m->len > n)
+            wait = true;
+        else if (m->len > len)
+            len = m->len, best = (int)i;
+    }
+    return wait && !last ? MAYBE : best;
+}
+
+/* ---- States ---------------------------------------------------------------------------------- */
+
+static void leave_reasoning(lls_dparse_t *p, size_t at)
+{
+    p->state = DP_CONTENT;
+    if (!p->left_reasoning) {
+        p->whole_events = p->n_events;
+        p->whole_at = at;
+    }
+    p->left_reasoning = p->at_start = true;
+}
+
+static void section_end(lls_dparse_t *p, const dp_mark_t *m)
+{
+    lls_dp_note(p, m->text, m->len);
+    if (p->n_section == 0) {
+        lls_dp_fail(p);
+        return;
+    }
+    p->undo.len = 0;
+    p->state = DP_CONTENT;
+    p->drop_blank = true;
+}
+
+/* The marker that makes content or reasoning into calls. */
+static void open_section(lls_dparse_t *p, const dp_mark_t *m)
+{
+    static const dp_state_t next[] = {
+        [LLS_READ_OBJECTS] = DP_LIST, [LLS_READ_NAMED] = DP_BETWEEN, [LLS_READ_TAGS] = DP_BETWEEN,
+        [LLS_READ_KEYS] = DP_NAME,    [LLS_READ_PYTHON] = DP_PYTHON,
+    };
+
+    lls_dp_note(p, m->text, m->len);
+    section_begin(p, next[p->tools->reader]);
+    if (p->tools->reader == LLS_READ_NAMED && !lls_dp_has_mark(p, LLS_MARK_CALL))
+        p->state = DP_NAME;
+    if (p->tools->reader == LLS_READ_PYTHON)
+        lls_dp_python_begin(p);
+    if (m->mark == LLS_MARK_CALL)
+        lls_dp_tags_begin(p);
+}
+
+static void content_mark(lls_dparse_t *p, const dp_mark_t *m)
+{
+    switch (m->mark) {
+    case LLS_MARK_OPEN:
+    case LLS_MARK_CALL:
+        open_section(p, m);
+        break;
+    case LLS_MARK_THINK:
+        p->state = DP_REASONING;
+        p->blank.len = 0;
+        break;
+    default:                        /* THINK_END that nothing began, DROP */
+        break;
+    }
+}
+
+static void reasoning_mark(lls_dparse_t *p, const dp_mark_t *m)
+{
+    if (m->mark == LLS_MARK_THINK_END) {
+        leave_reasoning(p, p->taken);
+    } else if (m->mark == LLS_MARK_OPEN || m->mark == LLS_MARK_CALL) {
+        leave_reasoning(p, p->taken - m->len);
+        content_mark(p, m);
+    }
+}
+
+/* A marker where only part of a call was read. */
+static void cut_call(lls_dparse_t *p, const dp_mark_t *m)
+{
+    p->broken = true;
+    if (!p->in_call) {
+        lls_dp_note(p, m->text, m->len);
+        lls_dp_fail(p);
+        return;
+    }
+    if (p->state == DP_PYTHON)
+        lls_dp_python_close(p);
+    lls_dp_end(p);
+    p->state = DP_CONTENT;
+    if (m->mark == LLS_MARK_OPEN)
+        open_section(p, m);
+}
+
+static void list_mark(lls_dparse_t *p, const dp_mark_t *m)
+{
+    if (m->mark == LLS_MARK_OPEN) {
+        lls_dp_note(p, m->text, m->len);
+        p->obj = DO_BEGIN;
+    } else {
+        section_end(p, m);
+    }
+}
+
+static void python_mark(lls_dparse_t *p, const dp_mark_t *m)
+{
+    if (p->py == PY_CALLS && m->mark == LLS_MARK_CLOSE)
+        section_end(p, m);
+    else if (p->py == PY_CALLS && p->n_section == 0)
+        lls_dp_note(p, m->text, m->len);
+    else
+        cut_call(p, m);
+}
+
+static void on_mark(lls_dparse_t *p, dp_mark_t *m)
+{
+    if (m->seen > 0)
+        m->seen--;
+    if (m->mark == LLS_MARK_SPECIAL)
+        return;
+    if (p->tools != NULL && p->tools->reader == LLS_READ_HARMONY && m->mark != LLS_MARK_THINK &&
+        m->mark != LLS_MARK_THINK_END) {
+        lls_dp_harmony_mark(p, m);
+        return;
+    }
+    switch (p->state) {
+    case DP_CONTENT:   content_mark(p, m); break;
+    case DP_REASONING: reasoning_mark(p, m); break;
+    case DP_LIST:      list_mark(p, m); break;
+    case DP_OBJECT:    cut_call(p, m); break;
+    case DP_PYTHON:    python_mark(p, m); break;
+    case DP_BETWEEN:
+        if (m->mark == LLS_MARK_CLOSE)
+            section_end(p, m);
+        else if (p->tools->reader == LLS_READ_NAMED)
+            lls_dp_named_mark(p, m);
+        else
+            lls_dp_tags_mark(p, m);
+        break;
+    case DP_JSON:
+        if (p->scan.begun && !p->scan.scalar)
+            p->broken = true;
+        lls_dp_end(p);
+        p->state = DP_BETWEEN;
+        on_mark(p, m);
+        break;
+    case DP_SKIP:
+    case DP_NAME:
+        if (p->tools->reader == LLS_READ_NAMED)
+            lls_dp_named_mark(p, m);
+        else
+            lls_dp_tags_mark(p, m);
+        break;
+    default:
+        lls_dp_tags_mark(p, m);
+        break;
+    }
+}
+
+static size_t read_reasoning(lls_dparse_t *p, const char *text, size_t n)
+{
+    lls_dp_emit(p, LLM_EVENT_REASONING, text, n);
+    return n;
+}
+
+/* Only blank space stands between calls; other text ends the section. */
+static size_t read_between(lls_dparse_t *p, const char *text, size_t n)
+{
+    size_t i = 0;
+
+    while (i < n && lls_dp_is_blank(text[i]))
+        i++;
+    lls_dp_note(p, text, i);
+    if (i < n)
+        lls_dp_fail(p);
+    return i;
+}
+
+static size_t read_params(lls_dparse_t *p, const char *text, size_t n)
+{
+    (void)p, (void)text;
+    return n;
+}
+
+static size_t (*const readers[DP_N_STATES])(lls_dparse_t *, const char *, size_t) = {
+    [DP_CONTENT] = lls_dp_content,      [DP_REASONING] = read_reasoning,
+    [DP_BETWEEN] = read_between,        [DP_LIST] = lls_dp_read_list,
+    [DP_OBJECT] = lls_dp_read_object,   [DP_SKIP] = lls_dp_read_name,
+    [DP_NAME] = lls_dp_read_name,       [DP_JSON] = lls_dp_read_json,
+    [DP_TAG_NAME] = lls_dp_read_tag_name, [DP_PARAMS] = read_params,
+    [DP_KEY] = lls_dp_read_key,         [DP_VALUE] = lls_dp_read_value,
+    [DP_PYTHON] = lls_dp_read_python,   [DP_HEADER] = lls_dp_read_header,
+};
+
+/* ---- Feeding --------------------------------------------------------------------------------- */
+
+static size_t char_len(char c)
+{
+    unsigned char u = (unsigned char)c;
+
+    return u < 0x80 ? 1 : u < 0xe0 ? 2 : u < 0xf0 ? 3 : 4;
+}
+
+/* Text up to the next byte that may begin a marker; at least one character. */
+static size_t plain_run(const lls_dparse_t *p, const char *text, size_t n, uint32_t marks)
+{
+    size_t i = char_len(text[0]);
+
+    while (i < n && !(p->first[(unsigned char)text[i]] & marks))
+        i++;
+    return i;
+}
+
+static void drive(lls_dparse_t *p, bool last)
+{
+    while (p->at < p->in.len && !p->no_memory) {
+        const char *text = p->in.data + p->at;
+        size_t      n = p->in.len - p->at, took;
+        uint32_t    marks = marks_of(p);
+        int         found = NO_MARK;
+
+        if (p->first[(unsigned char)text[0]] & marks)
+            found = match(p, text, n, marks, last);
+        if (found == MAYBE)
+            break;
+        took = found >= 0 ? p->marks[found].len : plain_run(p, text, n, marks);
+        p->steps += took + 1;
+        if (found >= 0) {
+            p->taken += took;
+            p->at += took;
+            on_mark(p, &p->marks[found]);
+            continue;
+        }
+        took = readers[p->state](p, text, took);
+        p->taken += took;
+        p->at += took;
+        if (p->undo.len > DP_MAX_HELD || p->late.len > DP_MAX_HELD)
+            lls_dp_fail(p);
+    }
+    if (p->at > 0 && !p->no_memory) {
+        memmove(p->in.data, p->in.data + p->at, p->in.len - p->at);
+        p->in.len -= p->at;
+        p->at = 0;
+    }
+}
+
+/* Whether n bytes may be the beginning of a character. */
+static bool may_grow(const char *bytes, uint32_t n)
+{
+    const unsigned char *s = (const unsigned char *)bytes;
+    unsigned char        low = 0x80, high = 0xbf;
+
+    if (s[0] < 0xc2 || s[0] > 0xf4 || n >= char_len(bytes[0]))
+        return false;
+    if (n == 1)
+        return true;
+    low = s[0] == 0xe0 ? 0xa0 : s[0] == 0xf0 ? 0x90 : low;
+    high = s[0] == 0xed ? 0x9f : s[0] == 0xf4 ? 0x8f : high;
+    return s[1] >= low && s[1] <= high && (n == 2 || (s[2] & 0xc0) == 0x80);
+}
+
+/* One byte at the door, behind those that wait there. */
+static void enter(lls_dparse_t *p, char c)
+{
+    uint32_t cp;
+
+    for (;;) {
+        p->door[p->n_door++] = c;
+        if (lls_utf8_decode(p->door, p->n_door, &cp) == p->n_door) {
+            lls_dp_put(p, &p->in, p->door, p->n_door);
+            p->n_door = 0;
+            return;
+        }
+        if (may_grow(p->door, p->n_door))
+            return;
+        lls_dp_put(p, &p->in, "\xef\xbf\xbd", 3);
+        if (p->n_door == 1) {
+            p->n_door = 0;
+            return;
+        }
+        p->n_door = 0;
+    }
+}
+
+static void take_text(lls_dparse_t *p, const char *text, size_t len, bool last)
+{
+    size_t before = p->in.len, i = 0;
+
+    while (i < len && !p->no_memory) {
+        size_t run = p->n_door == 0 ? lls_utf8_valid(text + i, len - i) : 0;
+
+        lls_dp_put(p, &p->in, text + i, run);
+        i += run;
+        if (i < len)
+            enter(p, text[i++]);
+    }
+    if (last && p->n_door > 0) {
+        lls_dp_put(p, &p->in, "\xef\xbf\xbd", 3);
+        p->n_door = 0;
+    }
+    if (p->whole && !p->no_memory)
+        lls_dp_put(p, &p->raw, p->in.data + before, p->in.len - before);
+}
+
+static void take_tokens(lls_dparse_t *p, const int32_t *tokens, size_t n)
+{
+    p->has_tokens |= n > 0;
+    for (uint32_t i = 0; i < p->n_marks; i++)
+        for (size_t k = 0; k < n && p->marks[i].token >= 0; k++)
+            p->marks[i].seen += tokens[k] == p->marks[i].token;
+}
+
+/* The text ends here, in whatever state. */
+static void finish(lls_dparse_t *p)
+{
+    bool between = p->state == DP_BETWEEN || p->state == DP_LIST ||
+                   (p->state == DP_PYTHON && p->py == PY_CALLS);
+
+    if (p->in_call) {
+        p->broken = true;
+        if (p->state == DP_PYTHON)
+            lls_dp_python_close(p);
+        else if (p->state >= DP_TAG_NAME && p->state <= DP_VALUE)
+            lls_dp_tags_close(p);
+        lls_dp_end(p);
+    } else if (p->state == DP_HEADER && p->headed) {
+        p->undo.len = 0;
+    } else if (p->state > DP_REASONING && !(between && p->n_section > 0)) {
+        lls_dp_fail(p);
+    }
+    if (p->n_calls == 0)
+        flush_blank(p);
+}
+
+static void start_of_feed(lls_dparse_t *p)
+{
+    if (p->next_event < p->n_events || p->whole)
+        return;
+    p->n_events = p->next_event = p->out.len = 0;
+}
+
+llm_status_t lls_dparse_feed(lls_dparse_t *p, const char *text, size_t len, const int32_t *tokens,
+                             size_t n_tokens, bool last, llm_error_t *err)
+{
+    if (p->finished)
+        return lls_fail(err, LLM_ERR_STATE, "the parser has had its last text; create another");
+    start_of_feed(p);
+    if (p->thinking != NULL && (p->thinking->flags & LLS_THINK_APPEND) && p->at_start) {
+        p->at_start = false;
+        lls_dp_emit(p, LLM_EVENT_CONTENT, "<think>", 7);
+    }
+    take_tokens(p, tokens, n_tokens);
+    take_text(p, text, len, last);
+    drive(p, last);
+    if (last && !p->no_memory)
+        finish(p);
+    if (last && p->whole && !p->no_memory)
+        lls_dp_whole(p);
+    if (p->n_events > 0 && (last || !p->whole))
+        lls_dp_put(p, &p->out, "", 1);
+    p->finished = last || p->no_memory;
+    if (!p->no_memory)
+        return LLM_OK;
+    p->n_events = p->next_event = 0;
+    return lls_fail(err, LLM_ERR_NO_MEMORY, "parser of tool calls, %llu bytes of text",
+                    (unsigned long long)p->taken);
+}
+
+const llm_event_t *lls_dparse_next(lls_dparse_t *p)
+{
+    const dp_event_t *e;
+
+    if (p->next_event >= p->n_events || (p->whole && !p->finished))
+        return NULL;
+    e = &p->events[p->next_event++];
+    p->event = (llm_event_t){ .struct_size = sizeof p->event, .kind = e->kind, .index = e->call,
+                              .text = e->kind == LLM_EVENT_TOOL_END ? "" : p->out.data + e->at,
+                              .text_len = e->n };
+    if (e->kind == LLM_EVENT_TOOL_START)
+        p->event.id = p->out.data + e->id_at;
+    return &p->event;
+}
+
+uint64_t lls_dparse_steps(const lls_dparse_t *p) { return p->steps; }

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Calls in tags: parameters become the members of a JSON object, their values what the tool's
+ * schema says.  A value that can only be a string is passed on as it comes; the others wait for
+ * their end.
+ */
+#include "text/dialect_int.h"
+
+/* ---- The call -------------------------------------------------------------------------------- */
+
+void lls_dp_tags_begin(lls_dparse_t *p)
+{
+    p->state = p->tools->reader == LLS_READ_KEYS ? DP_NAME : DP_TAG_NAME;
+    p->name.len = 0;
+}
+
+static void call_begin(lls_dparse_t *p)
+{
+    lls_dp_start(p);
+    p->n_params = 0;
+    p->state = DP_PARAMS;
+}
+
+static void trim_of(const lls_buf_t *b, size_t *from, size_t *len)
+{
+    *from = 0;
+    *len = b->len;
+    while (*len > 0 && lls_dp_is_blank(b->data[*from]))
+        ++*from, --*len;
+    while (*len > 0 && lls_dp_is_blank(b->data[*from + *len - 1]))
+        --*len;
+}
+
+/* NAME, "NAME" or 'NAME', and perhaps attributes behind it: the name in place. */
+static void unquote_name(lls_buf_t *b)
+{
+    size_t      from, len;
+    const char *end;
+
+    trim_of(b, &from, &len);
+    if (len >= 2 && (b->data[from] == '"' || b->data[from] == '\'')) {
+        end = memchr(b->data + from + 1, b->data[from], len - 1);
+        if (end != NULL) {
+            from++;
+            len = (size_t)(end - b->data) - from;
+        }
+    }
+    if (len > 0)
+        memmove(b->data, b->data + from, len);
+    b->len = len;
+}
+
+size_t lls_dp_read_tag_name(lls_dparse_t *p, const char *text, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        lls_dp_note(p, text + i, 1);
+        if (text[i] != '>') {
+            lls_dp_put(p, &p->name, text + i, 1);
+            if (p->name.len <= DP_MAX_NAME)
+                continue;
+            p->name.len = 0;
+        }
+        unquote_name(&p->name);
+        if (p->name.len > 0)
+            call_begin(p);
+        else
+            lls_dp_fail(p);
+        return i + 1;
+    }
+    return n;
+}
+
+/* ---- Keys ------------------------------------------------------------------------------------ */
+
+static void key_begin(lls_dparse_t *p)
+{
+    p->state = DP_KEY;
+    p->key.len = 0;
+}
+
+/* The member's name goes out; what follows is its value. */
+static void value_begin(lls_dparse_t *p)
+{
+    lls_dp_args(p, p->n_params == 0 ? "{" : ", ", p->n_params == 0 ? 1 : 2);
+    p->n_params++;
+    lls_dp_quote(p, p->key.data, p->key.len);
+    lls_dp_args(p, ": ", 2);
+    p->streaming = p->types_of_value == DP_STRING;
+    if (p->streaming)
+        lls_dp_args(p, "\"", 1);
+    p->value.len = p->tail.len = 0;
+    p->value_begun = p->quoted = false;
+    p->state = DP_VALUE;
+}
+
+/* string="true" behind the name says more than a schema. */
+static uint32_t type_by_attribute(const lls_buf_t *key)
+{
+    if (key->len == 0)
+        return 0;
+    if (memmem(key->data, key->len, "string=\"true\"", 13) != NULL)
+        return DP_STRING;
+    return memmem(key->data, key->len, "string=\"false\"", 14) != NULL ? DP_ANY : 0;
+}
+
+static void key_end(lls_dparse_t *p)
+{
+    uint32_t by_attribute = type_by_attribute(&p->key);
+
+    unquote_name(&p->key);
+    p->types_of_value = lls_dp_types_of(&p->types, p->name.data, p->name.len,
+                                        p->key.data, p->key.len);
+    if (by_attribute != 0)
+        p->types_of_value = by_attribute;
+}
+
+size_t lls_dp_read_key(lls_dparse_t *p, const char *text, size_t n)
+{
+    bool tags = p->tools->reader == LLS_READ_TAGS;
+
+    for (size_t i = 0; i < n; i++) {
+        if (tags && text[i] == '>') {
+            key_end(p);
+            value_begin(p);
+            return i + 1;
+        }
+        if (p->key.len < DP_MAX_NAME)
+            lls_dp_put(p, &p->key, text + i, 1);
+    }
+    return n;
+}
+
+/* ---- Values ---------------------------------------------------------------------------------- */
+
+static void value_text(lls_dparse_t *p, const char *text, size_t n)
+{
+    if (p->streaming) {
+        lls_dp_escape(p, text, n);
+        return;
+    }
+    if (p->value.len + n <= DP_MAX_HELD) {
+        lls_dp_put(p, &p->value, text, n);
+        return;
+    }
+    lls_dp_args(p, "\"", 1);        /* too long to be typed: a string from here on */
+    lls_dp_escape(p, p->value.data, p->value.len);
+    lls_dp_escape(p, text, n);
+    p->value.len = 0;
+    p->streaming = true;
+}
+
+/* Blank space at the end of a value is markup as far as the dialect trims. */
+static bool may_be_trimmed(const lls_dparse_t *p, char c)
+{
+    if (p->quoted)
+        return false;
+    if (p->tools->flags & LLS_DIALECT_TRIM)
+        return lls_dp_is_blank(c);
+    return (p->tools->flags & LLS_DIALECT_TRIM_LINE) && c == '\n' && p->tail.len == 0;
+}
+
+static void tail_text(lls_dparse_t *p)
+{
+    value_text(p, p->tail.data, p->tail.len);
+    p->tail.len = 0;
+}
+
+size_t lls_dp_read_value(lls_dparse_t *p, const char *text, size_t n)
+{
+    bool   lines = p->tools->flags & LLS_DIALECT_TRIM_LINE;
+    size_t i = 0;
+
+    if (!p->value_begun && !p->quoted) {
+        if (lines && text[0] == '\n')
+            i++;
+        while ((p->tools->flags & LLS_DIALECT_TRIM) && i < n && lls_dp_is_blank(text[i]))
+            i++;
+        p->value_begun = lines || i < n || !(p->tools->flags & LLS_DIALECT_TRIM);
+    }
+    while (i < n) {
+        size_t from = i;
+
+        if (lines && text[i] == '\n' && p->tail.len > 0)
+            tail_text(p);
+        if (may_be_trimmed(p, text[i])) {
+            if (p->tail.len >= DP_MAX_BLANK)
+                tail_text(p);
+            lls_dp_put(p, &p->tail, text + i++, 1);
+            continue;
+        }
+        tail_text(p);
+        while (i < n && (p->quoted || !(lls_dp_is_blank(text[i]))))
+            i++;
+        i += i == from;
+        value_text(p, text + from, i - from);
+    }
+    return n;
+}
+
+static void value_end(lls_dparse_t *p)
+{
+    if (p->state != DP_VALUE)
+        return;
+    p->tail.len = 0;
+    if (p->streaming)
+        lls_dp_args(p, "\"", 1);
+    else
+        lls_dp_coerce(p, p->value.data, p->value.len, p->types_of_value);
+    p->state = DP_PARAMS;
+}
+
+void lls_dp_tags_close(lls_dparse_t *p)
+{
+    value_end(p);
+    lls_dp_args(p, p->n_params == 0 ? "{}" : "}", p->n_params == 0 ? 2 : 1);
+}
+
+static void call_end(lls_dparse_t *p)
+{
+    lls_dp_tags_close(p);
+    lls_dp_end(p);
+    p->state = DP_BETWEEN;
+}
+
+/* ---- Markers --------------------------------------------------------------------------------- */
+
+static void in_call(lls_dparse_t *p, const dp_mark_t *m)
+{
+    bool keys = p->tools->reader == LLS_READ_KEYS;
+
+    switch (m->mark) {
+    case LLS_MARK_PARAM:
+        value_end(p);
+        key_begin(p);
+        break;
+    case LLS_MARK_NAME_END:
+        key_end(p);
+        p->state = DP_PARAMS;
+        break;
+    case LLS_MARK_VALUE:
+        if (p->key.len > 0)
+            value_begin(p);
+        break;
+    case LLS_MARK_PARAM_END:
+        value_end(p);
+        p->key.len = 0;
+        break;
+    case LLS_MARK_QUOTE:
+        p->quoted = p->value_begun = true;
+        break;
+    case LLS_MARK_QUOTE_END:
+        p->quoted = false;
+        break;
+    default:                        /* CALL_END, CLOSE, CALL */
+        p->broken |= p->state == DP_KEY;
+        call_end(p);
+        if (m->mark == LLS_MARK_CALL)
+            lls_dp_tags_begin(p);
+        else if (keys || m->mark == LLS_MARK_CLOSE)
+            p->state = DP_CONTENT;
+        break;
+    }
+}
+
+/* NAME stands before the first key or the end. */
+static void name_mark(lls_dparse_t *p, const dp_mark_t *m)
+{
+    unquote_name(&p->name);
+    if (p->name.len == 0 || (m->mark != LLS_MARK_PARAM && m->mark != LLS_MARK_CALL_END)) {
+        lls_dp_note(p, m->text, m->len);
+        lls_dp_fail(p);
+        return;
+    }
+    call_begin(p);
+    in_call(p, m);
+}
+
+void lls_dp_tags_mark(lls_dparse_t *p, const dp_mark_t *m)
+{
+    if (p->in_call) {
+        in_call(p, m);
+    } else if (p->state == DP_NAME) {
+        name_mark(p, m);
+    } else if (p->state == DP_TAG_NAME) {
+        lls_dp_note(p, m->text, m->len);
+        lls_dp_fail(p);
+    } else {
+        lls_dp_note(p, m->text, m->len);
+        if (m->mark == LLS_MARK_CALL)
+            lls_dp_tags_begin(p);
+    }
+}
