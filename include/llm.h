@@ -240,7 +240,7 @@ typedef struct llm_engine_config {
     uint32_t               max_model_len;          /* tokens; 0 = from the model */
     uint32_t               max_num_seqs;           /* sequences a step; 0 = by device */
     uint32_t               max_num_batched_tokens; /* tokens a step; 0 = by device */
-    uint32_t               max_num_queued_reqs;    /* unfinished, n counts n; 0 = 16384 */
+    uint32_t               max_num_queued_reqs;    /* unfinished or undrained; 0 = 16384 */
     float                  gpu_memory_utilization; /* (0, 1]; 0 = 0.92 */
     uint32_t               n_threads;              /* CPU workers; 0 = cores of this process */
     const llm_option_t    *options;                /* "tensor-parallel-size", ... */

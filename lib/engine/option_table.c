@@ -53,7 +53,7 @@ static const lls_option_def_t table[] = {
      .put = LLS_PUT_U32,
      AT_E(max_num_batched_tokens)},
     {.info = E("max-num-queued-reqs", "int", "16384", "[1, " U32_MAX_TEXT "]",
-               "unfinished requests, n counts n; more are refused as busy"),
+               "completions unfinished or not drained to their end; more are refused as busy"),
      .put = LLS_PUT_U32,
      AT_E(max_num_queued_reqs)},
     {.info = E("gpu-memory-utilization", "float", "0.92", "(0, 1]",
