@@ -254,7 +254,7 @@ static llm_status_t make_host(lls_engine_t *e, llm_error_t *err)
 const llm_plan_t            *lls_engine_plan(const lls_engine_t *e) { return &e->plan; }
 const lls_tokenizer_t       *lls_engine_tokenizer(const lls_engine_t *e) { return e->tokenizer; }
 const llm_sampling_params_t *lls_engine_defaults(const lls_engine_t *e) { return &e->defaults; }
-bool lls_engine_is_here(const lls_engine_t *e) { return e->pid == getpid(); }
+bool lls_engine_is_here(const lls_engine_t *e) { return !lls_forked_is_child(&e->forked); }
 
 int32_t lls_engine_call_hook(void *user, uint64_t request, const int32_t *tokens, uint32_t n_tokens,
                              uint32_t n_prompt, float *logits, uint32_t n_vocab)
@@ -289,7 +289,7 @@ static llm_status_t new_engine(const llm_allocator_t *hook, const lls_clock_t *c
     lls_mem_init(&e->mem, hook);
     atomic_store(&e->mem.held, sizeof *e);
     e->clock = *clock;
-    e->pid = getpid();
+    lls_forked_init(&e->forked);
     e->inbox_end = &e->inbox;
     e->pending_end = &e->pending;
     e->pause.mode = LLS_NOT_PAUSED;
@@ -380,6 +380,7 @@ void lls_engine_destroy(lls_engine_t *e)
     lls_engine_options_deinit(&e->options);
     if (e->wake_fd >= 0)
         close(e->wake_fd);
+    lls_forked_deinit(&e->forked);
     pthread_mutex_destroy(&e->lock);
     lls_mem_init(&last, &e->mem.hook);
     lls_free_raw(&last, e, sizeof *e);

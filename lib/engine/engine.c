@@ -14,7 +14,10 @@ bool lls_engine_enter(lls_engine_t *e)
     return lls_engine_is_here(e) && atomic_compare_exchange_strong(&e->busy, &idle, 1);
 }
 
-void lls_engine_leave(lls_engine_t *e) { atomic_store(&e->busy, 0); }
+void lls_engine_leave(lls_engine_t *e)
+{
+    atomic_store_explicit(&e->busy, 0, memory_order_release);
+}
 
 /* ---- Requests end ---------------------------------------------------------------------------- */
 
@@ -27,7 +30,7 @@ static void note_end(lls_engine_t *e, const lls_completion_t *c)
     double               last = (double)c->last_us * 1e-6;
     lls_metrics_t       *m = &e->metrics;
 
-    atomic_fetch_add_explicit(&m->finished[c->finish], 1, memory_order_relaxed);
+    lls_metrics_bump(&m->finished[c->finish], 1);
     lls_metrics_observe(m, LLS_HIST_REQUEST_PROMPT, req->n_prompt);
     lls_metrics_observe(m, LLS_HIST_REQUEST_GENERATION, (double)c->n_tokens);
     lls_metrics_observe(m, LLS_HIST_E2E, whole);
@@ -297,11 +300,12 @@ static llm_status_t execute(lls_engine_t *e, const lls_step_result_t **result)
 static void charge_rows(lls_engine_t *e, uint64_t device_ns)
 {
     const lls_step_plan_t *plan = e->step_plan;
+    uint64_t               ns_per_token = device_ns / lls_max_u32(1, plan->n_tokens);
 
     for (uint32_t i = 0; i < e->n_in_step; i++) {
         const lls_run_row_t *run = &lls_plan_runs(plan)[i];
         lls_completion_t    *c = e->in_step[i];
-        c->device_ns += device_ns / plan->n_tokens * run->n;
+        c->device_ns += ns_per_token * run->n;
         lls_admission_computed(&e->admission, c, run->pos + run->n);
     }
 }
@@ -325,7 +329,7 @@ static void measure(lls_engine_t *e, const lls_step_result_t *result)
 
     lls_metrics_observe(&e->metrics, LLS_HIST_ITERATION_TOKENS, n);
     lls_metrics_add(&e->metrics, LLS_COUNT_STEPS, 1);
-    if (n < MEASURED_TOKENS)
+    if (n < MEASURED_TOKENS || result->device_ns == 0)
         return;
     ns = (double)result->device_ns / n;
     e->ns_per_token = e->ns_per_token == 0 ? ns : 0.75 * e->ns_per_token + 0.25 * ns;

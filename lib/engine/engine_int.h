@@ -12,8 +12,8 @@
 #define LLS_ENGINE_ENGINE_INT_H
 
 #include <pthread.h>
-#include <sys/types.h>
 
+#include "base/forked.h"
 #include "cpu/cpu.h"
 #include "engine/admission.h"
 #include "engine/engine.h"
@@ -39,7 +39,7 @@ struct llm_engine {
     lls_mem_t            mem;
     lls_log_t            log;
     lls_clock_t          clock;
-    pid_t                pid;       /* a child after fork() is refused */
+    lls_forked_t         forked;    /* a child after fork() is refused */
     lls_engine_options_t options;
     llm_plan_t           plan;
     /* parts */

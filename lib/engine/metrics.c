@@ -41,10 +41,9 @@ void lls_metrics_observe(lls_metrics_t *m, enum lls_histogram h, double value)
         i++;
     if (histograms[h].buckets[i] == 0)
         i = LLS_MAX_BUCKETS;
-    atomic_fetch_add_explicit(&m->histograms[h].buckets[i], 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&m->histograms[h].sum_millionths, (uint64_t)(value * 1e6),
-                              memory_order_relaxed);
-    atomic_fetch_add_explicit(&m->histograms[h].count, 1, memory_order_relaxed);
+    lls_metrics_bump(&m->histograms[h].buckets[i], 1);
+    lls_metrics_bump(&m->histograms[h].sum_millionths, (uint64_t)(value * 1e6));
+    lls_metrics_bump(&m->histograms[h].count, 1);
 }
 
 /* ---- Text ------------------------------------------------------------------------------------ */
