@@ -5,6 +5,7 @@
 
 #define SMALL 64u                       /* symbols merged in an array */
 #define NO_RANK UINT32_MAX
+#define FILTER_BITS 8u                  /* a slot of the table */
 #define BLANK "\xe2\x96\x81"            /* U+2581 */
 
 typedef struct heap_item {
@@ -52,7 +53,8 @@ bool lls_bpe_merges(lls_bpe_t *b, uint32_t n)
         n_slots *= 2;
     b->mask = n_slots - 1;
     b->pairs = lls_calloc(b->mem, n_slots, sizeof *b->pairs);
-    return b->pairs != NULL;
+    b->filter = lls_calloc(b->mem, n_slots / (64 / FILTER_BITS), sizeof *b->filter);
+    return b->pairs != NULL && b->filter != NULL;
 }
 
 void lls_bpe_deinit(lls_bpe_t *b)
@@ -60,6 +62,7 @@ void lls_bpe_deinit(lls_bpe_t *b)
     if (b->mem == NULL)
         return;
     lls_free(b->mem, b->pairs);
+    lls_free(b->mem, b->filter);
     lls_free(b->mem, b->whole);
     lls_free(b->mem, b->prefix);
     lls_free(b->mem, b->suffix);
@@ -71,9 +74,13 @@ static inline uint64_t pair_key(int32_t left, int32_t right)
     return ((uint64_t)(uint32_t)left << 32 | (uint32_t)right) + 1;
 }
 
-static inline lls_bpe_pair_t *pair_slot(const lls_bpe_t *b, uint64_t key)
+static inline uint64_t pair_hash(uint64_t key)
 {
-    uint64_t h = key * 0x9e3779b97f4a7c15u;
+    return key * 0x9e3779b97f4a7c15u;
+}
+
+static inline lls_bpe_pair_t *pair_slot(const lls_bpe_t *b, uint64_t key, uint64_t h)
+{
     uint64_t i = (h ^ (h >> 32)) & b->mask;
 
     while (b->pairs[i].key != 0 && b->pairs[i].key != key)
@@ -81,18 +88,30 @@ static inline lls_bpe_pair_t *pair_slot(const lls_bpe_t *b, uint64_t key)
     return &b->pairs[i];
 }
 
+/* The bit of the filter, counted from its beginning. */
+static inline uint64_t filter_bit(const lls_bpe_t *b, uint64_t h)
+{
+    return (h >> 24) & (b->mask * FILTER_BITS + FILTER_BITS - 1);
+}
+
 void lls_bpe_add_merge(lls_bpe_t *b, int32_t left, int32_t right, uint32_t rank, int32_t merged)
 {
-    lls_bpe_pair_t *p = pair_slot(b, pair_key(left, right));
+    uint64_t        key = pair_key(left, right), h = pair_hash(key), bit = filter_bit(b, h);
+    lls_bpe_pair_t *p = pair_slot(b, key, h);
 
     b->n_pairs += p->key == 0;
-    *p = (lls_bpe_pair_t){ pair_key(left, right), rank, merged };
+    b->filter[bit / 64] |= 1ull << bit % 64;
+    *p = (lls_bpe_pair_t){ key, rank, merged };
 }
 
 static inline const lls_bpe_pair_t *find_pair(const lls_bpe_t *b, int32_t left, int32_t right)
 {
-    const lls_bpe_pair_t *p = pair_slot(b, pair_key(left, right));
+    uint64_t              key = pair_key(left, right), h = pair_hash(key), bit = filter_bit(b, h);
+    const lls_bpe_pair_t *p;
 
+    if ((b->filter[bit / 64] >> bit % 64 & 1) == 0)
+        return NULL;
+    p = pair_slot(b, key, h);
     return p->key != 0 ? p : NULL;
 }
 

@@ -21,6 +21,8 @@ typedef struct lls_bpe {
     lls_mem_t         *mem;
     const lls_vocab_t *vocab;
     lls_bpe_pair_t    *pairs;
+    uint64_t          *filter;          /* a bit of each key's hash: most pairs are no merge, and
+                                           this is small enough to stay near */
     uint8_t           *whole;           /* [vocab n]: the token's own bytes encode to it alone */
     uint64_t           mask;
     uint32_t           n_pairs;

@@ -76,9 +76,9 @@ def texts(rng):
     out = []
     for i in range(0, len(cps), 300):
         out.append("".join(chr(c) for c in cps[i:i + 300]))
-    for i in range(0, len(cps), 997):
+    for i in range(0, len(cps), 1999):
         out.append(" ".join("a" + chr(c) + "1" for c in cps[i:i + 40]))
-    out += ["".join(chr(rng.choice(odd)) for _ in range(rng.randint(1, 12))) for _ in range(3000)]
+    out += ["".join(chr(rng.choice(odd)) for _ in range(rng.randint(1, 12))) for _ in range(1500)]
     out += [random_text(rng) for _ in range(1500)]
     return out
 
