@@ -54,6 +54,17 @@ def chat(program):
     refuses(program)
 
 
+def tools(program):
+    call = r"\[chatcmpl-tool-[0-9a-f]{32}\] get_weather\((.*)\)"
+    found = re.search(call, run(program, MODEL, "hermes").stdout)
+    assert json.loads(found.group(1)) == {"city": "Paris"}
+    plain = run(program, MODEL).stdout          # the model's template knows no calls
+    assert not re.search(call, plain) and plain.startswith("<tool_call>{")
+    message = run(program, MODEL, "nobody", expect=1).stderr
+    assert 'no tool_parser "nobody"' in message
+    refuses(program)
+
+
 def batch(program):
     with tempfile.TemporaryDirectory() as tmp:
         source, out = os.path.join(tmp, "in.jsonl"), os.path.join(tmp, "out.jsonl")
