@@ -264,10 +264,33 @@ static void priority_goes_before_arrival(void **state)
     }
 }
 
+/* A host that waits, steps and drains is never told for good that a drained queue is full. */
+static void a_drained_place_is_given_back(void **state)
+{
+    llm_engine_t *e = begin("max-num-queued-reqs", "1");
+    llm_error_t   err;
+    ask_t         a;
+
+    make_ask(&a, N_VOCAB, 20, 1, 2);
+    for (int i = 0; i < 3; i++) {
+        while (try_add(e, &a, &err) == LLM_ERR_BUSY) {
+            assert_int_equal(llm_engine_wait(e, 1000), LLM_OK);
+            step_engine(e);
+        }
+        while (llm_engine_unfinished(e) > 0)
+            step_engine(e);
+        while (llm_engine_next_output(e) != NULL)
+            continue;
+        llm_engine_wait(e, 0);      /* takes what add has signalled */
+    }
+    llm_engine_destroy(e);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(queued_tokens_are_bounded),
+        cmocka_unit_test(a_drained_place_is_given_back),
         cmocka_unit_test(a_batch_asks_for_no_room),
         cmocka_unit_test(who_would_be_late_is_refused_at_the_door),
         cmocka_unit_test(without_the_option_nobody_is_refused),
