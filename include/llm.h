@@ -262,7 +262,7 @@ typedef struct llm_plan {
     uint64_t    kv_bytes_per_token; /* rounded up where layers differ */
     uint64_t    device_total_bytes; /* host memory when the device is "cpu" */
     uint64_t    device_free_bytes;
-    uint64_t    host_bytes;         /* all else held when idle: tokenizer, queues; 0 = does not fit */
+    uint64_t    host_bytes;         /* all else held when idle: tokenizer, queues; 0 = no fit */
     const char *limit;              /* static; the option that decides kv_cache_bytes */
     uint32_t    kv_blocks;
     uint32_t    block_size;         /* tokens in a KV block */
@@ -718,7 +718,7 @@ typedef struct llm_event {              /* made by the library */
     uint32_t    reserved0;              /* 0 */
     const char *text;                   /* whole UTF-8 characters; "" if none */
     size_t      text_len;
-    const char *id;                     /* "chatcmpl-tool-..." and as the dialect demands; or NULL */
+    const char *id;                     /* "chatcmpl-tool-...", the dialect's own, or NULL */
 } llm_event_t;
 
 /* The index'th name of LLM_PARSER_TOOLS or LLM_PARSER_REASONING, static; NULL past the last.
