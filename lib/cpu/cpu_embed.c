@@ -26,24 +26,15 @@ static void plain_step(uint32_t kind, const uint8_t *step, uint32_t lane, uint32
         }
 }
 
-/* ORDER scheme, from Q4_0 on: what stands for zero. */
-static const int zeros[] = { 8, 0, 16, 0, 128 };
-
-/* The 32 values of one lane in a step of a block panel. */
-static void block_step(uint32_t kind, const uint8_t *step, uint32_t lane, float *out)
+/* The values of one lane in a step of a block panel: n, a multiple of 32. */
+static void block_step(uint32_t kind, const uint8_t *step, uint32_t lane, uint32_t n, float *out)
 {
-    const uint8_t *scales = step + lls_kind_value_bytes(kind) + lane * 2;
-    float          d = lls_f16_to_f32(load_u16(scales));
-    float          m = lls_kind_has_min(kind) ? lls_f16_to_f32(load_u16(scales + 64)) : -0.0f;
-    int            zero = zeros[kind - LLS_W_Q4_0];
+    lls_group_t group;
 
-    for (uint32_t i = 0; i < LLS_GROUP; i++) {
-        uint32_t word = lls_kind_is_q4(kind) ? i % 16 / 4 : i / 4;
-        int      q = step[(word * LLS_PANEL + lane) * 4 + i % 4];
-
-        if (lls_kind_is_q4(kind))
-            q = i < 16 ? q & 15 : q >> 4;
-        out[i] = d * (float)(q - zero) + m;
+    for (uint32_t g = 0; g < n / LLS_GROUP; g++, out += LLS_GROUP) {
+        lls_wmat_read_group(kind, step, g, lane, &group);
+        for (uint32_t i = 0; i < LLS_GROUP; i++)
+            out[i] = group.d[i / 16] * (float)group.q[i] + group.m[i / 16];
     }
 }
 
@@ -56,7 +47,7 @@ static void read_step(const lls_wmat_t *w, const lls_wseg_t *s, uint32_t column,
     if (lls_kind_is_float(s->kind))
         plain_step(s->kind, p, column % LLS_PANEL, lls_min_u32(2, w->in - 2 * step), out);
     else
-        block_step(s->kind, p, column % LLS_PANEL, out);
+        block_step(s->kind, p, column % LLS_PANEL, lls_kind_step(s->kind), out);
 }
 
 typedef struct embed_job {
@@ -72,7 +63,7 @@ static void embed_row(const embed_job_t *j, uint32_t row, float *out)
 {
     const lls_wseg_t *s = lls_wmat_segs(j->w, 0);
     uint32_t          column = (uint32_t)j->index[row] + j->offset, n;
-    float             values[LLS_GROUP];
+    float             values[LLS_K_BLOCK];
 
     lls_assert(column < j->w->out);
     for (; column >= s->first + s->n; s++)

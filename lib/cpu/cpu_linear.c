@@ -15,7 +15,7 @@
 #define MAX_CHUNK   256u
 #define K_BLOCK     2048u           /* values of k that go through all rows before the next */
 #define FILL_UNIT   32u             /* values of k: what filling is shared out by */
-#define WIDE_BYTES  (K_BLOCK / LLS_GROUP * 1152u)
+#define WIDE_BYTES  (K_BLOCK / LLS_GROUP * 1152u)   /* of the kind that takes most: Q4_1 */
 #define WIDEN_FROM  3u              /* blocks of rows that share a widened panel */
 
 /* Rows [begin, end) that meet one expert. */
@@ -157,6 +157,7 @@ typedef struct panel_job {
     const lls_wseg_t   *seg;
     const uint8_t      *acts;       /* of the chunk's first row */
     uint32_t            form, chunk_first;
+    uint32_t            n_acts;     /* steps of a row of acts */
     cut_t               cut;
     float              *tile;       /* of the cut's first row */
     uint8_t            *wide;
@@ -191,7 +192,7 @@ static void multiply_steps(const panel_job_t *p, uint32_t panel, uint32_t s, uin
     }
     for (uint32_t i = 0; i < p->cut.n; i++) {
         uint32_t m0 = block_start(&p->cut, i), mr = block_start(&p->cut, i + 1) - m0;
-        size_t   at = acts_at(p->form, p->seg->n_steps, m0 - p->chunk_first, mr, k);
+        size_t   at = acts_at(p->form, p->n_acts, m0 - p->chunk_first, mr, k);
         float   *tile = p->tile + (size_t)(m0 - p->cut.begin) * LLS_PANEL;
 
         multiply(p->acts + at, w, n, mr, s == 0, tile);
@@ -212,6 +213,7 @@ static void multiply_chunk(const linear_job_t *j, uint32_t form, uint32_t first,
                            uint32_t ith, uint32_t nth)
 {
     panel_job_t p = { .j = j, .acts = j->acts, .form = form, .chunk_first = first,
+                      .n_acts = lls_ceil_div(j->p->in, lls_form_step(form)),
                       .tile = j->tiles + (size_t)ith * j->chunk * LLS_PANEL,
                       .wide = j->wide != NULL ? j->wide + (size_t)ith * WIDE_BYTES : NULL };
 

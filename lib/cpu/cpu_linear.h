@@ -2,18 +2,22 @@
 /*
  * cpu_linear - what the kernels of the linear ops offer: one table for each instruction set.
  *
- * Activations are packed first, into blocks of at most max_rows rows and in one of three forms,
+ * Activations are packed first, into blocks of at most max_rows rows and in one of four forms,
  * step by step as the panels of weights are (`mr` = rows of the block):
  *
  *   F32   2 values of k:  [mr][2] float                                          8 mr bytes
  *   BF16  2 values of k:  [mr][2] bfloat16                                       4 mr bytes
  *   Q8    32 values of k: [8][mr] words of four int8, then for each row the      44 mr bytes
  *         scale s, minus the sum of the int8 and s times the sum
+ *   Q8H   the same with the sums of values 0-15 and of 16-31, for weights with a scale for each
+ *         16: after the scale two rows of minus the sum, then two of s times it    52 mr bytes
  *
  * A kernel multiplies one block with one panel into a tile [mr][32].  Each element of the tile is
  * accumulated along k in one order, whatever mr is, so a row's result does not depend on its
  * neighbours.  Over blocks of weights the integers are exact: for 32 values of k
  *   tile += (sum q a - zero sum a) * (d * s)   and, with minima,   tile += m * (s sum a)
+ * where the kinds with two levels of scales have d and m as exact products of the two, and those
+ * with a scale for 16 values do this for 16.
  * and all instruction sets quantise activations to the same int8; only the rounding of the sums of
  * float32 differs between them.
  */
@@ -26,29 +30,36 @@
 
 #define LLS_KINDS LLS_N_SCHEMES
 
-enum lls_form { LLS_FORM_F32, LLS_FORM_BF16, LLS_FORM_Q8, LLS_N_FORMS };    /* ORDER form */
+enum lls_form {                     /* ORDER form */
+    LLS_FORM_F32, LLS_FORM_BF16, LLS_FORM_Q8, LLS_FORM_Q8H, LLS_N_FORMS
+};
 
 /* Bytes of a step of one row, and values of k in it. */
 static inline uint32_t lls_form_bytes(uint32_t form)
 {
-    return form == LLS_FORM_F32 ? 8 : form == LLS_FORM_BF16 ? 4 : 44;
+    return form == LLS_FORM_F32 ? 8 : form == LLS_FORM_BF16 ? 4 : form == LLS_FORM_Q8 ? 44 : 52;
 }
-static inline uint32_t lls_form_step(uint32_t form) { return form == LLS_FORM_Q8 ? LLS_GROUP : 2; }
+static inline uint32_t lls_form_step(uint32_t form) { return form >= LLS_FORM_Q8 ? LLS_GROUP : 2; }
 
 /* What turns values into int8: 0 where the largest magnitude is too small to divide by, or no
  * number, for then the scale says it all. */
 static inline float lls_q8_inverse(float max) { return max > 1e-30f ? 127.0f / max : 0.0f; }
 
-/* What follows the int8 of row m in a group of 32 values. */
-static inline void lls_put_q8_row(uint8_t *group, uint32_t mr, uint32_t m, float scale,
-                                  int32_t sum)
+/* What follows the int8 of row m in a group of 32 values; low and high are the sums of each 16. */
+static inline void lls_put_q8_row(uint8_t *group, bool halves, uint32_t mr, uint32_t m, float scale,
+                                  int32_t low, int32_t high)
 {
-    float   scaled_sum = scale * (float)sum;
-    int32_t minus = -sum;
+    uint32_t n = halves ? 2 : 1;
+    int32_t  sums[2] = { halves ? low : low + high, high };
 
     memcpy(group + (32 * mr + 4 * m), &scale, 4);
-    memcpy(group + (36 * mr + 4 * m), &minus, 4);
-    memcpy(group + (40 * mr + 4 * m), &scaled_sum, 4);
+    for (uint32_t h = 0; h < n; h++) {
+        float   scaled_sum = scale * (float)sums[h];
+        int32_t minus = -sums[h];
+
+        memcpy(group + ((36 + 4 * h) * mr + 4 * m), &minus, 4);
+        memcpy(group + ((36 + 4 * n + 4 * h) * mr + 4 * m), &scaled_sum, 4);
+    }
 }
 
 /* Packs n values of row m into a block of mr rows; dst is the block at the first of them.  A step
@@ -58,7 +69,7 @@ typedef void (*lls_fill_fn)(const float *x, uint32_t n, uint32_t mr, uint32_t m,
 typedef void (*lls_multiply_fn)(const uint8_t *acts, const uint8_t *w, uint32_t n, uint32_t mr,
                                 bool first,
                                 float *tile);
-/* n steps of a panel of Q4_0 or Q4_1 with a byte for each value, for multiply_wide: the same bits,
+/* n steps of a panel of 4 bits with a byte for each value, for multiply_wide: the same bits,
  * and rows share the work of unpacking. */
 typedef void (*lls_widen_fn)(const uint8_t *w, uint32_t n, uint8_t *dst);
 
@@ -70,6 +81,24 @@ typedef struct lls_linear_isa {
     lls_widen_fn    widen[LLS_KINDS];       /* NULL: not worth it, or not a kind of 4 bits */
     lls_multiply_fn multiply_wide[LLS_KINDS];
 } lls_linear_isa_t;
+
+/* Tables of an instruction set by kind, whose kernels are named multiply_f32 and so on; of IQ4_NL
+ * there are no panels. */
+#define LLS_FORMS_OF_KINDS                                                                        \
+    {                                                                                             \
+        [LLS_W_Q4_0] = LLS_FORM_Q8, [LLS_W_Q4_1] = LLS_FORM_Q8, [LLS_W_Q5_0] = LLS_FORM_Q8,       \
+        [LLS_W_Q5_1] = LLS_FORM_Q8, [LLS_W_Q8_0] = LLS_FORM_Q8, [LLS_W_Q2_K] = LLS_FORM_Q8H,      \
+        [LLS_W_Q3_K] = LLS_FORM_Q8H, [LLS_W_Q4_K] = LLS_FORM_Q8, [LLS_W_Q5_K] = LLS_FORM_Q8,      \
+        [LLS_W_Q6_K] = LLS_FORM_Q8H, [LLS_W_IQ4_XS] = LLS_FORM_Q8,                                \
+    }
+#define LLS_KERNELS_OF_KINDS                                                                      \
+    {                                                                                             \
+        [LLS_W_F32] = multiply_f32, [LLS_W_F16] = multiply_f16, [LLS_W_BF16] = multiply_bf16,     \
+        [LLS_W_Q4_0] = multiply_q4_0, [LLS_W_Q4_1] = multiply_q4_1, [LLS_W_Q5_0] = multiply_q5_0, \
+        [LLS_W_Q5_1] = multiply_q5_1, [LLS_W_Q8_0] = multiply_q8_0, [LLS_W_Q2_K] = multiply_q2_k, \
+        [LLS_W_Q3_K] = multiply_q3_k, [LLS_W_Q4_K] = multiply_q4_k, [LLS_W_Q5_K] = multiply_q5_k, \
+        [LLS_W_Q6_K] = multiply_q6_k, [LLS_W_IQ4_XS] = multiply_iq4_xs,                           \
+    }
 
 /* What AVX512-BF16 has instead of AVX-512's kernel of bfloat16. */
 typedef struct lls_bf16_kernels {

@@ -4,8 +4,8 @@
  * 16 columns, two vectors a row, so that the sums of six rows stay in registers.
  *
  * Products of bytes are summed in pairs to 16 bits, which saturate: 15 * 127 * 2 eight times and
- * 31 * 127 * 2 four times fit.  Bytes of Q8_0 would not, so their sign moves to the activation:
- * 128 * 127 * 2 fits.
+ * 31 * 127 * 2 four times and 63 * 127 * 2 twice fit.  Bytes of Q8_0 would not, so their sign moves
+ * to the activation: 128 * 127 * 2 fits.
  */
 #include "cpu/cpu_linear.h"
 
@@ -52,11 +52,12 @@ INLINE int32_t sum_of(__m256i v)
     return _mm_cvtsi128_si32(_mm_add_epi32(half, _mm_shuffle_epi32(half, 0xb1)));
 }
 
-static void fill_q8(const float *x, uint32_t n, uint32_t mr, uint32_t m, uint8_t *dst)
+INLINE void fill_groups(uint32_t form, const float *x, uint32_t n, uint32_t mr, uint32_t m,
+                        uint8_t *dst)
 {
     const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);  /* undoes packing by halves */
 
-    for (; n > 0; n -= LLS_GROUP, x += LLS_GROUP, dst += 44 * (size_t)mr) {
+    for (; n > 0; n -= LLS_GROUP, x += LLS_GROUP, dst += lls_form_bytes(form) * (size_t)mr) {
         float    max = max_abs(x);
         __m256   inverse = _mm256_set1_ps(lls_q8_inverse(max));
         __m256i  a = quantise(x, inverse), b = quantise(x + 8, inverse);
@@ -67,9 +68,19 @@ static void fill_q8(const float *x, uint32_t n, uint32_t mr, uint32_t m, uint8_t
         _mm256_storeu_si256((__m256i *)words, _mm256_permutevar8x32_epi32(q, order));
         for (uint32_t i = 0; i < 8; i++)
             memcpy(dst + (i * mr + m) * 4, &words[i], 4);
-        lls_put_q8_row(dst, mr, m, max * (1.0f / 127.0f),
-                       sum_of(_mm256_add_epi32(_mm256_add_epi32(a, b), _mm256_add_epi32(c, d))));
+        lls_put_q8_row(dst, form == LLS_FORM_Q8H, mr, m, max * (1.0f / 127.0f),
+                       sum_of(_mm256_add_epi32(a, b)), sum_of(_mm256_add_epi32(c, d)));
     }
+}
+
+static void fill_q8(const float *x, uint32_t n, uint32_t mr, uint32_t m, uint8_t *dst)
+{
+    fill_groups(LLS_FORM_Q8, x, n, mr, m, dst);
+}
+
+static void fill_q8h(const float *x, uint32_t n, uint32_t mr, uint32_t m, uint8_t *dst)
+{
+    fill_groups(LLS_FORM_Q8H, x, n, mr, m, dst);
 }
 
 /* ---- Plain weights --------------------------------------------------------------------------- */
@@ -143,7 +154,12 @@ INLINE __m256i dot_pairs(const form_t f, __m256i b, __m256i a)
 }
 
 /* How many sums of pairs fit into 16 bits together. */
-INLINE uint32_t form_chain(form_t f) { return f.nibbles ? 8 : f.zero_shift == 7 ? 1 : 4; }
+INLINE uint32_t form_chain(form_t f)
+{
+    if (f.nibbles)
+        return f.n_small == 2 ? 4 : 8;
+    return f.zero_shift == 7 ? 1 : f.zero_shift == 5 ? 2 : 4;
+}
 
 /* Word i of the weights of 8 columns. */
 INLINE __m256i load_word(const form_t f, const uint8_t *w, uint32_t i, uint32_t column)
@@ -157,9 +173,11 @@ INLINE __m256i load_word(const form_t f, const uint8_t *w, uint32_t i, uint32_t 
     return _mm256_and_si256(i < 4 ? b : _mm256_srli_epi16(b, 4), low);
 }
 
-/* The integer sums of one step for 16 columns. */
-INLINE void dot_step(const form_t f, const uint32_t rows, const int32_t *a, const uint8_t *w,
-                     uint32_t column, __m256i (*c)[2])
+/* The integer sums of words [begin, end) for 16 columns; minus: of each row the negative sum of
+ * those int8. */
+INLINE void dot_words(const form_t f, const uint32_t rows, const int32_t *a, const int32_t *minus,
+                      const uint8_t *w, uint32_t begin, uint32_t end, uint32_t column,
+                      __m256i (*c)[2])
 {
     const __m256i ones = _mm256_set1_epi16(1);
 
@@ -168,11 +186,11 @@ INLINE void dot_step(const form_t f, const uint32_t rows, const int32_t *a, cons
         __m256i zero = _mm256_setzero_si256();
 
         if (!f.min && f.zero_shift != 7)
-            zero = _mm256_slli_epi32(_mm256_set1_epi32(a[9 * rows + m]), (int)f.zero_shift);
+            zero = _mm256_slli_epi32(_mm256_set1_epi32(minus[m]), (int)f.zero_shift);
         c[m][0] = c[m][1] = zero;
     }
     UNROLL
-    for (uint32_t i = 0; i < 8; i += form_chain(f)) {
+    for (uint32_t i = begin; i < end; i += form_chain(f)) {
         __m256i pairs[INT_ROWS][2];
 
         UNROLL
@@ -202,15 +220,26 @@ INLINE __m256 load_scales(const uint8_t *p)
 }
 
 /* Adds the sums of 8 columns to the tile. */
-INLINE void add_scaled(const form_t f, __m256i c, const uint8_t *scales, float s, float sa,
+INLINE void add_scaled(const form_t f, __m256i c, __m256 d, __m256 min, float s, float sa,
                        float *tile)
 {
-    __m256 sum = _mm256_loadu_ps(tile), d = load_scales(scales);
+    __m256 sum = _mm256_loadu_ps(tile);
 
     sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(c), _mm256_mul_ps(d, _mm256_set1_ps(s)), sum);
     if (f.min)
-        sum = _mm256_fmadd_ps(load_scales(scales + 64), _mm256_set1_ps(sa), sum);
+        sum = _mm256_fmadd_ps(min, _mm256_set1_ps(sa), sum);
     _mm256_storeu_ps(tile, sum);
+}
+
+/* And of 16; tile begins at the first of them, `sums` are s times the sums of the int8. */
+INLINE void add_sums(const form_t f, const uint32_t rows, __m256i (*c)[2], const __m256 d[2],
+                     const __m256 min[2], const float *s, const float *sums, float *tile)
+{
+    UNROLL
+    for (uint32_t m = 0; m < rows; m++, tile += LLS_PANEL) {
+        add_scaled(f, c[m][0], d[0], min[0], s[m], sums[m], tile);
+        add_scaled(f, c[m][1], d[1], min[1], s[m], sums[m], tile + 8);
+    }
 }
 
 INLINE void multiply_blocks(const form_t f, const uint32_t rows, const uint8_t *acts,
@@ -226,16 +255,69 @@ INLINE void multiply_blocks(const form_t f, const uint32_t rows, const uint8_t *
         for (uint32_t column = 0; column < LLS_PANEL; column += 16) {
             const uint8_t *scales = w + form_value_bytes(f) + column * 2;
             const float   *row = (const float *)a + 8 * rows;
+            __m256         d[2] = { load_scales(scales), load_scales(scales + 16) };
+            __m256         min[2] = { d[0], d[1] };
 
-            dot_step(f, rows, a, w, column, c);
-            UNROLL
-            for (uint32_t m = 0; m < rows; m++) {
-                float *t = tile + m * LLS_PANEL + column;
-
-                add_scaled(f, c[m][0], scales, row[m], row[2 * rows + m], t);
-                add_scaled(f, c[m][1], scales + 16, row[m], row[2 * rows + m], t + 8);
+            if (f.min) {
+                min[0] = load_scales(scales + 64);
+                min[1] = load_scales(scales + 80);
             }
+            dot_words(f, rows, a, a + 9 * rows, w, 0, 8, column, c);
+            add_sums(f, rows, c, d, min, row, row + 2 * rows, tile + column);
         }
+}
+
+/* ---- With two levels of scales --------------------------------------------------------------- */
+
+/* Exact products of the scales of 8 columns. */
+INLINE __m256 scale_small(const uint8_t *scales, const uint8_t *small)
+{
+    __m256i v = _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)small));
+
+    return _mm256_mul_ps(load_scales(scales), _mm256_cvtepi32_ps(v));
+}
+
+/* Half h of a part, or all of it, for 16 columns; tile begins at the first of them. */
+INLINE void multiply_part(const form_t f, const uint32_t rows, const int32_t *a,
+                          const uint8_t *head, const uint8_t *w, uint32_t h, uint32_t column,
+                          float *tile)
+{
+    const uint8_t *small = w + form_value_bytes(f) + h * LLS_PANEL + column;
+    const float   *row = (const float *)a;
+    uint32_t       n = 8 / f.n_small;
+    __m256i        c[INT_ROWS][2];
+    __m256         d[2], min[2];
+
+    UNROLL
+    for (uint32_t i = 0; i < 2; i++) {
+        const uint8_t *scales = head + 2 * column + 16 * i;
+
+        min[i] = d[i] = scale_small(scales, small + 8 * i);
+        if (f.min)
+            min[i] = _mm256_xor_ps(
+                scale_small(scales + 64, small + f.n_small * LLS_PANEL + 8 * i),
+                _mm256_set1_ps(-0.0f));
+    }
+    dot_words(f, rows, a, a + (9 + h) * rows, w, h * n, h * n + n, column, c);
+    add_sums(f, rows, c, d, min, row + 8 * rows, row + form_scaled_sum(f, h) * rows, tile);
+}
+
+INLINE void multiply_k(const form_t f, const uint32_t rows, const uint8_t *acts, const uint8_t *w,
+                       uint32_t n, bool first, float *tile)
+{
+    const int32_t *a = (const int32_t *)acts;
+
+    if (first)
+        memset(tile, 0, rows * LLS_PANEL * sizeof *tile);
+    for (uint32_t s = 0; s < n; s++) {
+        const uint8_t *head = w;
+
+        w += form_head_bytes(f);
+        for (uint32_t g = 0; g < 8; g++, a += form_acts(f) * rows, w += form_part_bytes(f))
+            for (uint32_t column = 0; column < LLS_PANEL; column += 16)
+                for (uint32_t h = 0; h < f.n_small; h++)
+                    multiply_part(f, rows, a, head, w, h, column, tile + column);
+    }
 }
 
 KERNEL(multiply_f32, multiply_plain, LLS_W_F32, ROWS_6)
@@ -246,15 +328,18 @@ KERNEL(multiply_q4_1, multiply_blocks, FORM_Q4_1, ROWS_4)
 KERNEL(multiply_q5_0, multiply_blocks, FORM_Q5_0, ROWS_4)
 KERNEL(multiply_q5_1, multiply_blocks, FORM_Q5_1, ROWS_4)
 KERNEL(multiply_q8_0, multiply_blocks, FORM_Q8_0, ROWS_4)
+KERNEL(multiply_q2_k, multiply_k, FORM_Q2_K, ROWS_4)
+KERNEL(multiply_q3_k, multiply_k, FORM_Q3_K, ROWS_4)
+KERNEL(multiply_q4_k, multiply_k, FORM_Q4_K, ROWS_4)
+KERNEL(multiply_q5_k, multiply_k, FORM_Q5_K, ROWS_4)
+KERNEL(multiply_q6_k, multiply_k, FORM_Q6_K, ROWS_4)
+KERNEL(multiply_iq4_xs, multiply_k, FORM_IQ4_XS, ROWS_4)
 
 const lls_linear_isa_t lls_linear_avx2 = {
-    .max_rows = { FLOAT_ROWS, FLOAT_ROWS, INT_ROWS },
-    .fill = { lls_fill_f32_x86, NULL, fill_q8 },
-    /* ORDER scheme */
-    .form = { LLS_FORM_F32, LLS_FORM_F32, LLS_FORM_F32, LLS_FORM_Q8, LLS_FORM_Q8, LLS_FORM_Q8,
-              LLS_FORM_Q8, LLS_FORM_Q8 },
-    .multiply = { multiply_f32, multiply_f16, multiply_bf16, multiply_q4_0, multiply_q4_1,
-                  multiply_q5_0, multiply_q5_1, multiply_q8_0 },
+    .max_rows = { FLOAT_ROWS, FLOAT_ROWS, INT_ROWS, INT_ROWS },
+    .fill = { lls_fill_f32_x86, NULL, fill_q8, fill_q8h },
+    .form = LLS_FORMS_OF_KINDS,
+    .multiply = LLS_KERNELS_OF_KINDS,
 };
 
 #endif

@@ -16,6 +16,7 @@
 
 #define FLOAT_ROWS 12u              /* 24 sums, 4 vectors of weights, a row's value */
 #define INT_ROWS   8u               /* sums of integers and of floats: 32, of which few spill */
+#define HALF_ROWS  6u               /* those beside more scales: none spills */
 #define AHEAD      2048u            /* bytes: one stream a thread reads fastest so */
 
 /* The compiler's own form spills the sums when many of them are live. */
@@ -48,18 +49,18 @@ INLINE float max_abs(const float *x)
     return lls_float_of((uint32_t)_mm512_reduce_max_epu32(_mm512_max_epu32(a, b)));
 }
 
-static int32_t sum_bytes(__m256i q)
+INLINE int32_t sum_bytes(__m128i q)
 {
-    __m256i sum = _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_set1_epi8(1), q);
-    __m128i half = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
+    __m128i sum = _mm_dpbusd_epi32(_mm_setzero_si128(), _mm_set1_epi8(1), q);
 
-    half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0x4e));
-    return _mm_cvtsi128_si32(_mm_add_epi32(half, _mm_shuffle_epi32(half, 0xb1)));
+    sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xb1)));
 }
 
-static void fill_q8(const float *x, uint32_t n, uint32_t mr, uint32_t m, uint8_t *dst)
+INLINE void fill_groups(uint32_t form, const float *x, uint32_t n, uint32_t mr, uint32_t m,
+                        uint8_t *dst)
 {
-    for (; n > 0; n -= LLS_GROUP, x += LLS_GROUP, dst += 44 * (size_t)mr) {
+    for (; n > 0; n -= LLS_GROUP, x += LLS_GROUP, dst += lls_form_bytes(form) * (size_t)mr) {
         float    max = max_abs(x);
         __m256i  q = quantise(x, _mm512_set1_ps(lls_q8_inverse(max)));
         uint32_t words[8];
@@ -67,8 +68,20 @@ static void fill_q8(const float *x, uint32_t n, uint32_t mr, uint32_t m, uint8_t
         _mm256_storeu_si256((__m256i *)words, q);
         for (uint32_t i = 0; i < 8; i++)
             memcpy(dst + (i * mr + m) * 4, &words[i], 4);
-        lls_put_q8_row(dst, mr, m, max * (1.0f / 127.0f), sum_bytes(q));
+        lls_put_q8_row(dst, form == LLS_FORM_Q8H, mr, m, max * (1.0f / 127.0f),
+                       sum_bytes(_mm256_castsi256_si128(q)),
+                       sum_bytes(_mm256_extracti128_si256(q, 1)));
     }
+}
+
+static void fill_q8(const float *x, uint32_t n, uint32_t mr, uint32_t m, uint8_t *dst)
+{
+    fill_groups(LLS_FORM_Q8, x, n, mr, m, dst);
+}
+
+static void fill_q8h(const float *x, uint32_t n, uint32_t mr, uint32_t m, uint8_t *dst)
+{
+    fill_groups(LLS_FORM_Q8H, x, n, mr, m, dst);
 }
 
 /* ---- Plain weights --------------------------------------------------------------------------- */
@@ -228,6 +241,109 @@ INLINE void multiply_blocks(const form_t f, const uint32_t rows, const uint8_t *
     store_tile(rows, sums, tile);
 }
 
+/* ---- With two levels of scales --------------------------------------------------------------- */
+
+/* The integer sums of half h of a part. */
+INLINE void dot_half(const form_t f, const uint32_t rows, const uint32_t *a, const uint8_t *w,
+                     uint32_t h, __m512i (*c)[2])
+{
+    const __m512i low = _mm512_set1_epi8(15);
+
+    UNROLL
+    for (uint32_t m = 0; m < rows; m++) {
+        __m512i zero = _mm512_setzero_si512();
+
+        if (!f.min)
+            zero = _mm512_slli_epi32(_mm512_set1_epi32((int)a[(9 + h) * rows + m]), f.zero_shift);
+        c[m][0] = c[m][1] = zero;
+    }
+    w += f.nibbles ? 0 : h * 512;
+    UNROLL
+    for (uint32_t i = 0; i < 4; i++) {
+        __m512i b0 = _mm512_load_si512(w + i * 128), b1 = _mm512_load_si512(w + i * 128 + 64);
+
+        if (!f.nibbles || h == 0)
+            prefetch_line_pair(w + i * 128);
+        if (f.nibbles && h == 1) {
+            b0 = _mm512_srli_epi16(b0, 4);
+            b1 = _mm512_srli_epi16(b1, 4);
+        }
+        if (f.nibbles) {
+            b0 = _mm512_and_si512(b0, low);
+            b1 = _mm512_and_si512(b1, low);
+        }
+        dot_words(rows, a + (i + 4 * h) * rows, b0, b1, c);
+    }
+}
+
+/* Exact products of the scales of 16 columns. */
+INLINE __m512 scale_small(__m512 scales, const uint8_t *small)
+{
+    __m512i v = _mm512_cvtepi8_epi32(_mm_load_si128((const __m128i *)small));
+
+    return _mm512_mul_ps(scales, _mm512_cvtepi32_ps(v));
+}
+
+/* head: scales of the step and, with minima, their negatives. */
+INLINE void scale_part(const form_t f, const uint32_t rows, const uint32_t *a, const uint8_t *small,
+                       const __m512 head[4], uint32_t h, __m512i (*c)[2], __m512 (*sums)[2])
+{
+    const float *s = (const float *)a + 8 * rows;
+    const float *scaled = (const float *)a + form_scaled_sum(f, h) * rows;
+    __m512       d[2], min[2];
+
+    UNROLL
+    for (uint32_t i = 0; i < 2; i++) {
+        min[i] = d[i] = scale_small(head[i], small + h * LLS_PANEL + 16 * i);
+        if (f.min)
+            min[i] = scale_small(head[2 + i], small + (f.n_small + h) * LLS_PANEL + 16 * i);
+    }
+    UNROLL
+    for (uint32_t m = 0; m < rows; m++) {
+        sums[m][0] = add_scaled(f, sums[m][0], c[m][0], d[0], min[0], s[m], scaled[m]);
+        sums[m][1] = add_scaled(f, sums[m][1], c[m][1], d[1], min[1], s[m], scaled[m]);
+    }
+}
+
+INLINE void load_head(const form_t f, const uint8_t *w, __m512 head[4])
+{
+    prefetch_line_pair(w);
+    head[0] = head[2] = load_scales(w);
+    head[1] = head[3] = load_scales(w + 32);
+    if (f.min) {
+        head[2] = _mm512_xor_ps(load_scales(w + 64), _mm512_set1_ps(-0.0f));
+        head[3] = _mm512_xor_ps(load_scales(w + 96), _mm512_set1_ps(-0.0f));
+    }
+}
+
+INLINE void multiply_k(const form_t f, const uint32_t rows, const uint8_t *acts, const uint8_t *w,
+                       uint32_t n, bool first, float *tile)
+{
+    const uint32_t *a = (const uint32_t *)acts;
+    __m512i         c[INT_ROWS][2];
+    __m512          sums[INT_ROWS][2], head[4];
+
+    load_tile(rows, first, tile, sums);
+    for (uint32_t s = 0; s < n; s++) {
+        load_head(f, w, head);
+        w += form_head_bytes(f);
+        for (uint32_t g = 0; g < 8; g++, a += form_acts(f) * rows, w += form_part_bytes(f)) {
+            const uint8_t *small = w + form_value_bytes(f);
+
+            prefetch_line_pair(small);
+            UNROLL
+            for (uint32_t h = 0; h < f.n_small; h++) {
+                if (f.n_small == 2)
+                    dot_half(f, rows, a, w, h, c);
+                else
+                    dot_step(f, rows, a, w, c);
+                scale_part(f, rows, a, small, head, h, c, sums);
+            }
+        }
+    }
+    store_tile(rows, sums, tile);
+}
+
 /* ---- One function for each number of rows ---------------------------------------------------- */
 
 KERNEL(multiply_f32, multiply_plain, LLS_W_F32, ROWS_12)
@@ -239,24 +355,49 @@ KERNEL(multiply_q5_0, multiply_blocks, FORM_Q5_0, ROWS_8)
 KERNEL(multiply_q5_1, multiply_blocks, FORM_Q5_1, ROWS_8)
 KERNEL(multiply_q8_0, multiply_blocks, FORM_Q8_0, ROWS_8)
 KERNEL(multiply_w4_0, multiply_blocks, FORM_W4_0, ROWS_8)
+KERNEL(multiply_q2_k, multiply_k, FORM_Q2_K, ROWS_6)
+KERNEL(multiply_q3_k, multiply_k, FORM_Q3_K, ROWS_6)
+KERNEL(multiply_q4_k, multiply_k, FORM_Q4_K, ROWS_8)
+KERNEL(multiply_q5_k, multiply_k, FORM_Q5_K, ROWS_8)
+KERNEL(multiply_q6_k, multiply_k, FORM_Q6_K, ROWS_6)
+KERNEL(multiply_iq4_xs, multiply_k, FORM_IQ4_XS, ROWS_8)
 
 /* ---- Widening -------------------------------------------------------------------------------- */
 
-INLINE void widen(const form_t f, const uint8_t *w, uint32_t n, uint8_t *dst)
+INLINE void widen_values(const uint8_t *w, uint8_t *dst)
 {
     const __m512i low = _mm512_set1_epi8(15);
 
-    for (uint32_t s = 0; s < n; s++, w += form_step_bytes(f), dst += form_step_bytes(f) + 512) {
-        for (uint32_t i = 0; i < 512; i += 64) {
-            __m512i b = _mm512_load_si512(w + i);
+    for (uint32_t i = 0; i < 512; i += 64) {
+        __m512i b = _mm512_load_si512(w + i);
 
-            _mm_prefetch((const char *)w + i + AHEAD, _MM_HINT_T0);
-            _mm512_store_si512(dst + i, _mm512_and_si512(b, low));
-            _mm512_store_si512(dst + 512 + i, _mm512_and_si512(_mm512_srli_epi16(b, 4), low));
-        }
+        _mm_prefetch((const char *)w + i + AHEAD, _MM_HINT_T0);
+        _mm512_store_si512(dst + i, _mm512_and_si512(b, low));
+        _mm512_store_si512(dst + 512 + i, _mm512_and_si512(_mm512_srli_epi16(b, 4), low));
+    }
+}
+
+INLINE void widen(const form_t f, const uint8_t *w, uint32_t n, uint8_t *dst)
+{
+    for (uint32_t s = 0; s < n; s++, w += form_step_bytes(f), dst += form_step_bytes(f) + 512) {
+        widen_values(w, dst);
         _mm_prefetch((const char *)w + 512 + AHEAD, _MM_HINT_T0);
         _mm_prefetch((const char *)w + 576 + AHEAD, _MM_HINT_T0);
         memcpy(dst + 1024, w + 512, f.min ? 128 : 64);
+    }
+}
+
+static void widen_q4_k(const uint8_t *w, uint32_t n, uint8_t *dst)
+{
+    for (uint32_t s = 0; s < n; s++) {
+        memcpy(dst, w, 128);
+        w += 128;
+        dst += 128;
+        for (uint32_t g = 0; g < 8; g++, w += 576, dst += 1088) {
+            widen_values(w, dst);
+            _mm_prefetch((const char *)w + 512 + AHEAD, _MM_HINT_T0);
+            memcpy(dst + 1024, w + 512, 64);
+        }
     }
 }
 
@@ -264,15 +405,13 @@ static void widen_q4_0(const uint8_t *w, uint32_t n, uint8_t *dst) { widen(FORM_
 static void widen_q4_1(const uint8_t *w, uint32_t n, uint8_t *dst) { widen(FORM_Q4_1, w, n, dst); }
 
 const lls_linear_isa_t lls_linear_avx512 = {
-    .max_rows = { FLOAT_ROWS, FLOAT_ROWS, INT_ROWS },
-    .fill = { lls_fill_f32_x86, NULL, fill_q8 },
-    /* ORDER scheme */
-    .form = { LLS_FORM_F32, LLS_FORM_F32, LLS_FORM_F32, LLS_FORM_Q8, LLS_FORM_Q8, LLS_FORM_Q8,
-              LLS_FORM_Q8, LLS_FORM_Q8 },
-    .multiply = { multiply_f32, multiply_f16, multiply_bf16, multiply_q4_0, multiply_q4_1,
-                  multiply_q5_0, multiply_q5_1, multiply_q8_0 },
-    .widen = { [LLS_W_Q4_0] = widen_q4_0, [LLS_W_Q4_1] = widen_q4_1 },
-    .multiply_wide = { [LLS_W_Q4_0] = multiply_w4_0, [LLS_W_Q4_1] = multiply_q5_1 },
+    .max_rows = { FLOAT_ROWS, FLOAT_ROWS, INT_ROWS, HALF_ROWS },
+    .fill = { lls_fill_f32_x86, NULL, fill_q8, fill_q8h },
+    .form = LLS_FORMS_OF_KINDS,
+    .multiply = LLS_KERNELS_OF_KINDS,
+    .widen = { [LLS_W_Q4_0] = widen_q4_0, [LLS_W_Q4_1] = widen_q4_1, [LLS_W_Q4_K] = widen_q4_k },
+    .multiply_wide = { [LLS_W_Q4_0] = multiply_w4_0, [LLS_W_Q4_1] = multiply_q5_1,
+                       [LLS_W_Q4_K] = multiply_q5_k },
 };
 
 #endif

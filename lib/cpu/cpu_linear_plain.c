@@ -41,21 +41,32 @@ static float max_abs(const float *x)
     return max.f;
 }
 
-static void fill_q8(const float *x, uint32_t n, uint32_t mr, uint32_t m, uint8_t *dst)
+static void fill_groups(uint32_t form, const float *x, uint32_t n, uint32_t mr, uint32_t m,
+                        uint8_t *dst)
 {
-    for (; n > 0; n -= LLS_GROUP, x += LLS_GROUP, dst += 44 * (size_t)mr) {
+    for (; n > 0; n -= LLS_GROUP, x += LLS_GROUP, dst += lls_form_bytes(form) * (size_t)mr) {
         float   max = max_abs(x), inverse = lls_q8_inverse(max);
-        int32_t sum = 0;
+        int32_t sums[2] = { 0, 0 };
 
         for (uint32_t i = 0; i < LLS_GROUP; i++) {
             /* the comparison is false for NaN and infinity, whose scale says it all */
             int8_t q = fabsf(x[i]) <= max && max < INFINITY ? (int8_t)lrintf(x[i] * inverse) : 0;
 
             dst[(i / 4 * mr + m) * 4 + i % 4] = (uint8_t)q;
-            sum += q;
+            sums[i / 16] += q;
         }
-        lls_put_q8_row(dst, mr, m, max * (1.0f / 127.0f), sum);
+        lls_put_q8_row(dst, form == LLS_FORM_Q8H, mr, m, max * (1.0f / 127.0f), sums[0], sums[1]);
     }
+}
+
+static void fill_q8(const float *x, uint32_t n, uint32_t mr, uint32_t m, uint8_t *dst)
+{
+    fill_groups(LLS_FORM_Q8, x, n, mr, m, dst);
+}
+
+static void fill_q8h(const float *x, uint32_t n, uint32_t mr, uint32_t m, uint8_t *dst)
+{
+    fill_groups(LLS_FORM_Q8H, x, n, mr, m, dst);
 }
 
 /* ---- Weights --------------------------------------------------------------------------------- */
@@ -93,78 +104,67 @@ static void multiply_plain(uint32_t kind, const uint8_t *acts, const uint8_t *w,
     }
 }
 
-/* A step of a block kind, unpacked: integers less their zero, [lane][32]. */
-typedef struct step {
-    int16_t q[LLS_PANEL][LLS_GROUP];
-    float   d[LLS_PANEL], m[LLS_PANEL];
-} step_t;
+/* The 32 int8 of row m, widened; its scale s; s times their sum, or the sums of each half. */
+typedef struct acts {
+    int16_t q[LLS_GROUP];
+    float   scale, sums[2];
+} acts_t;
 
-/* ORDER scheme, from Q4_0 on: what stands for zero. */
-static const int16_t zeros[] = { 8, 0, 16, 0, 128 };
-
-static void unpack_step(uint32_t kind, const uint8_t *w, step_t *s)
-{
-    const uint8_t *scales = w + lls_kind_value_bytes(kind);
-    int16_t        zero = zeros[kind - LLS_W_Q4_0];
-
-    for (uint32_t i = 0; i < lls_kind_value_bytes(kind); i++) {
-        uint32_t lane = i / 4 % LLS_PANEL, k = i / 128 * 4 + i % 4;
-
-        if (lls_kind_is_q4(kind)) {
-            s->q[lane][k] = (int16_t)((w[i] & 15) - zero);
-            s->q[lane][k + 16] = (int16_t)((w[i] >> 4) - zero);
-        } else {
-            s->q[lane][k] = (int16_t)(w[i] - zero);
-        }
-    }
-    for (uint32_t lane = 0; lane < LLS_PANEL; lane++) {
-        s->d[lane] = lls_f16_to_f32(load_u16(scales + lane * 2));
-        s->m[lane] = lls_kind_has_min(kind) ? lls_f16_to_f32(load_u16(scales + 64 + lane * 2))
-                                            : 0.0f;
-    }
-}
-
-/* The 32 int8 of row m, widened, and its scale and scaled sum. */
-static void read_acts(const uint8_t *group, uint32_t mr, uint32_t m, int16_t *q, float *scale,
-                      float *sum)
+static void read_acts(const uint8_t *group, uint32_t n_sums, uint32_t mr, uint32_t m, acts_t *a)
 {
     for (uint32_t i = 0; i < LLS_GROUP; i++)
-        q[i] = (int8_t)group[(i / 4 * mr + m) * 4 + i % 4];
-    memcpy(scale, group + (32 * mr + 4 * m), 4);
-    memcpy(sum, group + (40 * mr + 4 * m), 4);
+        a->q[i] = (int8_t)group[(i / 4 * mr + m) * 4 + i % 4];
+    memcpy(&a->scale, group + (32 * mr + 4 * m), 4);
+    for (uint32_t h = 0; h < n_sums; h++)
+        memcpy(&a->sums[h], group + ((36 + 4 * n_sums + 4 * h) * mr + 4 * m), 4);
 }
 
-static int32_t dot(const int16_t *a, const int16_t *b)
+static int32_t dot(const int16_t *a, const int16_t *b, uint32_t n)
 {
     int32_t sum = 0;
 
-    for (uint32_t i = 0; i < LLS_GROUP; i++)
+    for (uint32_t i = 0; i < n; i++)
         sum += a[i] * b[i];
     return sum;
+}
+
+/* 32 values of k: n_sums = 2 where each 16 have a scale. */
+static void multiply_group(uint32_t kind, const lls_group_t *w, uint32_t n_sums,
+                           const uint8_t *acts, uint32_t mr, float *tile)
+{
+    uint32_t n = LLS_GROUP / n_sums;
+    acts_t   a;
+
+    for (uint32_t m = 0; m < mr; m++) {
+        float *t = tile + m * LLS_PANEL;
+
+        read_acts(acts, n_sums, mr, m, &a);
+        for (uint32_t lane = 0; lane < LLS_PANEL; lane++)
+            for (uint32_t h = 0; h < n_sums; h++) {
+                t[lane] += (float)dot(w[lane].q + h * n, a.q + h * n, n) * (w[lane].d[h] * a.scale);
+                if (lls_kind_has_min(kind))
+                    t[lane] += w[lane].m[h] * a.sums[h];
+            }
+    }
 }
 
 static void multiply_blocks(uint32_t kind, const uint8_t *acts, const uint8_t *w, uint32_t n,
                             uint32_t mr,
                             bool first, float *tile)
 {
-    step_t  s;
-    int16_t q[LLS_GROUP];
-    float   scale, sum;
+    uint32_t    n_groups = lls_kind_step(kind) / LLS_GROUP;
+    uint32_t    n_sums = lls_kind_has_halves(kind) ? 2 : 1;
+    uint32_t    acts_bytes = lls_form_bytes(n_sums == 2 ? LLS_FORM_Q8H : LLS_FORM_Q8) * mr;
+    lls_group_t groups[LLS_PANEL];
 
     if (first)
         memset(tile, 0, (size_t)mr * LLS_PANEL * sizeof *tile);
-    for (uint32_t i = 0; i < n; i++, acts += 44 * (size_t)mr, w += lls_kind_step_bytes(kind)) {
-        unpack_step(kind, w, &s);
-        for (uint32_t m = 0; m < mr; m++) {
-            float *t = tile + m * LLS_PANEL;
+    for (uint32_t i = 0; i < n * n_groups; i++, acts += acts_bytes) {
+        const uint8_t *step = w + (size_t)(i / n_groups) * lls_kind_step_bytes(kind);
 
-            read_acts(acts, mr, m, q, &scale, &sum);
-            for (uint32_t lane = 0; lane < LLS_PANEL; lane++) {
-                t[lane] += (float)dot(s.q[lane], q) * (s.d[lane] * scale);
-                if (lls_kind_has_min(kind))
-                    t[lane] += s.m[lane] * sum;
-            }
-        }
+        for (uint32_t lane = 0; lane < LLS_PANEL; lane++)
+            lls_wmat_read_group(kind, step, i % n_groups, lane, &groups[lane]);
+        multiply_group(kind, groups, n_sums, acts, mr, tile);
     }
 }
 
@@ -183,12 +183,16 @@ PLAIN_KERNEL(multiply_q5_0, LLS_W_Q5_0, multiply_blocks)
 PLAIN_KERNEL(multiply_q5_1, LLS_W_Q5_1, multiply_blocks)
 PLAIN_KERNEL(multiply_q8_0, LLS_W_Q8_0, multiply_blocks)
 
+PLAIN_KERNEL(multiply_q2_k, LLS_W_Q2_K, multiply_blocks)
+PLAIN_KERNEL(multiply_q3_k, LLS_W_Q3_K, multiply_blocks)
+PLAIN_KERNEL(multiply_q4_k, LLS_W_Q4_K, multiply_blocks)
+PLAIN_KERNEL(multiply_q5_k, LLS_W_Q5_K, multiply_blocks)
+PLAIN_KERNEL(multiply_q6_k, LLS_W_Q6_K, multiply_blocks)
+PLAIN_KERNEL(multiply_iq4_xs, LLS_W_IQ4_XS, multiply_blocks)
+
 const lls_linear_isa_t lls_linear_plain = {
-    .max_rows = { MAX_ROWS, MAX_ROWS, MAX_ROWS },
-    .fill = { fill_f32, NULL, fill_q8 },
-    /* ORDER scheme */
-    .form = { LLS_FORM_F32, LLS_FORM_F32, LLS_FORM_F32, LLS_FORM_Q8, LLS_FORM_Q8, LLS_FORM_Q8,
-              LLS_FORM_Q8, LLS_FORM_Q8 },
-    .multiply = { multiply_f32, multiply_f16, multiply_bf16, multiply_q4_0, multiply_q4_1,
-                  multiply_q5_0, multiply_q5_1, multiply_q8_0 },
+    .max_rows = { MAX_ROWS, MAX_ROWS, MAX_ROWS, MAX_ROWS },
+    .fill = { fill_f32, NULL, fill_q8, fill_q8h },
+    .form = LLS_FORMS_OF_KINDS,
+    .multiply = LLS_KERNELS_OF_KINDS,
 };

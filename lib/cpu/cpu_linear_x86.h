@@ -73,16 +73,32 @@ INLINE void lls_fill_f32_x86(const float *x, uint32_t n, uint32_t mr, uint32_t m
     X(12, kernel, kind)
 #define ROWS_14(X, kernel, kind) ROWS_12(X, kernel, kind) X(13, kernel, kind) X(14, kernel, kind)
 
-/* How a kernel reads a block kind: 4 bits or bytes; zero = 1 << zero_shift, or minima. */
+/* How a kernel reads a block kind: 4 bits or bytes; zero = 1 << zero_shift, or minima; with two
+ * levels of scales the small ones of 32 values, 1 or 2. */
 typedef struct form {
     bool     nibbles, min;
-    uint32_t zero_shift;
+    uint32_t zero_shift, n_small;
 } form_t;
 
 INLINE uint32_t form_value_bytes(form_t f) { return f.nibbles ? 512 : 1024; }
 INLINE uint32_t form_step_bytes(form_t f) { return form_value_bytes(f) + (f.min ? 128 : 64); }
+INLINE uint32_t form_head_bytes(form_t f) { return f.min ? 128 : 64; }
+INLINE uint32_t form_part_bytes(form_t f)
+{
+    return form_value_bytes(f) + (f.min && f.n_small == 2 ? 128 : 64);
+}
+/* Words of a row of activations in 32 values of k, and which of them is s times the sum. */
+INLINE uint32_t form_acts(form_t f) { return f.n_small == 2 ? 13 : 11; }
+INLINE uint32_t form_scaled_sum(form_t f, uint32_t h) { return f.n_small == 2 ? 11 + h : 10; }
 
-#define FORM(nibbles, min, zero_shift) ((form_t){ nibbles, min, zero_shift })
+#define FORM(nibbles, min, zero_shift) ((form_t){ nibbles, min, zero_shift, 0 })
+#define FORM_K(nibbles, min, zero_shift, n_small) ((form_t){ nibbles, min, zero_shift, n_small })
+#define FORM_Q2_K FORM_K(true, true, 0, 2)
+#define FORM_Q3_K FORM_K(true, false, 2, 2)
+#define FORM_Q4_K FORM_K(true, true, 0, 1)
+#define FORM_Q5_K FORM_K(false, true, 0, 1)
+#define FORM_Q6_K FORM_K(false, false, 5, 2)
+#define FORM_IQ4_XS FORM_K(false, false, 7, 1)
 #define FORM_Q4_0 FORM(true, false, 3)
 #define FORM_Q4_1 FORM(true, true, 0)
 #define FORM_Q5_0 FORM(false, false, 4)

@@ -8,7 +8,7 @@
 #include "cpu/cpu_int.h"
 #include "cpu/cpu_wmat.h"
 
-#define CHUNK 128u                  /* values of a lane that are converted at a time */
+#define CHUNK LLS_K_BLOCK            /* values of a lane that are converted at a time */
 
 /* Where the values of a column come from; data NULL = zeros. */
 typedef struct lane {
@@ -27,6 +27,8 @@ static uint32_t kind_of(const lls_wspec_t *spec, const lls_wpart_t *part)
 {
     if (spec->dtype == LLS_F32)
         return LLS_W_F32;
+    if (part->scheme == LLS_W_IQ4_NL)
+        return LLS_W_Q8_0;
     if (part->scheme > LLS_W_BF16)
         return part->scheme;
     return spec->dtype == LLS_F16 ? LLS_W_F16 : LLS_W_BF16;
@@ -43,7 +45,7 @@ static size_t header_bytes(const lls_wspec_t *spec)
 
 static void init_seg(lls_wseg_t *s, uint32_t kind, uint32_t first, uint32_t in)
 {
-    lls_assert(lls_kind_is_float(kind) || in % LLS_GROUP == 0);
+    lls_assert(lls_kind_is_float(kind) || in % lls_kind_step(kind) == 0);
     *s = (lls_wseg_t){ .kind = kind, .first = first,
                        .n_steps = lls_ceil_div(in, lls_kind_step(kind)) };
 }
@@ -256,19 +258,23 @@ static inline void put_block(uint32_t kind, fields_t f, const uint8_t *b, uint32
         memcpy(scales + 64, b + f.min, 2);
 }
 
+/* Block s of a lane; of one without data, one with scales 0. */
+static inline const uint8_t *block_of(const lane_t *lane, uint32_t s, uint32_t bytes)
+{
+    static const uint8_t zeros[LLS_K_BLOCK];
+
+    return lane->data != NULL ? lane->data + (size_t)s * bytes : zeros;
+}
+
 /* Steps outside, lanes inside: 32 sources are read forwards, the panel is written forwards. */
 static inline void put_blocks(const panel_job_t *j, uint32_t kind)
 {
-    static const uint8_t zeros[34];             /* scale 0: a lane of zeros */
     fields_t f = fields_of(kind);
     uint8_t *dst = j->dst;
 
     for (uint32_t s = 0; s < j->n_steps; s++, dst += lls_kind_step_bytes(kind))
-        for (uint32_t lane = 0; lane < LLS_PANEL; lane++) {
-            const uint8_t *data = j->lanes[lane].data;
-
-            put_block(kind, f, data != NULL ? data + (size_t)s * f.bytes : zeros, lane, dst);
-        }
+        for (uint32_t lane = 0; lane < LLS_PANEL; lane++)
+            put_block(kind, f, block_of(&j->lanes[lane], s, f.bytes), lane, dst);
 }
 
 static void pack_blocks(const panel_job_t *j)
@@ -280,6 +286,92 @@ static void pack_blocks(const panel_job_t *j)
     case LLS_W_Q5_1: put_blocks(j, LLS_W_Q5_1); break;
     default:         put_blocks(j, LLS_W_Q8_0);
     }
+}
+
+/* Blocks of codes of 4 bits as Q8_0. */
+static void put_codes(const uint8_t *b, uint32_t lane, uint8_t *dst)
+{
+    for (uint32_t i = 0; i < LLS_GROUP; i++)
+        dst[(i / 4 * LLS_PANEL + lane) * 4 + i % 4] =
+            lls_iq4_values[b[2 + i % 16] >> (i < 16 ? 0 : 4) & 15];
+    memcpy(dst + lls_kind_value_bytes(LLS_W_Q8_0) + lane * 2, b, 2);
+}
+
+static bool is_zero_or(const lane_t *lane, uint32_t scheme)
+{
+    return lane->data == NULL || lane->scheme == scheme;
+}
+
+/* Lanes of Q8_0 and of IQ4_NL may share a panel. */
+static void pack_codes(const panel_job_t *j)
+{
+    fields_t f = fields_of(LLS_W_Q8_0);
+    uint8_t *dst = j->dst;
+
+    for (uint32_t s = 0; s < j->n_steps; s++, dst += lls_kind_step_bytes(LLS_W_Q8_0))
+        for (uint32_t lane = 0; lane < LLS_PANEL; lane++) {
+            const lane_t *l = &j->lanes[lane];
+
+            if (is_zero_or(l, LLS_W_Q8_0))
+                put_block(LLS_W_Q8_0, f, block_of(l, s, f.bytes), lane, dst);
+            else
+                put_codes(block_of(l, s, lls_scheme_block_bytes(l->scheme)), lane, dst);
+        }
+}
+
+static bool has_codes(const panel_job_t *j)
+{
+    for (uint32_t lane = 0; lane < LLS_PANEL; lane++)
+        if (!is_zero_or(&j->lanes[lane], j->kind))
+            return true;
+    return false;
+}
+
+/* ---- Panels of blocks with two levels of scales ---------------------------------------------- */
+
+/* Values [0, 32) from q as words of nibbles or of bytes. */
+static inline void put_part(uint32_t kind, const uint8_t *q, uint8_t *dst)
+{
+    for (uint32_t i = 0; i < lls_kind_value_bytes(kind) / 128; i++) {
+        uint32_t u = load_u32(q + 4 * i);
+
+        if (lls_kind_is_q4(kind))
+            u |= load_u32(q + 16 + 4 * i) << 4;
+        memcpy(dst + (size_t)i * LLS_PANEL * 4, &u, 4);
+    }
+}
+
+static void put_k_block(uint32_t kind, const lls_kblock_t *b, uint32_t lane, uint8_t *dst)
+{
+    uint32_t n = lls_kind_has_halves(kind) ? 2 : 1;
+    uint8_t *part = dst + lls_kind_head_bytes(kind);
+
+    memcpy(dst + 2 * lane, &b->d, 2);
+    if (lls_kind_has_min(kind))
+        memcpy(dst + 64 + 2 * lane, &b->d_min, 2);
+    for (uint32_t g = 0; g < LLS_K_BLOCK / LLS_GROUP; g++, part += lls_kind_part_bytes(kind)) {
+        uint8_t *small = part + lls_kind_value_bytes(kind) + lane;
+
+        put_part(kind, b->q + g * LLS_GROUP, part + 4 * lane);
+        for (uint32_t h = 0; h < n; h++) {
+            small[h * LLS_PANEL] = (uint8_t)b->scales[n * g + h];
+            if (lls_kind_has_min(kind))
+                small[(n + h) * LLS_PANEL] = (uint8_t)b->mins[n * g + h];
+        }
+    }
+}
+
+static void pack_k_blocks(const panel_job_t *j)
+{
+    uint32_t     bytes = lls_scheme_block_bytes(j->kind);
+    uint8_t     *dst = j->dst;
+    lls_kblock_t b;
+
+    for (uint32_t s = 0; s < j->n_steps; s++, dst += lls_kind_step_bytes(j->kind))
+        for (uint32_t lane = 0; lane < LLS_PANEL; lane++) {
+            lls_k_unpack(j->kind, block_of(&j->lanes[lane], s, bytes), &b);
+            put_k_block(j->kind, &b, lane, dst);
+        }
 }
 
 /* ---- The whole matrix ------------------------------------------------------------------------ */
@@ -300,6 +392,10 @@ static void pack_seg(const pack_job_t *job, const lls_wpart_t *parts, const lls_
         j.dst = (uint8_t *)job->w + s->offset + p * lls_wseg_panel_bytes(s);
         if (lls_kind_is_float(s->kind))
             pack_plain(&j);
+        else if (lls_scheme_is_k(s->kind))
+            pack_k_blocks(&j);
+        else if (has_codes(&j))
+            pack_codes(&j);
         else
             pack_blocks(&j);
     }

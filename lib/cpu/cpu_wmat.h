@@ -14,17 +14,23 @@
  *               f16 scales; then, of Q4_1, 32 f16 minima
  *   Q5_0, Q5_1, Q8_0  32 values: [8][32] words of four unsigned bytes, value 4 i + t in byte t of
  *               word i; Q8_0 is stored + 128, so that unsigned weights meet signed activations in
- *               every kind; then scales and, of Q5_1, minima
+ *               every kind; then scales and, of Q5_1, minima.  IQ4_NL becomes Q8_0
+ *   Q2_K ... IQ4_XS  256 values with the two levels of scales of the checkpoint: 32 f16 scales;
+ *               with minima, 32 f16 more; then 8 times 32 values, each with its small scales, 32
+ *               int8 for each group of 16 or 32, and with minima as many int8.  The values of Q2_K,
+ *               Q3_K and Q4_K lie as in Q4_0, those of the others as in Q5_0; IQ4_XS as int8 + 128,
+ *               and its small scales are followed by 32 bytes that keep values on 64 bytes
  *
  * A stack of experts is as many such matrices.  Everything is found by offsets from the header.
  */
 #ifndef LLS_CPU_CPU_WMAT_H
 #define LLS_CPU_CPU_WMAT_H
 
+#include "tensor/kquant.h"
 #include "tensor/ops.h"
 
 #define LLS_PANEL 32u               /* columns of a panel */
-#define LLS_GROUP 32u               /* values of k under one scale */
+#define LLS_GROUP 32u               /* values of k in a step, or in one of the 8 parts of a step */
 
 typedef struct lls_wseg {
     uint32_t kind;                  /* enum lls_scheme */
@@ -44,21 +50,29 @@ static inline bool lls_kind_is_float(uint32_t kind) { return kind <= LLS_W_BF16;
 
 static inline bool lls_kind_has_min(uint32_t kind)
 {
-    return kind == LLS_W_Q4_1 || kind == LLS_W_Q5_1;
+    return kind == LLS_W_Q4_1 || kind == LLS_W_Q5_1 || kind == LLS_W_Q2_K || kind == LLS_W_Q4_K ||
+           kind == LLS_W_Q5_K;
 }
 
 static inline bool lls_kind_is_q4(uint32_t kind)
 {
-    return kind == LLS_W_Q4_0 || kind == LLS_W_Q4_1;
+    return kind == LLS_W_Q4_0 || kind == LLS_W_Q4_1 ||
+           (kind >= LLS_W_Q2_K && kind <= LLS_W_Q4_K);
+}
+
+/* Whether a scale holds for 16 values. */
+static inline bool lls_kind_has_halves(uint32_t kind)
+{
+    return kind == LLS_W_Q2_K || kind == LLS_W_Q3_K || kind == LLS_W_Q6_K;
 }
 
 /* Values of k in a step. */
 static inline uint32_t lls_kind_step(uint32_t kind)
 {
-    return lls_kind_is_float(kind) ? 2 : LLS_GROUP;
+    return lls_kind_is_float(kind) ? 2 : lls_scheme_is_k(kind) ? LLS_K_BLOCK : LLS_GROUP;
 }
 
-/* Bytes of the values in a step of a panel; scales and minima follow. */
+/* Bytes of the values in a step of a panel, or in a part of a step; scales and minima follow. */
 static inline uint32_t lls_kind_value_bytes(uint32_t kind)
 {
     if (lls_kind_is_float(kind))
@@ -66,12 +80,36 @@ static inline uint32_t lls_kind_value_bytes(uint32_t kind)
     return lls_kind_is_q4(kind) ? 512 : 1024;
 }
 
+/* Of steps with two levels of scales: bytes before the parts, and of a part. */
+static inline uint32_t lls_kind_head_bytes(uint32_t kind)
+{
+    return lls_kind_has_min(kind) ? 128 : 64;
+}
+static inline uint32_t lls_kind_part_bytes(uint32_t kind)
+{
+    uint32_t n = (lls_kind_has_halves(kind) ? 2 : 1) * (lls_kind_has_min(kind) ? 2 : 1);
+
+    return lls_kind_value_bytes(kind) + (n < 2 ? 2 : n) * LLS_PANEL;
+}
+
 static inline uint32_t lls_kind_step_bytes(uint32_t kind)
 {
-    uint32_t scales = lls_kind_is_float(kind) ? 0 : lls_kind_has_min(kind) ? 128 : 64;
-
-    return lls_kind_value_bytes(kind) + scales;
+    if (lls_scheme_is_k(kind))
+        return lls_kind_head_bytes(kind) + LLS_K_BLOCK / LLS_GROUP * lls_kind_part_bytes(kind);
+    if (lls_kind_is_float(kind))
+        return lls_kind_value_bytes(kind);
+    return lls_kind_value_bytes(kind) + (lls_kind_has_min(kind) ? 128 : 64);
 }
+
+/* 32 values of one column: w = d[i / 16] * q[i] + m[i / 16], m -0.0 where there are no minima. */
+typedef struct lls_group {
+    int16_t q[LLS_GROUP];
+    float   d[2], m[2];
+} lls_group_t;
+
+/* Group `g` of a step of a kind that is not of floats. */
+void lls_wmat_read_group(uint32_t kind, const uint8_t *step, uint32_t g, uint32_t lane,
+                         lls_group_t *out);
 
 static inline const lls_wseg_t *lls_wmat_segs(const lls_wmat_t *w, uint32_t expert)
 {

@@ -88,8 +88,10 @@ static bool scheme_of(uint32_t ggml_type, uint32_t *scheme)
         uint32_t ggml_type, scheme;
     } known[] = {
         /* ORDER scheme */
-        { 0, LLS_W_F32 },  { 1, LLS_W_F16 },  { 30, LLS_W_BF16 }, { 2, LLS_W_Q4_0 },
-        { 3, LLS_W_Q4_1 }, { 6, LLS_W_Q5_0 }, { 7, LLS_W_Q5_1 },  { 8, LLS_W_Q8_0 },
+        { 0, LLS_W_F32 },     { 1, LLS_W_F16 },   { 30, LLS_W_BF16 },   { 2, LLS_W_Q4_0 },
+        { 3, LLS_W_Q4_1 },    { 6, LLS_W_Q5_0 },  { 7, LLS_W_Q5_1 },    { 8, LLS_W_Q8_0 },
+        { 20, LLS_W_IQ4_NL }, { 10, LLS_W_Q2_K }, { 11, LLS_W_Q3_K },   { 12, LLS_W_Q4_K },
+        { 13, LLS_W_Q5_K },   { 14, LLS_W_Q6_K }, { 23, LLS_W_IQ4_XS },
     };
 
     for (size_t i = 0; i < LLS_ARRAY_LEN(known); i++)
@@ -103,7 +105,8 @@ static bool scheme_of(uint32_t ggml_type, uint32_t *scheme)
 static llm_status_t refuse_type(const char *path, const lls_weight_t *t, uint32_t ggml_type,
                                 llm_error_t *err)
 {
-    static const char way_out[] = "use a file of F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1 or Q8_0";
+    static const char way_out[] = "use a file of F32, F16, BF16, Q8_0, Q2_K to Q6_K, Q4_0 to "
+                                  "Q5_1, IQ4_NL or IQ4_XS";
     const char       *type = lls_gguf_type_name(ggml_type);
 
     if (type != NULL)

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "tensor/kquant.h"
+
 /* ORDER dtype */
 static const struct { const char *name; size_t size; } dtypes[LLS_N_DTYPES] = {
     { "float32", 4 }, { "float16", 2 }, { "bfloat16", 2 }, { "float8_e4m3", 1 },
@@ -13,6 +15,9 @@ static const struct { const char *name; size_t size; } dtypes[LLS_N_DTYPES] = {
 static const struct scheme { const char *name; uint32_t block, bytes; } schemes[LLS_N_SCHEMES] = {
     { "F32", 1, 4 },    { "F16", 1, 2 },    { "BF16", 1, 2 },   { "Q4_0", 32, 18 },
     { "Q4_1", 32, 20 }, { "Q5_0", 32, 22 }, { "Q5_1", 32, 24 }, { "Q8_0", 32, 34 },
+    { "IQ4_NL", 32, 18 },
+    { "Q2_K", LLS_K_BLOCK, 84 },  { "Q3_K", LLS_K_BLOCK, 110 }, { "Q4_K", LLS_K_BLOCK, 144 },
+    { "Q5_K", LLS_K_BLOCK, 176 }, { "Q6_K", LLS_K_BLOCK, 210 }, { "IQ4_XS", LLS_K_BLOCK, 136 },
 };
 
 static const struct scheme *scheme_of(uint32_t scheme)
@@ -133,6 +138,28 @@ static void block_q8(float d, const uint8_t *bytes, float *out)
         out[j] = d * (float)(int8_t)bytes[j];
 }
 
+static void block_iq4(float d, const uint8_t *codes, float *out)
+{
+    for (int j = 0; j < 16; j++) {
+        out[j] = d * (float)((int)lls_iq4_values[codes[j] & 15] - 128);
+        out[j + 16] = d * (float)((int)lls_iq4_values[codes[j] >> 4] - 128);
+    }
+}
+
+static void block_k(uint32_t scheme, const uint8_t *p, float *out)
+{
+    lls_ktraits_t t = lls_k_traits(scheme);
+    lls_kblock_t  b;
+
+    lls_k_unpack(scheme, p, &b);
+    for (uint32_t i = 0; i < LLS_K_BLOCK; i++) {
+        float d = lls_f16_to_f32(b.d) * (float)b.scales[i / t.group];
+        float m = t.min ? lls_f16_to_f32(b.d_min) * (float)b.mins[i / t.group] : 0.0f;
+
+        out[i] = d * (float)((int)b.q[i] - (int)t.zero) - m;
+    }
+}
+
 /* + -0.0 leaves every value as it is, a zero of either sign too, so the formats without a minimum
  * share the code of those with one. */
 static void dequantise_block(uint32_t scheme, const uint8_t *p, float *out)
@@ -143,7 +170,8 @@ static void dequantise_block(uint32_t scheme, const uint8_t *p, float *out)
     case LLS_W_Q5_0: block_q5(load_f16(p), 16, -0.0f, load_u32(p + 2), p + 6, out); break;
     case LLS_W_Q5_1: block_q5(load_f16(p), 0, load_f16(p + 2), load_u32(p + 4), p + 8, out); break;
     case LLS_W_Q8_0: block_q8(load_f16(p), p + 2, out); break;
-    default: lls_assert(!"a block format");
+    case LLS_W_IQ4_NL: block_iq4(load_f16(p), p + 2, out); break;
+    default: block_k(scheme, p, out);
     }
 }
 

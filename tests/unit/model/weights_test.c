@@ -260,7 +260,7 @@ static void what_is_missing_is_said(void **state)
 static void types_of_gguf_are_refused_by_name(void **state)
 {
     static const struct { uint32_t type; const char *why; } cases[] = {
-        { 12, "tensor blk.0.attn_q.weight has type Q4_K, which is not supported; use a file of" },
+        { 18, "tensor blk.0.attn_q.weight has type IQ3_XXS, which is not supported; use a file of" },
         { 24, "has type I8, which" },
         { 500, "has type 500, which is not known" },
     };
