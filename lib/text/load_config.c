@@ -10,6 +10,7 @@
 
 #include "base/io.h"
 #include "base/sort.h"
+#include "text/render.h"
 
 #define MAX_CONFIG (16u << 20)
 
@@ -340,12 +341,28 @@ static llm_status_t take_eos_of(lls_tokenizer_t *t, const char *dir, const char 
     return st;
 }
 
+/* A format that is ours goes before the model's template. */
+static llm_status_t take_format(lls_tokenizer_t *t, const char *dir, llm_error_t *err)
+{
+    json_t      *config;
+    llm_status_t st = lls_load_beside(t, dir, "config.json", &config, err);
+    const char  *text = lls_render_find(json_string_value(json_object_get(config, "model_type")));
+
+    if (st == LLM_OK && text != NULL &&
+        !lls_templates_add(&t->templates, "default", text, strlen(text)))
+        st = lls_fail(err, LLM_ERR_NO_MEMORY, "no memory for the chat template");
+    json_decref(config);
+    return st;
+}
+
 llm_status_t lls_tokenizer_load_config(lls_tokenizer_t *t, const char *dir, llm_error_t *err)
 {
     lls_load_t   l = { t, dir, err, "", 0 };
     json_t      *template;
-    llm_status_t st = template_file(t, dir, err);
+    llm_status_t st = take_format(t, dir, err);
 
+    if (st == LLM_OK)
+        st = template_file(t, dir, err);
     if (st != LLM_OK)
         return st;
     st = lls_load_beside(t, dir, "chat_template.json", &template, err);

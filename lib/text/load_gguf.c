@@ -11,6 +11,7 @@
 #include "base/gguf.h"
 #include "base/sort.h"
 #include "base/utf8.h"
+#include "text/render.h"
 
 #define BLANK "\xe2\x96\x81"
 /* ORDER gguf token type: numbers of the file format. */
@@ -450,7 +451,14 @@ static llm_status_t load_template(gguf_load_t *l)
                  { "tokenizer.chat_template.tool_use", "tool_use" },
                  { "tokenizer.chat_template.rag", "rag" } };
     lls_gguf_str_t s;
+    char           architecture[32] = "";
+    const char    *ours;
 
+    if (lls_gguf_get_str(l->g, "general.architecture", &s) && s.len < sizeof architecture)
+        memcpy(architecture, s.text, s.len);
+    ours = lls_render_find(architecture);       /* goes before the model's */
+    if (ours != NULL && !lls_templates_add(&l->t->templates, "default", ours, strlen(ours)))
+        return no_memory(l);
     for (size_t i = 0; i < LLS_ARRAY_LEN(keys); i++)
         if (lls_gguf_get_str(l->g, keys[i].key, &s) &&
             !lls_templates_add(&l->t->templates, keys[i].name, s.text, s.len))
