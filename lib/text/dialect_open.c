@@ -2,8 +2,8 @@
 /* A parser of one completion: its markers, where it starts, its end. */
 #include "text/dialect_int.h"
 
-static llm_status_t add_mark(lls_dparse_t *p, const lls_tokenizer_t *t, const char *text, size_t len,
-                             uint32_t mark, llm_error_t *err)
+static llm_status_t add_mark(lls_dparse_t *p, const lls_tokenizer_t *t, const char *text,
+                             size_t len, uint32_t mark, llm_error_t *err)
 {
     dp_mark_t *m = &p->marks[p->n_marks];
 

@@ -119,8 +119,8 @@ static void names_are_listed(void **state)
 /* One completion, whose prompt ends in <think> or does not. */
 static void parse(const llm_parser_config_t *config, char *out, size_t cap)
 {
-    static const char  text[] = "hm</think>ok <tool_call>{\"name\": \"f\", \"arguments\": {\"a\":1}}"
-                                "</tool_call>";
+    static const char  text[] = "hm</think>ok <tool_call>{\"name\": \"f\", \"arguments\": "
+                                "{\"a\":1}}</tool_call>";
     const llm_event_t *e;
     llm_parser_t      *p;
     llm_error_t        err;

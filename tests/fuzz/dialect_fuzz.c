@@ -65,7 +65,10 @@ static void message_deinit(message_t *m)
         lls_buf_deinit(&m->args[i]);
 }
 
-static void put(lls_buf_t *b, const char *text, size_t n) { check(lls_buf_put(b, text, n), "memory"); }
+static void put(lls_buf_t *b, const char *text, size_t n)
+{
+    check(lls_buf_put(b, text, n), "memory");
+}
 
 static void take(message_t *m, const llm_event_t *e)
 {

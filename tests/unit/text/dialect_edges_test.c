@@ -42,7 +42,8 @@ static void feed(lls_dparse_t *p, const char *text, size_t n, bool last)
 /* All events as lines: "content|text". */
 static void drain(lls_dparse_t *p, lls_buf_t *out)
 {
-    static const char *const kinds[] = { "", "content|", "reasoning|", "start|", "arguments|", "end|" };
+    static const char *const kinds[] = { "",       "content|",   "reasoning|",
+                                         "start|", "arguments|", "end|" };
     const llm_event_t       *e;
 
     while ((e = lls_dparse_next(p)) != NULL) {
@@ -296,10 +297,13 @@ static uint64_t steps_of(const lls_tokenizer_t *t, const char *tools, const char
 static void long_arguments_cost_what_they_are_long(void **state)
 {
     static const char *const cases[][4] = {
-        { "hermes", "<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": \"", "\"}}</tool_call>", "<tool_cal" },
+        { "hermes", "<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": \"",
+          "\"}}</tool_call>", "<tool_cal" },
         { "hermes", "<tool_call>{\"name\": \"f\", \"arguments\": [1", "]}</tool_call>", ",{}" },
-        { "qwen3_coder", "<tool_call><function=f><parameter=a>", "</parameter></function>", "</param" },
-        { "minimax_m2", "<minimax:tool_call><invoke name=\"f\"><parameter name=\"a\">", "</invoke>", "x  \n" },
+        { "qwen3_coder", "<tool_call><function=f><parameter=a>", "</parameter></function>",
+          "</param" },
+        { "minimax_m2", "<minimax:tool_call><invoke name=\"f\"><parameter name=\"a\">",
+          "</invoke>", "x  \n" },
         { "pythonic", "[f(a='", "')]", "x\\'<" },
         { "openai", "<|channel|>final<|message|>", "", "<|end<|" },
         { "hermes", "", "", "  <tool_call  " },
@@ -351,7 +355,8 @@ static void deep_nesting_is_content_in_the_end(void **state)
 
 static const char *const walked[][2] = {
     { "hermes", "hi\n<tool_call>{\"arguments\": {\"a\": 1}, \"name\": \"f\"}</tool_call>" },
-    { "qwen3_coder", "<tool_call><function=f><parameter=n>\n5\n</parameter></function></tool_call>" },
+    { "qwen3_coder", "<tool_call><function=f><parameter=n>\n5\n</parameter></function>"
+                     "</tool_call>" },
     { "pythonic", "[f(a=[1, {'b': \"c\"}], d=2.5)]" },
     { "kimi_k2", "<|tool_calls_section_begin|><|tool_call_begin|>functions.f:0"
                  "<|tool_call_argument_begin|>{}<|tool_call_end|><|tool_calls_section_end|>" },
