@@ -112,8 +112,8 @@ static llm_status_t check_kwargs(const json_t *kwargs, llm_error_t *err)
 }
 
 /* As transformers passes them: tools and documents are none, not undefined, when absent. */
-static llm_status_t make_vars(const json_t *root, json_t *messages, bool generate, json_t **out,
-                              llm_error_t *err)
+static llm_status_t make_vars(const json_t *root, const lls_jinja_t *j, json_t *messages,
+                              bool generate, json_t **out, llm_error_t *err)
 {
     static const char *const passed[] = {"tools", "documents"};
     json_t      *vars = json_object(), *kwargs = json_object_get(root, "chat_template_kwargs");
@@ -127,6 +127,8 @@ static llm_status_t make_vars(const json_t *root, json_t *messages, bool generat
                         : json_object_set_new(vars, passed[i], json_null())) == 0;
     }
     ok = ok && json_object_set_new(vars, "add_generation_prompt", json_boolean(generate)) == 0;
+    if (ok && lls_jinja_wants(j, "request_messages")) /* a format of ours */
+        ok = json_object_set(vars, "request_messages", json_object_get(root, "messages")) == 0;
     if (st == LLM_OK && ok && json_is_object(kwargs))
         ok = json_object_update(vars, kwargs) == 0;
     if (st == LLM_OK && !ok)
@@ -229,7 +231,7 @@ static llm_status_t prepare(const lls_tokenizer_t *t, lls_mem_t *mem, const json
     if (st == LLM_OK && w->go_on)
         st = lls_chat_tag_last(mem, w->messages, &w->final, err);
     if (st == LLM_OK)
-        st = make_vars(root, w->messages, w->generate, &w->vars, err);
+        st = make_vars(root, w->chosen.j, w->messages, w->generate, &w->vars, err);
     return st;
 }
 
