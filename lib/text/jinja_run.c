@@ -34,16 +34,16 @@ void lls_jput(lls_jrun_t *r, const lls_jstr_t *s)
 /* What is behind `from` in the output, taken out of it. */
 static lls_jval_t take_output(lls_jrun_t *r, size_t from)
 {
-    lls_jstr_t        text = {.text = r->out.data + from,
-                              .mark = (uint8_t *)r->mark.data + from,
-                              .len = r->out.len - from};
+    lls_jstr_t        text = {.len = r->out.len - from};
     const lls_jstr_t *part = &text;
     lls_jval_t        v;
 
     if (r->st != LLM_OK)
         return lls_jmissing();
-    if (text.len == 0)
+    if (text.len == 0) /* there may be no output yet */
         return lls_jcstr(r, "");
+    text.text = r->out.data + from;
+    text.mark = (uint8_t *)r->mark.data + from;
     v = lls_jconcat(r, &part, 1);
     r->out.len = r->mark.len = from;
     return v;
