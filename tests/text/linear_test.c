@@ -16,7 +16,14 @@ static const char *const names[] = {
     "llama3.json", "qwen2.json", "regex.json", "added.json", "deepseek.json", "nemo.json",
     "gemma.json", "first.json", "bert.json", "t5.json", "xlmr.json", "albert.json",
     "unigram_bytes.json", "word_level.json", "prefix.json", "clip.json", "byte_words.json",
-    "spm_bpe.model", "spm_unigram.model", "small.tiktoken", "small_tekken.json",
+    "spm_bpe.model", "spm_unigram.model", "small.tiktoken", "small_tekken.json", "rare.json",
+    "roberta.json", "suffix.json", "ctc.json", "unk_fuse.json", "unk_each.json", "first_words.json",
+    "bert_cased.json", "gpt2.gguf", "llama.gguf", "bert.gguf", "t5.gguf",
+};
+static const char *const real[] = {
+    "gpt2.tokenizer.json", "falcon-7b.tokenizer.json", "phi-3.tokenizer.json",
+    "mistral-7b-v0.3.tokenizer.json", "bert-base-uncased.tokenizer.json", "t5-small.tokenizer.json",
+    "mistral.tokenizer.model.v1", "spm_unigram_test_model.model",
 };
 static const char *const units[] = {
     "a", " ", "\n", "1", "'", "\xe4\xb8\x80", "\xcc\x81", "\xcc\x81\xcc\xa3", "\xf0\x9f\x99\x82",
@@ -46,34 +53,60 @@ static uint64_t count(const lls_tokenizer_t *t, const char *unit, size_t n)
     return before;
 }
 
+static void check_tokenizer(const char *path, size_t n, double *worst)
+{
+    lls_tokenizer_t *t = open_tokenizer(path);
+
+    for (size_t k = 0; k < sizeof units / sizeof *units; k++) {
+        uint64_t one = count(t, units[k], n), two = count(t, units[k], 2 * n);
+        double   ratio = (double)two / (double)one;
+
+        *worst = ratio > *worst && one > 10000 ? ratio : *worst;
+        if (one > 10000 && ratio > 2.3)
+            fail_msg("%s, \"%s\": %llu blocks, then %llu", path, units[k],
+                     (unsigned long long)one, (unsigned long long)two);
+    }
+    lls_tokenizer_close(t);
+}
+
 static void twice_the_text_is_twice_the_work(void **state)
 {
     double worst = 0;
 
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        char             path[512];
-        lls_tokenizer_t *t;
+        char path[512];
 
         snprintf(path, sizeof path, GOLDEN "%s", names[i]);
-        t = open_tokenizer(path);
-        for (size_t k = 0; k < sizeof units / sizeof *units; k++) {
-            uint64_t one = count(t, units[k], N), two = count(t, units[k], 2 * N);
-            double   ratio = (double)two / (double)one;
-
-            worst = ratio > worst ? ratio : worst;
-            if (one > 10000 && ratio > 2.3)
-                fail_msg("%s, \"%s\": %llu blocks, then %llu", names[i], units[k],
-                         (unsigned long long)one, (unsigned long long)two);
-        }
-        lls_tokenizer_close(t);
+        check_tokenizer(path, N, &worst);
     }
     print_message("twice the text: %.2f times the blocks at most\n", worst);
 }
 
+static void real_tokenizers_are_linear(void **state)
+{
+    double worst = 0;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof real / sizeof *real; i++) {
+        const char *folder = getenv("LLM_SHARED");
+        char        path[512];
+
+        snprintf(path, sizeof path, "%s/tokenizers/%s",
+                 folder != NULL ? folder : LLM_SHARED_DEFAULT, real[i]);
+        if (!lls_path_exists(path))
+            skip();
+        check_tokenizer(path, 5 * N, &worst);
+    }
+    print_message("real tokenizers: %.2f times the blocks at most\n", worst);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(twice_the_text_is_twice_the_work) };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(twice_the_text_is_twice_the_work),
+        cmocka_unit_test(real_tokenizers_are_linear),
+    };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
