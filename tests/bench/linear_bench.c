@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "cpu/cpu_int.h"
+#include "cpu/cpu_wmat.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -170,6 +171,12 @@ static uint32_t scheme_of(const char *name)
     return LLS_N_SCHEMES;
 }
 
+/* Where a block has its scale, followed by the minimum of the formats that have one. */
+static uint32_t scale_at(uint32_t scheme)
+{
+    return scheme == LLS_W_Q2_K ? 80 : scheme == LLS_W_Q3_K ? 108 : scheme == LLS_W_Q6_K ? 208 : 0;
+}
+
 /* A matrix as a checkpoint has it: scales are 1/256, values anything. */
 static uint8_t *checkpoint(uint32_t scheme, shape_t s)
 {
@@ -181,7 +188,7 @@ static uint8_t *checkpoint(uint32_t scheme, shape_t s)
         data[i] = (uint8_t)(i * 2654435761u >> 16);
     for (uint64_t i = 0; i < n; i += block) {
         if (block > 4)
-            memcpy(data + i, "\x00\x1c\x00\x20", scheme == LLS_W_Q4_1 || scheme == LLS_W_Q5_1 ? 4 : 2);
+            memcpy(data + i + scale_at(scheme), "\x00\x1c\x00\x20", lls_kind_has_min(scheme) ? 4 : 2);
         else
             data[i + block - 1] &= 0x3b;
     }
