@@ -326,7 +326,8 @@ void lls_dp_escape(lls_dparse_t *p, const char *text, size_t n)
             snprintf(out, sizeof out, "\\%c", c);
         lls_dp_args(p, out, strlen(out));
     }
-    lls_dp_args(p, text + from, n - from);
+    if (n > from) /* no text may be NULL */
+        lls_dp_args(p, text + from, n - from);
 }
 
 void lls_dp_quote(lls_dparse_t *p, const char *text, size_t n)
