@@ -591,7 +591,7 @@ static void take_text(lls_dparse_t *p, const char *text, size_t len, bool last)
         lls_dp_put(p, &p->in, "\xef\xbf\xbd", 3);
         p->n_door = 0;
     }
-    if (p->whole && !p->no_memory)
+    if (p->whole && p->in.len > before)
         lls_dp_put(p, &p->raw, p->in.data + before, p->in.len - before);
 }
 

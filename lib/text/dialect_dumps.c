@@ -205,8 +205,11 @@ static bool value(norm_t *w, uint32_t depth)
 
 bool lls_dp_normalize(lls_buf_t *out, const char *text, size_t n)
 {
-    norm_t w = { text, text + n, out };
+    norm_t w = { text, text, out };
 
+    if (n == 0)                     /* text may be NULL */
+        return false;
+    w.end += n;
     if (!value(&w, 0))
         return false;
     blanks(&w);

@@ -166,7 +166,7 @@ void lls_dp_types_deinit(dp_types_t *t)
 
 static bool same(const char *a, const char *b, size_t n)
 {
-    return strlen(a) == n && memcmp(a, b, n) == 0;
+    return strlen(a) == n && (n == 0 || memcmp(a, b, n) == 0);
 }
 
 uint32_t lls_dp_types_of(const dp_types_t *t, const char *tool, size_t tool_len, const char *key,

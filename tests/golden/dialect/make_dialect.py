@@ -486,6 +486,13 @@ for name in ("glm45", "glm47", "ling3", "poolside_v1"):
         broken="<tool_call></tool_call>",
     )
 
+case(
+    "qwen3_coder",
+    "<tool_call>" + tags("get_weather", city="", days="", where="") + "</tool_call>",
+    call("get_weather", '{"city": "", "days": "", "where": ""}'),
+    chat=CHAT,
+)
+
 # ---- Python ---------------------------------------------------------------------------------
 PY = (
     "f(a=1, b=\"x\\\"y\\n\\u00e9\", c='it''s', d=[1, -2.50, 1e3, True, None], "
