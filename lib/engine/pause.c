@@ -88,7 +88,7 @@ static bool has_work(lls_engine_t *e)
     news = e->inbox != NULL || e->aborts != NULL || atomic_load(&e->paused) != e->pause.mode ||
            e->pause_number != e->pause.number;
     pthread_mutex_unlock(&e->lock);
-    return news || e->retired != NULL ||    /* their places are given back */
+    return news || (e->retired != NULL && !atomic_load(&e->dead)) ||   /* gives places back */
            (e->pause.mode != LLM_PAUSE_KEEP &&
             lls_sched_n_live(e->sched) > lls_sched_n_blocked(e->sched));
 }
