@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "text/buf.h"
+#include "text/chat_json.h"
 #include "text/chat_messages.h"
 #include "text/jinja.h"
 #include "text/tokenizer_int.h"
@@ -260,7 +261,7 @@ static llm_status_t render(const lls_tokenizer_t *t, lls_mem_t *mem, const char 
                            lls_jinja_text_t *out, llm_error_t *err)
 {
     json_t      *root;
-    llm_status_t st = lls_json_parse("chat", chat, len, &root, err);
+    llm_status_t st = lls_chat_read_json(mem, chat, len, &root, err);
 
     memset(out, 0, sizeof *out);
     if (st != LLM_OK)

@@ -114,6 +114,14 @@ static bool take_source(lls_jinja_t *j, const char *text, size_t len)
     return true;
 }
 
+/* Most attributes in templates are keys of messages: no render looks for methods of such names. */
+static void find_methods(lls_jinja_t *j)
+{
+    for (size_t i = 0; i < j->n_nodes; i++)
+        if (j->nodes[i].kind == JN_ATTR)
+            j->nodes[i].flag = !lls_jmethod_exists(&j->strs[j->nodes[i].str]);
+}
+
 static llm_status_t compile(lls_jinja_t *j, const char *text, size_t len, llm_error_t *err)
 {
     llm_status_t st = LLM_OK;
@@ -130,6 +138,8 @@ static llm_status_t compile(lls_jinja_t *j, const char *text, size_t len, llm_er
         st = lls_jinja_scopes(j, err);
     if (st == LLM_OK && !lls_jinja_find_content_loop(j))
         st = lls_fail(err, LLM_ERR_NO_MEMORY, "no memory for a chat template");
+    if (st == LLM_OK)
+        find_methods(j);
     return st;
 }
 

@@ -4,6 +4,8 @@
  */
 #include "text/jinja_val.h"
 
+#include <math.h>
+
 static const lls_jnode_t *node(const lls_jrun_t *r, uint32_t at) { return &r->j->nodes[at]; }
 
 static const lls_jstr_t *str_of(const lls_jrun_t *r, const lls_jnode_t *n)
@@ -77,12 +79,22 @@ static lls_jval_t eval_concat(lls_jrun_t *r, const lls_jnode_t *n)
 
 /* ---- Operators ------------------------------------------------------------------------------- */
 
+static bool is_negative(lls_jval_t v)
+{
+    return v.type == JV_INT ? v.u.i < 0 : v.type == JV_FLOAT && signbit(v.u.f) != 0;
+}
+
 static lls_jval_t eval_binary(lls_jrun_t *r, const lls_jnode_t *n)
 {
     lls_jval_t a = lls_jeval(r, n->a), b = r->st == LLM_OK ? lls_jeval(r, n->b) : a;
 
     r->line = n->line;
-    return r->st == LLM_OK ? lls_jbinary(r, n->op, a, b) : lls_jmissing();
+    if (r->st != LLM_OK)
+        return lls_jmissing();
+    if (!n->flag || !is_negative(a))
+        return lls_jbinary(r, n->op, a, b);
+    a = lls_jbinary(r, n->op, lls_jnegate(r, a, true), b);
+    return r->st == LLM_OK ? lls_jnegate(r, a, true) : a;
 }
 
 static bool holds(lls_jrun_t *r, uint8_t op, lls_jval_t a, lls_jval_t b)
@@ -136,6 +148,16 @@ static lls_jval_t eval_cond(lls_jrun_t *r, const lls_jnode_t *n)
 
 /* ---- Lookups --------------------------------------------------------------------------------- */
 
+/* message.content: a key that hides behind no method. */
+static lls_jval_t get_key(lls_jrun_t *r, lls_jval_t v, const lls_jstr_t *name)
+{
+    const lls_jval_t *found = lls_jdict_text(r, v.u.dict, name);
+
+    if (r->st != LLM_OK)
+        return lls_jmissing();
+    return found != NULL ? *found : lls_jundefined(JU_ATTR, name);
+}
+
 static lls_jval_t eval_lookup(lls_jrun_t *r, const lls_jnode_t *n)
 {
     lls_jval_t v = lls_jeval(r, n->a);
@@ -144,7 +166,11 @@ static lls_jval_t eval_lookup(lls_jrun_t *r, const lls_jnode_t *n)
     r->line = n->line;
     if (r->st != LLM_OK)
         return lls_jmissing();
-    return n->kind == JN_ITEM ? lls_jget_item(r, v, key) : lls_jget_attr(r, v, str_of(r, n));
+    if (n->kind == JN_ITEM)
+        return lls_jget_item(r, v, key);
+    if (n->flag && v.type == JV_DICT)
+        return get_key(r, v, str_of(r, n));
+    return lls_jget_attr(r, v, str_of(r, n));
 }
 
 static lls_jval_t eval_slice(lls_jrun_t *r, const lls_jnode_t *n)

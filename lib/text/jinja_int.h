@@ -138,10 +138,11 @@ enum lls_jarg_kind { JA_VALUE, JA_NAMED, JA_STAR, JA_STAR_STAR };
  * MACRO str, a = params, b = body; NAME of it is d | CALL_BLOCK a = call, b = body, c = params
  * NONE flag = stands for the text of a block | FILTER_BLOCK a = filters, b = body | WITH a =
  * targets, b = values, c = body | GENERATION b = body LIST, TUPLE, CONCAT a, a, ... | DICT a = key,
- * value, key, ... | NOT, NEG, POS a | BINARY a op b AND, OR a, b | COMPARE a, then the chain b of
- * ARG with op and a = operand | COND a if b else c ATTR a, str | ITEM a, b | SLICE a [b : c : d] |
- * CALL a, b = args | FILTER a, str, b = args TEST a, str, b = args | NSREF str = attribute; the
- * slot is the namespace's ARG a = value, op = enum lls_jarg_kind, str = keyword | PARAM str, a =
+ * value, key, ... | NOT, NEG, POS a | BINARY a op b, flag = the sign of a comes last | AND, OR a, b
+ * COMPARE a, then the chain b of ARG with op and a = operand | COND a if b else c
+ * ATTR a, str, flag = no method has this name | ITEM a, b | SLICE a [b : c : d] | CALL a, b = args
+ * FILTER a, str, b = args | TEST a, str, b = args | NSREF str = attribute; the slot is the
+ * namespace's | ARG a = value, op = enum lls_jarg_kind, str = keyword | PARAM str, a =
  * default */
 typedef struct lls_jnode {
     uint8_t     kind; /* enum lls_jnode_kind */
@@ -219,5 +220,7 @@ size_t lls_jinja_blank(const char *p, size_t len);
 const struct lls_jfunc *lls_jfind_filter(const char *name, size_t len);
 const struct lls_jfunc *lls_jfind_test(const char *name, size_t len);
 const struct lls_jfunc *lls_jfind_global(const char *name, size_t len);
+/* Whether Python has a method of this name for some of our types. */
+bool lls_jmethod_exists(const lls_jstr_t *name);
 
 #endif

@@ -4,6 +4,21 @@
  */
 #include "text/jinja_val.h"
 
+/* Elements that are tested are unpacked for that, and what the body gets is packed anew: tuples. */
+static lls_jval_t packed(lls_jrun_t *r, uint32_t target)
+{
+    const lls_jnode_t *n = &r->j->nodes[target];
+    lls_jval_t         out;
+    size_t             cap = 0;
+
+    if (n->kind == JN_NAME)
+        return r->act->slots[n->slot];
+    out = lls_jlist(r, JV_TUPLE, 0);
+    for (uint32_t at = n->a; r->st == LLM_OK && at != LLS_NONE; at = r->j->nodes[at].next)
+        lls_jpush(r, out.u.list, &cap, packed(r, at));
+    return out;
+}
+
 /* The next element that passes the loop's test. */
 static bool fetch(lls_jrun_t *r, lls_jloop_t *loop, lls_jval_t *out)
 {
@@ -19,8 +34,10 @@ static bool fetch(lls_jrun_t *r, lls_jloop_t *loop, lls_jval_t *out)
         passes = r->st == LLM_OK ? lls_jeval(r, loop->node->e) : lls_jmissing();
         found = r->st == LLM_OK && lls_jtrue(passes);
     }
+    if (found)
+        *out = packed(r, loop->node->f);
     r->act = act;
-    return found;
+    return found && r->st == LLM_OK;
 }
 
 bool lls_jloop_next(lls_jrun_t *r, lls_jloop_t *loop, lls_jval_t *out)

@@ -727,3 +727,16 @@ const lls_jfunc_t *lls_jfind_method(lls_jval_t v, const lls_jstr_t *name, bool *
     }
     return NULL;
 }
+
+bool lls_jmethod_exists(const lls_jstr_t *name)
+{
+    static const lls_jfunc_t *const all[] = {string_methods, list_methods,   tuple_methods,
+                                             dict_methods,   view_methods,   cycler_methods,
+                                             float_methods,  int_methods};
+
+    for (size_t i = 0; i < LLS_ARRAY_LEN(all); i++)
+        for (const lls_jfunc_t *f = all[i]; f->name != NULL; f++)
+            if (lls_jstr_is(name, f->name))
+                return true;
+    return false;
+}

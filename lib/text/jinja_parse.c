@@ -552,13 +552,32 @@ typedef struct op_name {
     uint8_t     code;
 } op_name_t;
 
+/* The nodes from `first` are a constant's, and a variable is among those from `middle`.  Jinja2
+ * folds the constant and writes -1 ** x into its code, where Python takes the sign last. */
+static bool sign_is_last(const lls_jparser_t *p, size_t first, size_t middle)
+{
+    bool variable = false;
+
+    for (size_t i = first; i < middle; i++) {
+        uint8_t kind = p->j->nodes[i].kind;
+
+        if (!(kind >= JN_STRING && kind <= JN_NONE) && !(kind >= JN_NOT && kind <= JN_BINARY))
+            return false;
+    }
+    for (size_t i = middle; i < p->j->n_nodes; i++)
+        variable |= p->j->nodes[i].kind == JN_NAME || p->j->nodes[i].kind == JN_CALL;
+    return variable;
+}
+
 static uint32_t parse_left(lls_jparser_t *p, const op_name_t *ops, size_t n_ops,
                            uint32_t (*operand)(lls_jparser_t *p))
 {
+    size_t   first = p->j->n_nodes;
     uint32_t left = operand(p);
 
     for (size_t i = 0; p->st == LLM_OK && i < n_ops;) {
         lls_jnode_t n = lls_jp_node(p, JN_BINARY);
+        size_t      middle = p->j->n_nodes;
 
         if (!lls_jp_take_op(p, ops[i].op)) {
             i++;
@@ -567,6 +586,7 @@ static uint32_t parse_left(lls_jparser_t *p, const op_name_t *ops, size_t n_ops,
         n.op = ops[i].code;
         n.a = left;
         n.b = operand(p);
+        n.flag = n.op == JO_POW && sign_is_last(p, first, middle);
         left = lls_jp_add(p, n);
         i = 0;
     }

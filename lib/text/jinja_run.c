@@ -6,6 +6,8 @@
 
 #include <locale.h>
 
+#define FIRST_ROOM ((size_t)8 << 10) /* for output */
+
 static const lls_jnode_t *node(const lls_jrun_t *r, uint32_t at) { return &r->j->nodes[at]; }
 
 /* ---- Output ---------------------------------------------------------------------------------- */
@@ -538,6 +540,8 @@ static void run_template(lls_jrun_t *r)
 {
     size_t n = r->j->n_strs * sizeof *r->context;
 
+    if (!lls_buf_room(&r->out, FIRST_ROOM) || !lls_buf_room(&r->mark, FIRST_ROOM))
+        lls_jraise(r, LLM_ERR_NO_MEMORY, "no memory to render");
     r->context = lls_jalloc(r, n);
     r->act = r->context != NULL ? new_act(r, 0, NULL) : NULL;
     if (r->act == NULL)

@@ -18,6 +18,16 @@ typedef struct writer {
     bool               user;  /* some of it came from the request */
 } writer_t;
 
+/* Room for what most values need, in one allocation. */
+static writer_t writer_of(lls_jrun_t *r)
+{
+    writer_t w = {.r = r, .b = {.mem = r->mem}};
+
+    if (!lls_buf_room(&w.b, 1024))
+        lls_jraise(r, LLM_ERR_NO_MEMORY, "no memory to render");
+    return w;
+}
+
 static void put(writer_t *w, const char *text, size_t len)
 {
     if (w->r->st != LLM_OK)
@@ -93,10 +103,26 @@ static void put_repr_char(writer_t *w, const char *p, size_t n, uint32_t cp, cha
     }
 }
 
+/* Written as it is by repr() and JSON: 0x20 to 0x7e but for both quotes and the backslash. */
+static bool is_plain(char c)
+{
+    static const uint64_t plain[4] = {0xffffff7b00000000u, 0x7fffffffefffffffu};
+
+    return plain[(uint8_t)c >> 6] >> ((uint8_t)c & 63) & 1;
+}
+
+/* The quotes around s. */
+static char quote_of(const writer_t *w, const lls_jstr_t *s)
+{
+    if (w->json != NULL)
+        return '"';
+    return memchr(s->text, '\'', s->len) != NULL && memchr(s->text, '"', s->len) == NULL ? '"'
+                                                                                          : '\'';
+}
+
 static void put_quoted(writer_t *w, const lls_jstr_t *s)
 {
-    bool single = memchr(s->text, '\'', s->len) != NULL;
-    char quote = w->json != NULL || (single && memchr(s->text, '"', s->len) == NULL) ? '"' : '\'';
+    char quote = quote_of(w, s);
 
     w->user |= s->user || s->mark != NULL;
     if (w->json == NULL && s->safe)
@@ -105,8 +131,7 @@ static void put_quoted(writer_t *w, const lls_jstr_t *s)
     for (size_t i = 0, n, plain; i < s->len && w->r->st == LLM_OK; i += n) {
         uint32_t cp = 0xfffd;
 
-        for (plain = i; plain < s->len && s->text[plain] >= 0x20 && s->text[plain] < 0x7f &&
-                        s->text[plain] != '"' && s->text[plain] != '\'' && s->text[plain] != '\\';)
+        for (plain = i; plain < s->len && is_plain(s->text[plain]);)
             plain++;
         put(w, s->text + i, plain - i);
         i = plain;
@@ -244,6 +269,19 @@ static void put_view(writer_t *w, lls_jval_t v, int depth)
 
 /* ---- Values ---------------------------------------------------------------------------------- */
 
+static void put_int(writer_t *w, int64_t i)
+{
+    char     text[20], *at = text + sizeof text;
+    uint64_t rest = i < 0 ? -(uint64_t)i : (uint64_t)i;
+
+    do
+        *--at = (char)('0' + rest % 10);
+    while ((rest /= 10) != 0);
+    if (i < 0)
+        *--at = '-';
+    put(w, at, (size_t)(text + sizeof text - at));
+}
+
 static void put_float(writer_t *w, double f)
 {
     char text[40];
@@ -266,6 +304,93 @@ static void put_loop(writer_t *w, lls_jloop_t *loop)
     snprintf(text, sizeof text, "<LoopContext %lld/%lld>", (long long)loop->index0 + 1,
              (long long)length.u.i);
     put_text(w, text);
+}
+
+/* ---- What has no text of its own ------------------------------------------------------------- */
+
+/* Python shows where such an object lies in memory; no two runs agree, so one place does. */
+#define PLACE " at 0x7f0000000000>"
+
+static void put_function(writer_t *w, const lls_jfunc_t *f)
+{
+    static const char *const known[][2] = {{"dict", "<class 'dict'>"},
+                                           {"namespace", "<class 'jinja2.utils.Namespace'>"},
+                                           {"cycler", "<class 'jinja2.utils.Cycler'>"},
+                                           {"joiner", "<class 'jinja2.utils.Joiner'>"},
+                                           {"range", "<function safe_range" PLACE}};
+
+    for (size_t i = 0; i < LLS_ARRAY_LEN(known); i++) {
+        if (strcmp(f->name, known[i][0]) == 0) {
+            put_text(w, known[i][1]);
+            return;
+        }
+    }
+    put_text(w, "<function ");
+    put_text(w, f->name);
+    put_text(w, PLACE);
+}
+
+static void put_method(writer_t *w, const lls_jmethod_t *m)
+{
+    lls_jval_t self = m->self;
+
+    if (self.type == JV_LOOP) {
+        put_text(w, "<bound method LoopContext.");
+        put_text(w, m->func->name);
+        put_text(w, " of ");
+        put_loop(w, self.u.loop);
+        put_text(w, ">");
+    } else if (self.type == JV_STRING && strcmp(m->func->name, "format") == 0) {
+        put_text(w, "<function str.format" PLACE); /* the sandbox has its own */
+    } else {
+        put_text(w, "<built-in method ");
+        put_text(w, m->func->name);
+        put_text(w, " of ");
+        put_text(w, lls_jtype_name(self));
+        put_text(w, " object" PLACE);
+    }
+}
+
+static const char *iterator_name(const lls_jgen_t *g)
+{
+    static const char *const names[] = {/* ORDER lls_jgen_kind */
+                                        "generator object sync_do_map",
+                                        "generator object select_or_reject",
+                                        "generator object do_items",
+                                        "generator object do_unique",
+                                        "generator object do_batch",
+                                        "generator object sync_do_slice"};
+
+    if (g->kind < LLS_ARRAY_LEN(names))
+        return names[g->kind];
+    return g->of.type == JV_LIST    ? "list_reverseiterator object"
+           : g->of.type == JV_DICT  ? "dict_reversekeyiterator object"
+           : g->of.type == JV_RANGE ? "range_iterator object"
+                                    : "reversed object";
+}
+
+/* Methods that are Python's own code show their object. */
+static bool is_python_method(const lls_jmethod_t *m)
+{
+    return m->self.type == JV_CYCLER || m->self.type == JV_VIEW ||
+           (m->self.type == JV_STRING && m->self.u.str->safe);
+}
+
+static void put_anonymous(writer_t *w, lls_jval_t v)
+{
+    if (v.type == JV_METHOD && is_python_method(v.u.method)) {
+        lls_jraise(w->r, LLM_ERR_UNSUPPORTED, "such a method has no text; call it");
+    } else if (v.type == JV_METHOD) {
+        put_method(w, v.u.method);
+    } else if (v.type == JV_FUNC) {
+        put_function(w, v.u.func);
+    } else {
+        put_text(w, "<");
+        put_text(w, v.type == JV_GEN      ? iterator_name(v.u.gen)
+                    : v.type == JV_CYCLER ? "jinja2.utils.Cycler object"
+                                          : "jinja2.utils.Joiner object");
+        put_text(w, PLACE);
+    }
 }
 
 static void put_object(writer_t *w, lls_jval_t v, int depth)
@@ -303,16 +428,13 @@ static void put_object(writer_t *w, lls_jval_t v, int depth)
         put_text(w, ">");
         break;
     default:
-        lls_jraise(w->r, LLM_ERR_UNSUPPORTED, "a %s has no text; use the filter list or call it",
-                   lls_jtype_name(v));
+        put_anonymous(w, v);
         break;
     }
 }
 
 static void put_plain(writer_t *w, lls_jval_t v, int depth)
 {
-    char text[32];
-
     switch (v.type) {
     case JV_NONE:
         put_text(w, w->json != NULL ? "null" : "None");
@@ -321,8 +443,7 @@ static void put_plain(writer_t *w, lls_jval_t v, int depth)
         put_text(w, w->json != NULL ? (v.u.b ? "true" : "false") : (v.u.b ? "True" : "False"));
         break;
     case JV_INT:
-        snprintf(text, sizeof text, "%lld", (long long)v.u.i);
-        put_text(w, text);
+        put_int(w, v.u.i);
         break;
     case JV_FLOAT:
         put_float(w, v.u.f);
@@ -376,8 +497,10 @@ static bool is_container(lls_jval_t v)
 
 lls_jval_t lls_jrepr(lls_jrun_t *r, lls_jval_t v, bool ascii)
 {
-    writer_t w = {.r = r, .b = {.mem = r->mem}, .ascii = ascii, .user = lls_jis_number(v)};
+    writer_t w = writer_of(r);
 
+    w.ascii = ascii;
+    w.user = lls_jis_number(v);
     put_value(&w, v, 0);
     return take_written(&w);
 }
@@ -386,12 +509,13 @@ lls_jval_t lls_jrepr(lls_jrun_t *r, lls_jval_t v, bool ascii)
  * template's. */
 lls_jval_t lls_jtext(lls_jrun_t *r, lls_jval_t v)
 {
-    writer_t w = {.r = r, .b = {.mem = r->mem}};
+    writer_t w;
 
     if (v.type == JV_STRING)
         return lls_jmark_safe(r, v.u.str, false);
     if (v.type == JV_UNDEFINED)
         return lls_jcstr(r, "");
+    w = writer_of(r);
     w.user = is_container(v);
     put_value(&w, v, 0);
     return take_written(&w);
@@ -407,8 +531,10 @@ const lls_jstr_t *lls_jstr(lls_jrun_t *r, lls_jval_t v)
 
 lls_jval_t lls_jtojson(lls_jrun_t *r, lls_jval_t v, const lls_jjson_t *how)
 {
-    writer_t w = {.r = r, .b = {.mem = r->mem}, .json = how, .user = true};
+    writer_t w = writer_of(r);
 
+    w.json = how;
+    w.user = true;
     put_value(&w, v, 0);
     return take_written(&w);
 }

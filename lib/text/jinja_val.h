@@ -94,6 +94,7 @@ typedef struct lls_jargs { /* of a call, evaluated */
     size_t                   n_kw;
 } lls_jargs_t;
 
+/* ORDER lls_jgen_kind */
 enum lls_jgen_kind { JG_MAP, JG_SELECT, JG_ITEMS, JG_UNIQUE, JG_BATCH, JG_SLICE, JG_REVERSED };
 
 typedef struct lls_jgen {         /* what Python would work out bit by bit */
@@ -183,10 +184,19 @@ lls_jval_t lls_jraise(lls_jrun_t *r, llm_status_t status, const char *fmt, ...) 
 lls_jval_t lls_jraise_undefined(lls_jrun_t *r, lls_jval_t v);
 void      *lls_jalloc(lls_jrun_t *r, size_t n); /* NULL and raised */
 void       lls_jarena_free(lls_jrun_t *r);
+bool       lls_jraise_steps(lls_jrun_t *r);
+bool       lls_jraise_depth(lls_jrun_t *r);
 /* Counts n more steps; false and raised when there are too many. */
-bool lls_jcharge(lls_jrun_t *r, size_t n);
+static inline bool lls_jcharge(lls_jrun_t *r, size_t n)
+{
+    r->steps += n;
+    return r->steps <= LLS_JINJA_STEPS ? r->st == LLM_OK : lls_jraise_steps(r);
+}
 /* One level deeper; false and raised when that is too deep.  lls_jleave() in both cases. */
-bool               lls_jenter(lls_jrun_t *r);
+static inline bool lls_jenter(lls_jrun_t *r)
+{
+    return ++r->depth <= LLS_JINJA_NESTING ? r->st == LLM_OK : lls_jraise_depth(r);
+}
 static inline void lls_jleave(lls_jrun_t *r) { r->depth--; }
 
 static inline lls_jval_t lls_jmissing(void) { return (lls_jval_t){.type = JV_MISSING}; }

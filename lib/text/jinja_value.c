@@ -45,19 +45,16 @@ lls_jval_t lls_jraise_undefined(lls_jrun_t *r, lls_jval_t v)
                       len, s->text);
 }
 
-bool lls_jcharge(lls_jrun_t *r, size_t n)
+bool lls_jraise_steps(lls_jrun_t *r)
 {
-    r->steps += n;
-    if (r->steps > LLS_JINJA_STEPS)
-        lls_jraise(r, LLM_ERR_INVALID, "the template needs more than %u steps", LLS_JINJA_STEPS);
-    return r->st == LLM_OK;
+    lls_jraise(r, LLM_ERR_INVALID, "the template needs more than %u steps", LLS_JINJA_STEPS);
+    return false;
 }
 
-bool lls_jenter(lls_jrun_t *r)
+bool lls_jraise_depth(lls_jrun_t *r)
 {
-    if (++r->depth > LLS_JINJA_NESTING)
-        lls_jraise(r, LLM_ERR_INVALID, "the template nests more than %d deep", LLS_JINJA_NESTING);
-    return r->st == LLM_OK;
+    lls_jraise(r, LLM_ERR_INVALID, "the template nests more than %d deep", LLS_JINJA_NESTING);
+    return false;
 }
 
 /* ---- Memory ---------------------------------------------------------------------------------- */
@@ -312,6 +309,18 @@ static bool make_index(lls_jrun_t *r, lls_jdict_t *d)
     return r->st == LLM_OK;
 }
 
+static const lls_jval_t *find_text(const lls_jdict_t *d, const lls_jstr_t *key)
+{
+    for (size_t i = 0; i < d->n; i++) {
+        const lls_jstr_t *s = d->keys[i].u.str;
+
+        if (d->keys[i].type == JV_STRING && s->len == key->len &&
+            (s->len == 0 || memcmp(s->text, key->text, s->len) == 0))
+            return &d->values[i];
+    }
+    return NULL;
+}
+
 const lls_jval_t *lls_jdict_get(lls_jrun_t *r, lls_jdict_t *d, lls_jval_t key)
 {
     uint32_t at;
@@ -322,6 +331,8 @@ const lls_jval_t *lls_jdict_get(lls_jrun_t *r, lls_jdict_t *d, lls_jval_t key)
         at = *place_of(r, d, key);
         return at != LLS_NONE ? &d->values[at] : NULL;
     }
+    if (key.type == JV_STRING)
+        return find_text(d, key.u.str);
     for (size_t i = 0; i < d->n; i++)
         if (lls_jequal(r, d->keys[i], key))
             return &d->values[i];
@@ -383,25 +394,21 @@ static lls_jval_t from_json(lls_jrun_t *r, const json_t *v, int depth);
 
 static lls_jval_t from_object(lls_jrun_t *r, const json_t *v, int depth)
 {
-    lls_jval_t  out = lls_jdict(r, json_object_size(v));
-    const char *key;
-    size_t      len;
-    json_t     *item;
+    json_t       *object = (json_t *)v;
+    lls_jval_t    out = lls_jdict(r, json_object_size(v));
+    lls_jstr_t   *names = lls_jalloc(r, json_object_size(v) * sizeof *names);
+    lls_jdict_t  *d = out.u.dict;
 
-    if (r->st != LLM_OK)
-        return out;
-    json_object_keylen_foreach((json_t *)v, key, len, item)
-    {
-        lls_jdict_t *d = out.u.dict;
-
-        /* Keys of an object differ, so there is no need to look for them. */
-        d->keys[d->n] = lls_jstring(r, key, len, true);
-        d->values[d->n] = from_json(r, item, depth + 1);
-        if (r->st != LLM_OK)
-            return lls_jmissing();
-        d->n++;
+    /* Keys of an object differ, so there is no need to look for them. */
+    for (void *it = json_object_iter(object); r->st == LLM_OK && it != NULL;
+         it = json_object_iter_next(object, it), d->n++) {
+        names[d->n] = (lls_jstr_t){.text = json_object_iter_key(it),
+                                   .len = json_object_iter_key_len(it),
+                                   .user = true};
+        d->keys[d->n] = lls_jstrval(&names[d->n]);
+        d->values[d->n] = from_json(r, json_object_iter_value(it), depth + 1);
     }
-    return out;
+    return r->st == LLM_OK ? out : lls_jmissing();
 }
 
 static lls_jval_t from_json(lls_jrun_t *r, const json_t *v, int depth)

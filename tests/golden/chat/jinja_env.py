@@ -3,6 +3,7 @@
 import copy
 import datetime
 import json
+import re
 
 import jinja2
 import jinja2.ext
@@ -37,8 +38,13 @@ class Dict:
     def __call__(self, *args, **kwargs):
         return dict(*args, **kwargs)
 
+    def __repr__(self):
+        return "<class 'dict'>"
+
 
 class Namespace(jinja2.utils.Namespace):
+    __module__ = "jinja2.utils"
+
     def __init__(*args, **kwargs):
         self, args = args[0], args[1:]
         attrs = dict(*args, **kwargs)
@@ -67,11 +73,16 @@ def environment():
 ENV = environment()
 
 
+def tells_place(text):
+    """Whether the text may hold an object's place in memory, perhaps reversed, cut or as a list: no two runs agree."""
+    return re.search("0x7|7x0", re.sub("[^a-z0-9]", "", text.lower())) is not None
+
+
 def expected(template, data):
-    """The text, or None where rendering raises."""
+    """The text, or None where rendering raises; places in memory are all the one that we write."""
     try:
         out = ENV.from_string(template).render(**CONSTS, **copy.deepcopy(data))       # the filter indent changes lists
         out.encode()
-        return out
+        return re.sub(r"0([xX])[0-9a-fA-F]{12}\b", r"0\g<1>7f0000000000", out)
     except Exception:
         return None
