@@ -280,7 +280,7 @@ size_t lls_dp_read_object(lls_dparse_t *p, const char *text, size_t n)
         if (p->obj == DO_KEY || p->obj == DO_VALUE) {
             ok = object_string(p, text + i, &took);
             if (ok && !took) {      /* the byte behind a number is read again */
-                if (!p->in_call)
+                if (!p->in_call && p->undo.len > 0) /* the end of a call has emptied it */
                     p->undo.len--;
                 i--;
             }
