@@ -11,6 +11,8 @@ dp_scanned_t lls_dp_scan(dp_scan_t *s, char c)
     if (!s->begun) {
         if (lls_dp_is_blank(c))
             return DP_BLANK;
+        if (c == ',' || c == '}' || c == ']')
+            return DP_BEHIND;       /* no value at all */
         s->begun = true;
         s->in_string = c == '"';
         s->depth = c == '{' || c == '[';
@@ -280,7 +282,7 @@ size_t lls_dp_read_object(lls_dparse_t *p, const char *text, size_t n)
         if (p->obj == DO_KEY || p->obj == DO_VALUE) {
             ok = object_string(p, text + i, &took);
             if (ok && !took) {      /* the byte behind a number is read again */
-                if (!p->in_call && p->undo.len > 0) /* the end of a call has emptied it */
+                if (!p->in_call && p->undo.len > 0)     /* a call's end has forgotten it */
                     p->undo.len--;
                 i--;
             }

@@ -227,6 +227,19 @@ case(
     broken="<|tools_prefix|>[]<|tools_suffix|>",
 )
 
+case(
+    "apertus",
+    '<|tools_prefix|>[{"f": 1, "g": {}}]<|tools_suffix|>',
+    call("f", "1"),
+    call("g", "{}"),
+)
+case(
+    "hermes",
+    '<tool_call>{"name": "f", "arguments": , "x": 1}</tool_call>',
+    content='<tool_call>{"name": "f", "arguments": , "x": 1}</tool_call>',
+    broken='<tool_call>{"name": "f", "arguments": , "x": 1}</tool_call>',
+)
+
 for name in ("llama3_json", "llama4_json"):
     case(name, '{"name": "f", "parameters": {"a": "b"}}', call("f", '{"a": "b"}'))
     case(
