@@ -4,9 +4,9 @@
  *
  * usage: engine_bench MODEL [--threads N] [--cases 1,8,32,64,pp512,tg,start] [--NAME VALUE]...
  *   A number n is n streams with a prompt of 128 tokens and 64 tokens decoded behind the first one,
- *   all distinct: Bn.pp, Bn.tg and Bn.total.  pp512 is one prompt of 512 tokens, tg is one stream of
- *   128 tokens behind a prompt of one, start is the time from main() to the first token of a text.
- *   NAME VALUE are options of the engine.
+ *   all distinct: Bn.pp, Bn.tg and Bn.total, and Bn.host, what a step takes beside the device.
+ *   pp512 is one prompt of 512 tokens, tg is one stream of 128 tokens behind a prompt of one, start
+ *   is the time from main() to the first token of a text.  NAME VALUE are options of the engine.
  *
  * A line is `metric value [unit]`.  Prefill is timed in a run that ends with the first token of every
  * stream, decode over the steps of a second run in which every stream decodes: so a step that decodes
@@ -43,6 +43,7 @@ typedef struct run {                /* what one batch took */
     double   seconds;               /* from the first step to the last token */
     double   decode_seconds;        /* of the steps in which all streams decoded */
     uint64_t decode_tokens;         /* made by these */
+    double   host_seconds;          /* of a step: all but what the device took */
 } run_t;
 
 static double now(void)
@@ -101,8 +102,9 @@ static void add(bench_t *b, uint32_t n_prompt, uint32_t n_new)
     check(llm_engine_add_request(b->engine, &req, NULL, &err), &err);
 }
 
-/* One step; returns the tokens that it made and adds the streams that got their first to *n_first. */
-static uint64_t step(bench_t *b, uint32_t *n_first)
+/* One step; returns the tokens that it made and adds the streams that got their first to *n_first,
+ * and the device's time of those that end to *device_us. */
+static uint64_t step(bench_t *b, uint32_t *n_first, uint64_t *device_us)
 {
     const llm_output_t *out;
     uint64_t            n = 0;
@@ -114,6 +116,7 @@ static uint64_t step(bench_t *b, uint32_t *n_first)
             check(out->error->status, out->error);
         n += out->n_tokens;
         *n_first += out->n_tokens > 0 && out->completion_tokens == out->n_tokens;
+        *device_us += out->last ? out->device_us : 0;
     }
     return n;
 }
@@ -121,21 +124,26 @@ static uint64_t step(bench_t *b, uint32_t *n_first)
 static run_t run(bench_t *b, uint32_t n_streams, uint32_t n_prompt, uint32_t n_new)
 {
     run_t    r = { 0 };
-    uint32_t n_first = 0;
-    double   begin = now();
+    uint32_t n_first = 0, n_steps = 0;
+    uint64_t device_us = 0;
+    double   begin = now(), in_steps = 0;
 
     for (uint32_t i = 0; i < n_streams; i++)
         add(b, n_prompt, n_new);
     while (llm_engine_unfinished(b->engine) > 0) {
         bool     decodes = n_first == n_streams;
         double   t = now();
-        uint64_t n = step(b, &n_first);
+        uint64_t n = step(b, &n_first, &device_us);
+        double   took = now() - t;
+        in_steps += took;
+        n_steps++;
         if (decodes && n == n_streams) {
-            r.decode_seconds += now() - t;
+            r.decode_seconds += took;
             r.decode_tokens += n;
         }
     }
     r.seconds = now() - begin;
+    r.host_seconds = (in_steps - (double)device_us * 1e-6) / n_steps;
     return r;
 }
 
@@ -148,6 +156,7 @@ static void bench_streams(bench_t *b, uint32_t n)
     printf("B%u.pp %.1f\n", n, n * N_PROMPT / prefill.seconds);
     printf("B%u.tg %.1f\n", n, (double)whole.decode_tokens / whole.decode_seconds);
     printf("B%u.total %.1f\n", n, n * (N_PROMPT + N_DECODE) / whole.seconds);
+    printf("B%u.host %.1f us\n", n, whole.host_seconds * 1e6);
 }
 
 static void bench_prefill(bench_t *b)
@@ -174,6 +183,7 @@ static void bench_start(bench_t *b)
     llm_sampling_params_t params = LLM_INIT(llm_sampling_params_t);
     llm_request_t         req = LLM_INIT(llm_request_t);
     uint32_t              n_first = 0;
+    uint64_t              device_us = 0;
     double                loaded = now();
     llm_error_t           err;
 
@@ -183,7 +193,7 @@ static void bench_start(bench_t *b)
     req.sampling = &params;
     check(llm_engine_add_request(b->engine, &req, NULL, &err), &err);
     while (n_first == 0)
-        step(b, &n_first);
+        step(b, &n_first, &device_us);
     printf("load %.3f s\n", loaded - b->started);
     printf("to_first_token %.3f s\n", now() - b->started);
 }
