@@ -322,10 +322,14 @@ static void run_dry(world_t *w, slot_t *s)
 
 static void destroy(world_t *w, slot_t *s)
 {
+    give_back_lent(s);
     if (one_in(&w->d, 2)) {
         end_batches(w, s);
         run_dry(w, s);
         CHECK(s->mem.live_bytes == s->idle_bytes);
+    } else {
+        CHECK(llm_engine_step(s->e, NULL) == LLM_OK);
+        drain(w, s, roll(&w->d, 9));
     }
     give_back_lent(s);
     llm_engine_destroy(s->e);
@@ -713,14 +717,16 @@ static void plan(world_t *w)
     CHECK(llm_engine_plan(s->e, NULL) == LLM_ERR_INVALID);
 }
 
-/* A buffer of exactly cap bytes, so that one byte more is found. */
 static void metrics(world_t *w)
 {
     slot_t      *s = any_slot(w);
     size_t       cap = one_in(&w->d, 2) ? roll(&w->d, 200) : roll(&w->d, 30000), n = 7;
-    char        *text = malloc(cap + 1);        /* its last byte is not given away */
-    llm_status_t st = llm_engine_metrics(s->e, one_in(&w->d, 5) ? NULL : text, cap, &n);
+    char        *text = malloc(cap + 1);
+    llm_status_t st;
 
+    text[cap] = '#';
+    st = llm_engine_metrics(s->e, one_in(&w->d, 5) ? NULL : text, cap, &n);
+    CHECK(text[cap] == '#');
     CHECK(s->e != NULL || (st == LLM_ERR_INVALID && n == 0));
     CHECK(s->e == NULL || st == LLM_OK || (st == LLM_ERR_NO_SPACE && n > cap));
     CHECK(llm_engine_metrics(s->e, text, cap, NULL) == LLM_ERR_INVALID);
@@ -862,7 +868,9 @@ static void decode(world_t *w)
     text = malloc(n + 1);
     CHECK(llm_tokenizer_decode(t, ids, n_ids, flags, text, n + 1, &m, &err) == LLM_OK && m == n);
     CHECK(text[n] == '\0');
+    text[n] = '#';
     CHECK(llm_tokenizer_decode(t, ids, n_ids, flags, text, n, &m, &err) == LLM_OK && m == n);
+    CHECK(text[n] == '#');
     free(text);
 }
 

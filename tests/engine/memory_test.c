@@ -197,6 +197,49 @@ static void a_warm_step_allocates_nothing(void **state)
 
 /* ---- Failures -------------------------------------------------------------------------------- */
 
+/* Text, stop strings, all kinds of records, log-probabilities, and who asks meanwhile. */
+static void nor_does_one_with_text(void **state)
+{
+    static const char *const kinds[] = { "delta", "cumulative", "final_only" };
+    static const char *const stops[] = { "qqqq", "zz top" };
+    test_alloc_t             t = { 0 };
+    llm_allocator_t          hook = test_allocator(&t);
+    llm_engine_t            *e = make_engine(MODEL, "float32",
+                                             OPTIONS("tokenizer", TEST_DIR "/engine/letters",
+                                                     "max-model-len", "256", "cpu-threads", "1",
+                                                     "max-num-queued-reqs", "64", "max-num-seqs",
+                                                     "8"), &hook);
+    ask_t                    a[6];
+    llm_option_t             kind[6];
+    llm_stats_t              stats = LLM_INIT(llm_stats_t);
+    const llm_output_t      *o;
+    char                     text[2000];
+    uint64_t                 calls, n_bytes = 0;
+    size_t                   n;
+
+    for (uint32_t i = 0; i < 6; i++) {
+        make_ask(&a[i], 90, 20, i, 40);
+        a[i].sp.stop = stops;
+        a[i].sp.n_stop = 2;
+        a[i].sp.n_logprobs = i % 2 == 0 ? 6 : 0;
+        kind[i] = (llm_option_t){ "output_kind", kinds[i % 3] };
+        a[i].r.options = &kind[i];
+        a[i].r.n_options = 1;
+        add_ask(e, &a[i]);
+    }
+    calls = t.n_calls;
+    while (llm_engine_unfinished(e) > 0) {
+        step_engine(e);
+        while ((o = llm_engine_next_output(e)) != NULL)
+            n_bytes += o->text_len;
+        assert_int_equal(llm_engine_stats(e, &stats), LLM_OK);
+        llm_engine_metrics(e, text, sizeof text, &n);
+    }
+    assert_int_equal(t.n_calls, calls);
+    assert_true(n_bytes > 100);
+    llm_engine_destroy(e);
+}
+
 static void every_failure_of_create_is_an_error(void **state)
 {
     test_alloc_t        t = { 0 };
@@ -347,6 +390,7 @@ int main(void)
         cmocka_unit_test(a_hundred_requests_leave_nothing_behind),
         cmocka_unit_test(destroy_drops_what_is_unfinished),
         cmocka_unit_test(a_warm_step_allocates_nothing),
+        cmocka_unit_test(nor_does_one_with_text),
         cmocka_unit_test(every_failure_of_create_is_an_error),
         cmocka_unit_test(every_failure_of_a_request_is_its_own),
         cmocka_unit_test(growth_that_fails_ends_one_request),
