@@ -5,6 +5,8 @@
 
 #include "base/utf8.h"
 
+#define FEW_BYTES 64u
+
 static size_t count_chars(const char *text, size_t len)
 {
     size_t n = 0;
@@ -67,6 +69,17 @@ void lls_stop_deinit(lls_stop_t *s)
     memset(s, 0, sizeof *s);
 }
 
+/* memmem() lays tables out first, which costs more than the search in what a token adds. */
+static const char *find(const char *text, size_t n, const lls_stop_string_t *stop)
+{
+    if (n > FEW_BYTES)
+        return memmem(text, n, stop->text, stop->len);
+    for (; n >= stop->len; text++, n--)
+        if (*text == *stop->text && memcmp(text, stop->text, stop->len) == 0)
+            return text;
+    return NULL;
+}
+
 bool lls_stop_find(const lls_stop_t *s, const char *text, size_t seen, size_t len,
                    uint32_t n_tokens, size_t *keep, size_t *which)
 {
@@ -77,7 +90,7 @@ bool lls_stop_find(const lls_stop_t *s, const char *text, size_t seen, size_t le
     for (size_t i = 0; i < s->n; i++) {
         const lls_stop_string_t *stop = &s->strings[i];
         size_t                   from = seen < stop->len - 1 ? 0 : seen - (stop->len - 1), end;
-        const char              *at = memmem(text + from, len - from, stop->text, stop->len);
+        const char              *at = find(text + from, len - from, stop);
 
         if (at == NULL)
             continue;
