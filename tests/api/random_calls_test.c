@@ -13,69 +13,13 @@
  *   Every choice of call number i is drawn from (SEED, i); the clock has a say in deadlines of 1 ms
  *   alone.
  */
-#include "unit/test.h"
-#include "api/random_request.h"
+#include "api/random_world.h"
 
 #include <stdio.h>
 
-#define N_ENGINES  3
-#define N_BATCHES  4
-#define N_LENT     8
-#define MAX_BATCH  5
-#define VOCAB      128
-#define A_SEED     5000             /* calls: then everything is torn down and begun anew */
+world_t *now_in;
 
-typedef struct asked {
-    llm_request_id_t id;
-    uint32_t         n;             /* completions; 0 = not known, the draft's default */
-    uint64_t         ended;         /* bits of completions */
-    bool             last, aborted;
-} asked_t;
-
-typedef struct lent {               /* a record that stays until a step, batch or destroy */
-    const llm_output_t *o;
-    uint64_t            sum;
-} lent_t;
-
-typedef struct slot {
-    llm_engine_t *e;
-    test_alloc_t  mem;
-    int64_t       idle_bytes;
-    bool          with_text, paused, draining;
-    uint32_t      n_asked, n_alive, n_lent, n_batches;
-    uint64_t      steps;
-    asked_t      *asked;            /* [A_SEED]; user_data is index + 1 */
-    lent_t        lent[N_LENT];
-} slot_t;
-
-typedef struct batch {
-    llm_batch_t *b;
-    slot_t      *s;
-    size_t       n;
-    uint64_t     sum;
-} batch_t;
-
-typedef struct world {
-    uint64_t         seed, call;
-    const char      *what;          /* the call that is made */
-    dice_t           d;
-    slot_t           slots[N_ENGINES];
-    batch_t          batches[N_BATCHES];
-    llm_tokenizer_t *tokenizer;
-    test_alloc_t     tokenizer_mem;
-    uint64_t         n_added, n_refused, n_records, n_busy, n_failed, n_created, n_tokens;
-} world_t;
-
-static world_t *now_in;             /* for CHECK, which callbacks use as well */
-
-#define CHECK(cond)                                                                                \
-    do {                                                                                           \
-        if (!(cond))                                                                               \
-            fail_msg("seed %lu, call %lu, %s: %s", (unsigned long)now_in->seed,                    \
-                     (unsigned long)now_in->call, now_in->what, #cond);                            \
-    } while (0)
-
-static void check_error(const llm_error_t *err, llm_status_t st)
+void random_check_error(const llm_error_t *err, llm_status_t st)
 {
     if (st >= 0 || st < LLM_ERR_CLOSED || st == LLM_ERR_INTERNAL || st == LLM_ERR_DEVICE)
         fail_msg("seed %lu, call %lu, %s: %d: %s", (unsigned long)now_in->seed,
@@ -85,8 +29,6 @@ static void check_error(const llm_error_t *err, llm_status_t st)
     CHECK(memchr(err->param, '\0', sizeof err->param) != NULL);
     CHECK(strchr(err->message, '\n') == NULL);
 }
-
-static slot_t *any_slot(world_t *w) { return &w->slots[roll(&w->d, N_ENGINES)]; }
 
 /* The n-th of the coming allocations fails, now and then. */
 static void maybe_starve(world_t *w, slot_t *s)
@@ -151,7 +93,7 @@ static void check_record(const llm_output_t *o)
     for (size_t i = 0; o->logprobs != NULL && i < o->n_tokens * o->n_logprobs; i++)
         CHECK(o->logprobs[i].token >= -1 && o->logprobs[i].rank >= 0);
     if (o->error != NULL)
-        check_error(o->error, o->error->status);
+        random_check_error(o->error, o->error->status);
 }
 
 static void take_record(world_t *w, slot_t *s, const llm_output_t *o)
@@ -376,7 +318,7 @@ static void refuse_config(world_t *w)
     }
     st = one_in(&w->d, 2) ? llm_plan(&c, &plan, &err) : llm_engine_create(&c, &e, &err);
     CHECK(st != LLM_OK);
-    check_error(&err, st);
+    random_check_error(&err, st);
     CHECK(e == NULL || e == (llm_engine_t *)&c);
 }
 
@@ -394,7 +336,7 @@ static void check_answer(world_t *w, const slot_t *s, const draft_t *q, llm_stat
                      (unsigned long)w->call, q->spoilt);
         return;
     }
-    check_error(err, st);
+    random_check_error(err, st);
     w->n_refused++;
     w->n_busy += st == LLM_ERR_BUSY;
     if (q->spoilt != NULL || (starved && st == LLM_ERR_NO_MEMORY) ||
@@ -537,7 +479,7 @@ static void pause_or_resume(world_t *w)
         st = llm_engine_pause(s->e, mode, &err);
         CHECK((st == LLM_OK) == good);
         if (!good)
-            check_error(&err, st);
+            random_check_error(&err, st);
         else {
             s->paused = true;
             s->draining = mode == LLM_PAUSE_DRAIN;
@@ -646,7 +588,7 @@ static void run_batch(world_t *w, bool beam)
     starved = feed(w, s);
     CHECK((b->b != NULL) == (st == LLM_OK || st == LLM_ERR_CANCELLED));
     if (st != LLM_OK)
-        check_error(&err, st);
+        random_check_error(&err, st);
     if (st != LLM_OK && !(st == LLM_ERR_CANCELLED && report != NULL) &&
         !(st == LLM_ERR_STATE && s->paused) && !(st == LLM_ERR_NO_MEMORY && starved) &&
         !(beam && bad_beam))
@@ -780,139 +722,12 @@ static void nothing_there(world_t *w)
     CHECK(b == NULL && llm_engine_unfinished(NULL) == 0 && llm_engine_tokenizer(NULL) == NULL);
     CHECK(llm_beam_search(any_slot(w)->e, NULL, SIZE_MAX, NULL, NULL, NULL, &b, &err) ==
           LLM_ERR_INVALID);
-    check_error(&err, LLM_ERR_INVALID);
+    random_check_error(&err, LLM_ERR_INVALID);
     llm_engine_notify(NULL);
     llm_engine_abort_all(NULL);
     llm_engine_destroy(NULL);
     llm_batch_destroy(NULL);
     llm_tokenizer_destroy(NULL);
-}
-
-/* ---- Tokenizers ------------------------------------------------------------------------------ */
-
-static void tokenizer_comes_or_goes(world_t *w)
-{
-    static const char *const paths[] = { TEST_DIR "/simengine/tokenizer",
-                                         TEST_DIR "/engine/letters", TEST_DIR "/nowhere",
-                                         TEST_DIR "/api/CMakeLists.txt" };
-    llm_allocator_t          hook_up = test_allocator(&w->tokenizer_mem);
-    uint32_t                 which = roll(&w->d, 4);
-    llm_error_t              err = no_error();
-    llm_status_t             st;
-
-    llm_tokenizer_destroy(w->tokenizer);
-    CHECK(w->tokenizer_mem.live_bytes == 0 && w->tokenizer_mem.live_blocks == 0);
-    w->tokenizer_mem.n_calls = 0;
-    w->tokenizer_mem.fail_at = one_in(&w->d, 4) ? 1 + roll(&w->d, 200) : 0;
-    st = llm_tokenizer_create(paths[which], &hook_up, &w->tokenizer, &err);
-    CHECK((st == LLM_OK) == (w->tokenizer != NULL));
-    CHECK(which < 2 ? st == LLM_OK || st == LLM_ERR_NO_MEMORY : st != LLM_OK);
-    if (st != LLM_OK)
-        check_error(&err, st);
-    w->tokenizer_mem.fail_at = 0;
-}
-
-static const llm_tokenizer_t *any_tokenizer(world_t *w)
-{
-    slot_t *s = any_slot(w);
-
-    return s->e != NULL && one_in(&w->d, 2) ? llm_engine_tokenizer(s->e) : w->tokenizer;
-}
-
-/* Asks for the length, then for the ids, into a buffer of that many; and back again. */
-static void encode(world_t *w)
-{
-    const llm_tokenizer_t *t = any_tokenizer(w);
-    bool                   valid = !one_in(&w->d, 5);
-    uint32_t               flags = roll(&w->d, one_in(&w->d, 5) ? 4 : 2);
-    char                   text[80];
-    size_t                 len = random_text(&w->d, text, sizeof text, valid), n = 5, m = 5, less;
-    int32_t               *ids;
-    llm_error_t            err = no_error();
-    llm_status_t           st = llm_tokenizer_encode(t, text, len, flags, NULL, 0, &n, &err);
-
-    CHECK((st == LLM_OK) == (t != NULL && valid && flags < 2));
-    if (st != LLM_OK) {
-        CHECK(n == 0);
-        check_error(&err, st);
-        return;
-    }
-    ids = malloc(n * sizeof *ids + 1);
-    less = n > 0 ? roll(&w->d, (uint32_t)n) : 0;
-    CHECK(llm_tokenizer_encode(t, text, one_in(&w->d, 2) ? len : LLM_CSTR, flags, ids, less, &m,
-                               &err) == (less < n ? LLM_ERR_NO_SPACE : LLM_OK) && m == n);
-    CHECK(llm_tokenizer_encode(t, text, len, flags, ids, n, &m, &err) == LLM_OK && m == n);
-    for (size_t i = 0; i < n; i++)
-        CHECK(ids[i] >= 0 && (size_t)ids[i] < llm_tokenizer_size(t));
-    free(ids);
-}
-
-static void decode(world_t *w)
-{
-    const llm_tokenizer_t *t = any_tokenizer(w);
-    size_t                 n_ids = roll(&w->d, 30), n = 3, m = 3;
-    uint32_t               flags = roll(&w->d, 3) & 2;
-    int32_t                ids[30];
-    char                  *text;
-    llm_error_t            err = no_error();
-    llm_status_t           st;
-
-    for (size_t i = 0; i < n_ids; i++)
-        ids[i] = one_in(&w->d, 20) ? (int32_t)(roll(&w->d, 9) - 4u) * 500000000
-                                   : (int32_t)roll(&w->d, 100);
-    st = llm_tokenizer_decode(t, ids, n_ids, flags, NULL, 0, &n, &err);
-    CHECK((st == LLM_OK) == (t != NULL));
-    CHECK(llm_tokenizer_decode(t, NULL, SIZE_MAX, flags, NULL, 0, &m, NULL) == LLM_ERR_INVALID);
-    if (st != LLM_OK)
-        return;
-    text = malloc(n + 1);
-    CHECK(llm_tokenizer_decode(t, ids, n_ids, flags, text, n + 1, &m, &err) == LLM_OK && m == n);
-    CHECK(text[n] == '\0');
-    text[n] = '#';
-    CHECK(llm_tokenizer_decode(t, ids, n_ids, flags, text, n, &m, &err) == LLM_OK && m == n);
-    CHECK(text[n] == '#');
-    free(text);
-}
-
-static void chat(world_t *w)
-{
-    static const char *const chats[] = {
-        "{", "[]", "{}", "null", "{\"messages\": 3}", "{\"messages\": []}",
-        "{\"messages\": [{\"content\": \"abc\"}], \"chat_template\": \"{{ messages[0].content }}\"}",
-        "{\"messages\": [{}], \"chat_template\": \"{{ raise_exception('no') }}\"}",
-        "{\"messages\": [{}], \"chat_template\": \"{{ messages[0].a.b.c }}{% if\"}",
-    };
-    const llm_tokenizer_t *t = any_tokenizer(w);
-    const char            *c = chats[roll(&w->d, 9)];
-    size_t                 cap = roll(&w->d, 12), n = 4;
-    char                  *text = malloc(cap + 1);
-    int32_t               *ids = malloc((cap + 1) * sizeof *ids);
-    llm_error_t            err = no_error();
-    llm_status_t           st = llm_tokenizer_render_chat(t, c, LLM_CSTR, text, cap, &n, &err);
-
-    CHECK(st != LLM_ERR_NO_SPACE || n > cap);
-    CHECK(st == LLM_OK || st == LLM_ERR_NO_SPACE || n == 0);
-    if (st != LLM_OK)
-        check_error(&err, st);
-    st = llm_tokenizer_encode_chat(t, c, strlen(c), ids, cap, &n, &err);
-    CHECK(st != LLM_ERR_NO_SPACE || n > cap);
-    free(text);
-    free(ids);
-}
-
-static void vocabulary(world_t *w)
-{
-    const llm_tokenizer_t *t = any_tokenizer(w);
-    size_t                 size = llm_tokenizer_size(t), len = 9;
-    int32_t                id = (int32_t)roll(&w->d, one_in(&w->d, 4) ? UINT32_MAX : 130);
-    const char            *token = llm_tokenizer_token(t, id, one_in(&w->d, 4) ? NULL : &len);
-    char                   text[20];
-
-    CHECK(token == NULL || (id >= 0 && (size_t)id < size));
-    CHECK(llm_tokenizer_special(t, (int32_t)roll(&w->d, 5) - 1) < (int32_t)size);
-    len = random_text(&w->d, text, sizeof text, !one_in(&w->d, 5));
-    CHECK(llm_tokenizer_find(t, text, one_in(&w->d, 2) ? len : LLM_CSTR) < (int32_t)size);
-    CHECK(llm_tokenizer_find(t, NULL, SIZE_MAX) == -1);
 }
 
 /* ---- The run --------------------------------------------------------------------------------- */
@@ -924,9 +739,10 @@ static const struct { void (*make)(world_t *); const char *name; uint32_t weight
     { beam_search, "beam_search", 5 }, { look_at_batch, "batch_output", 30 },
     { stats, "stats", 30 }, { plan, "engine_plan", 20 }, { metrics, "metrics", 12 },
     { reset_prefix_cache, "reset_prefix_cache", 8 }, { sampling_defaults, "sampling_defaults", 15 },
-    { names, "names", 15 }, { nothing_there, "NULLs", 8 }, { encode, "encode", 40 },
-    { decode, "decode", 40 }, { chat, "chat", 10 }, { vocabulary, "vocabulary", 25 },
-    { tokenizer_comes_or_goes, "tokenizer_create and destroy", 3 },
+    { names, "names", 15 }, { nothing_there, "NULLs", 8 }, { random_encode, "encode", 40 },
+    { random_decode, "decode", 40 }, { random_chat, "chat", 10 },
+    { random_vocabulary, "vocabulary", 25 },
+    { random_tokenizer_comes_or_goes, "tokenizer_create and destroy", 3 },
     { come_or_go, "create and destroy", 12 }, { refuse_config, "a bad config", 3 },
 };
 enum { N_CALLS = sizeof calls / sizeof *calls };
