@@ -491,10 +491,11 @@ static size_t char_len(char c)
 {
     unsigned char u = (unsigned char)c;
 
-    return u < 0x80 ? 1 : u < 0xe0 ? 2 : u < 0xf0 ? 3 : 4;
+    return u < 0xc0 ? 1 : u < 0xe0 ? 2 : u < 0xf0 ? 3 : 4;
 }
 
-/* Text up to the next byte that may begin a marker; at least one character. */
+/* Text up to the next byte that may begin a marker; at least one character, or a byte of one that
+ * a reader gave up in the middle of: content goes on with the rest in the same event. */
 static size_t plain_run(const lls_dparse_t *p, const char *text, size_t n, uint32_t marks)
 {
     size_t i = char_len(text[0]);

@@ -162,6 +162,9 @@ static inline bool lls_dp_is_blank(char c)
     return c == ' ' || c == '\n' || c == '\t' || c == '\r';
 }
 
+/* A byte inside a character: limits are kept between characters. */
+static inline bool lls_dp_is_tail(char c) { return ((unsigned char)c & 0xc0) == 0x80; }
+
 /* ---- dialect_json.c ---- */
 
 dp_scanned_t lls_dp_scan(dp_scan_t *s, char c);

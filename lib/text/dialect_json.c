@@ -219,7 +219,8 @@ static bool object_string(lls_dparse_t *p, const char *c, bool *took)
     *took = r != DP_BEHIND;
     if (p->obj == DO_KEY) {
         lls_dp_put(p, &p->key, c, 1);
-        return p->key.len <= DP_MAX_NAME * 6 && (r != DP_LAST || key_done(p));
+        return (p->key.len <= DP_MAX_NAME * 6 || lls_dp_is_tail(*c)) &&
+               (r != DP_LAST || key_done(p));
     }
     if (r == DP_INSIDE || r == DP_LAST)
         value_bytes(p, c, 1);

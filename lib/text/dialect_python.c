@@ -407,7 +407,8 @@ static bool argument_byte(lls_dparse_t *p, char c)
 static bool key_byte(lls_dparse_t *p, char c)
 {
     if (p->py == PY_KEY && is_name(c))
-        return lls_dp_put(p, &p->key, &c, 1) && p->key.len <= DP_MAX_NAME;
+        return lls_dp_put(p, &p->key, &c, 1) &&
+               (p->key.len <= DP_MAX_NAME || lls_dp_is_tail(c));
     p->py = PY_EQUALS;
     if (lls_dp_is_blank(c))
         return true;
@@ -454,7 +455,7 @@ static bool byte(lls_dparse_t *p, const char *c, bool *took)
         return true;
     case PY_WORD:
         if (is_word(*c))
-            return lls_dp_put(p, &p->key, c, 1) && p->key.len < 500;
+            return lls_dp_put(p, &p->key, c, 1) && (p->key.len < 500 || lls_dp_is_tail(*c));
         *took = false;
         return word_done(p);
     default:        return after_byte(p, *c);

@@ -6,6 +6,8 @@
  */
 #include "text/dialect_int.h"
 
+#include "base/utf8.h"
+
 /* ---- The call -------------------------------------------------------------------------------- */
 
 void lls_dp_tags_begin(lls_dparse_t *p)
@@ -107,6 +109,8 @@ static void key_end(lls_dparse_t *p)
 {
     uint32_t by_attribute = type_by_attribute(&p->key);
 
+    if (p->key.len > 0)             /* a long one was cut, perhaps inside a character */
+        p->key.len = lls_utf8_valid(p->key.data, p->key.len);
     unquote_name(&p->key);
     p->types_of_value = lls_dp_types_of(&p->types, p->name.data, p->name.len,
                                         p->key.data, p->key.len);
