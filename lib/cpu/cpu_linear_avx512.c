@@ -16,7 +16,7 @@
 
 #define FLOAT_ROWS 12u              /* 24 sums, 4 vectors of weights, a row's value */
 #define INT_ROWS   8u               /* sums of integers and of floats: 32, of which few spill */
-#define HALF_ROWS  6u               /* those beside more scales: none spills */
+#define HALF_ROWS  6u               /* those beside the scales of halves: few spill */
 #define AHEAD      2048u            /* bytes: one stream a thread reads fastest so */
 
 /* The compiler's own form spills the sums when many of them are live. */

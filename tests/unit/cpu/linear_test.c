@@ -718,6 +718,25 @@ static void scratch_grows_with_the_rows(void **state)
     close_fixture(&f);
 }
 
+/* What README says of bytes per weight: of 32 columns and 256 values of k. */
+static void panels_have_the_sizes_of_the_table(void **state)
+{
+    /* ORDER scheme */
+    static const uint32_t bytes[LLS_N_SCHEMES] = {
+        32768, 16384, 16384, 4608, 5120, 8704, 9216, 8704, 8704, 5248, 4672, 4736, 8832, 8768, 8768
+    };
+
+    for (uint32_t scheme = 0; scheme < LLS_N_SCHEMES; scheme++) {
+        lls_wpart_t part = { .scheme = scheme, .out = 31, .in = 256 };
+        lls_wspec_t spec = { .parts = &part, .n_parts = 1, .dtype = dtype_of(scheme) };
+        size_t      header = lls_align_up(sizeof(lls_wmat_t) + sizeof(lls_wseg_t), 64);
+
+        assert_int_equal(lls_cpu_pack_size(&spec), header + bytes[scheme]);
+        print_message("%s: %.3f bytes per weight, %.3f in the file\n", lls_scheme_name(scheme),
+                      bytes[scheme] / 8192.0, lls_scheme_row_bytes(scheme, 256) / 256.0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -731,6 +750,7 @@ int main(void)
         cmocka_unit_test(a_nan_stays_in_its_row),
         cmocka_unit_test(the_largest_integers_are_exact),
         cmocka_unit_test(scratch_grows_with_the_rows),
+        cmocka_unit_test(panels_have_the_sizes_of_the_table),
     };
 
     lls_mem_init(&mem, NULL);
