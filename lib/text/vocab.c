@@ -32,8 +32,8 @@ bool lls_bytes_of_spelling(const char *text, size_t len, char *out, size_t *n)
     size_t k = 0;
 
     for (size_t i = 0; i < len;) {
-        uint32_t cp;
-        size_t   step = lls_utf8_decode(text + i, len - i, &cp);
+        uint32_t cp = (uint8_t)text[i]; /* most are themselves */
+        size_t   step = cp < 0x80 ? 1 : lls_utf8_decode(text + i, len - i, &cp);
         int      byte = step == 0 ? -1 : lls_char_to_byte(cp);
 
         if (byte < 0)
