@@ -15,7 +15,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/utf8.h"
-#include "fuzz/mutate.h"
+#include "fuzz/target.h"
 #include "text/dialect_int.h"
 
 #define CAP 4096u
@@ -231,24 +231,29 @@ static void open_all(void)
     chat = json_dumps(json_object_get(golden, "chat"), 0);
 }
 
-#ifdef LLS_LIBFUZZER
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
-
 /* The first two bytes choose the dialect and the kind of reasoning. */
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+static void try_input(const uint8_t *data, size_t n)
 {
     lls_dparse_config_t c = { .seed = 1 };
     mutator_t           m = { .state = 1 };
 
-    if (tokenizer == NULL)
-        open_all();
     if (n < 2 || n > CAP)
-        return 0;
+        return;
     c.tools = lls_dialect_at(data[0] % 64);
     c.thinking = lls_thinking_at(data[1] % 64);
     c.chat = data[1] & 64 ? chat : NULL;
     c.chat_len = c.chat == NULL ? 0 : strlen(c.chat);
     one(&c, (const char *)data + 2, n - 2, &m);
+}
+
+#ifdef LLS_LIBFUZZER
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+    if (tokenizer == NULL)
+        open_all();
+    try_input(data, n);
     return 0;
 }
 #else
@@ -259,6 +264,8 @@ int main(int argc, char **argv)
     uint64_t       seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
 
     open_all();
+    if (argc == 1)
+        fuzz_run_corpus("dialect", 20, try_input);
     for (uint64_t i = 0; i < n; i++) {
         mutator_t m = { .data = data, .cap = CAP };
 
