@@ -507,6 +507,9 @@ static size_t plain_run(const lls_dparse_t *p, const char *text, size_t n, uint3
 
 static void drive(lls_dparse_t *p, bool last)
 {
+    size_t   run_end = 0;           /* no marker of run_marks begins before it: readers that take */
+    uint32_t run_marks = 0;         /* little at a time do not have it searched again */
+
     while (p->at < p->in.len && !p->no_memory) {
         const char *text = p->in.data + p->at;
         size_t      n = p->in.len - p->at, took;
@@ -517,8 +520,13 @@ static void drive(lls_dparse_t *p, bool last)
             found = match(p, text, n, marks, last);
         if (found == MAYBE)
             break;
-        took = found >= 0 ? p->marks[found].len : plain_run(p, text, n, marks);
-        p->steps += took + 1;
+        if (found < 0 && (run_end <= p->at || run_marks != marks)) {
+            run_end = p->at + plain_run(p, text, n, marks);
+            run_marks = marks;
+            p->steps += run_end - p->at;
+        }
+        took = found >= 0 ? p->marks[found].len : run_end - p->at;
+        p->steps += found >= 0 ? took + 1 : 1;
         if (found >= 0) {
             p->taken += took;
             p->at += took;
