@@ -251,13 +251,35 @@ inline std::vector<const char *> c_strings(const std::vector<std::string> &from)
     return list;
 }
 
+/* Between the two forms of sampling parameters: all but lists and the guide's text. */
+template <class From, class To> void copy_scalars(const From &from, To &to)
+{
+    to.flags = from.flags;
+    to.temperature = from.temperature;
+    to.top_p = from.top_p;
+    to.min_p = from.min_p;
+    to.repetition_penalty = from.repetition_penalty;
+    to.presence_penalty = from.presence_penalty;
+    to.frequency_penalty = from.frequency_penalty;
+    to.top_k = from.top_k;
+    to.n = from.n;
+    to.max_tokens = from.max_tokens;
+    to.min_tokens = from.min_tokens;
+    to.n_logprobs = from.n_logprobs;
+    to.n_prompt_logprobs = from.n_prompt_logprobs;
+    to.seed = from.seed;
+    to.guide_kind = from.guide_kind;
+    to.logits_fn = from.logits_fn;
+    to.logits_user = from.logits_user;
+}
+
 class c_sampling {
 public:
     explicit c_sampling(const sampling_params &p)
         : stop_(c_strings(p.stop)), bad_words_(c_strings(p.bad_words)),
           c_(sized<llm_sampling_params_t>())
     {
-        scalars(p);
+        copy_scalars(p, c_);
         c_.stop = stop_.data();
         c_.n_stop = stop_.size();
         c_.bad_words = bad_words_.data();
@@ -275,27 +297,6 @@ public:
     const llm_sampling_params_t *get() const { return &c_; }
 
 private:
-    void scalars(const sampling_params &p)
-    {
-        c_.flags = p.flags;
-        c_.temperature = p.temperature;
-        c_.top_p = p.top_p;
-        c_.min_p = p.min_p;
-        c_.repetition_penalty = p.repetition_penalty;
-        c_.presence_penalty = p.presence_penalty;
-        c_.frequency_penalty = p.frequency_penalty;
-        c_.top_k = p.top_k;
-        c_.n = p.n;
-        c_.max_tokens = p.max_tokens;
-        c_.min_tokens = p.min_tokens;
-        c_.n_logprobs = p.n_logprobs;
-        c_.n_prompt_logprobs = p.n_prompt_logprobs;
-        c_.seed = p.seed;
-        c_.guide_kind = p.guide_kind;
-        c_.logits_fn = p.logits_fn;
-        c_.logits_user = p.logits_user;
-    }
-
     std::vector<const char *> stop_, bad_words_;
     llm_sampling_params_t     c_;
 };
@@ -673,22 +674,14 @@ private:
 };
 
 /* vLLM's SamplingParams(), laid under the model's generation_config.json where there is an engine:
- * the numbers; lists are empty. */
+ * lists are empty. */
 inline sampling_params sampling_defaults(const engine *e = nullptr)
 {
     llm_sampling_params_t c = detail::sized<llm_sampling_params_t>();
     sampling_params       p;
 
     llm_sampling_defaults(e == nullptr ? nullptr : e->get(), &c);
-    p.temperature = c.temperature;
-    p.top_p = c.top_p;
-    p.min_p = c.min_p;
-    p.repetition_penalty = c.repetition_penalty;
-    p.presence_penalty = c.presence_penalty;
-    p.frequency_penalty = c.frequency_penalty;
-    p.top_k = c.top_k;
-    p.n = c.n;
-    p.max_tokens = c.max_tokens;
+    detail::copy_scalars(c, p);
     return p;
 }
 

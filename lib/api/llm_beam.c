@@ -13,10 +13,7 @@ static llm_status_t take_params(const llm_beam_params_t *in, llm_beam_params_t *
     if (in == NULL)
         return lls_fail_param(err, LLM_ERR_INVALID, "params", "params is NULL");
     st = lls_sized_take(out, sizeof *out, sizeof *out, in, "llm_beam_params_t", err);
-    if (st == LLM_OK && (out->flags & ~(uint32_t)BEAM_FLAGS))
-        st = lls_fail_param(err, LLM_ERR_UNSUPPORTED, "flags",
-                            "flags %#x has bits that are not known here", out->flags);
-    return st;
+    return st == LLM_OK ? lls_sized_check_flags(out->flags, BEAM_FLAGS, err) : st;
 }
 
 LLM_API llm_status_t llm_beam_search(llm_engine_t *engine, const llm_request_t *const *requests,
@@ -25,14 +22,8 @@ LLM_API llm_status_t llm_beam_search(llm_engine_t *engine, const llm_request_t *
                                      llm_batch_t **batch, llm_error_t *err)
 {
     llm_beam_params_t p;
-    llm_status_t      st = lls_api_check_engine(engine, err);
+    llm_status_t      st = lls_api_check_batch(engine, requests, n, batch, err);
 
-    if (batch == NULL)
-        return lls_fail_param(err, LLM_ERR_INVALID, "batch", "batch is NULL");
-    *batch = NULL;
-    if (st == LLM_OK && n > 0 && requests == NULL)
-        st = lls_fail_param(err, LLM_ERR_INVALID, "requests",
-                            "requests is NULL, its length is %zu", n);
     if (st == LLM_OK)
         st = take_params(params, &p, err);
     if (st != LLM_OK)

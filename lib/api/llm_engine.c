@@ -105,7 +105,8 @@ LLM_API llm_status_t llm_engine_plan(const llm_engine_t *engine, llm_plan_t *pla
 
 LLM_API const llm_tokenizer_t *llm_engine_tokenizer(const llm_engine_t *engine)
 {
-    return lls_api_check_engine(engine, NULL) == LLM_OK ? (const void *)lls_engine_tokenizer(engine) : NULL;
+    return lls_api_check_engine(engine, NULL) != LLM_OK ? NULL
+                                                        : (const void *)lls_engine_tokenizer(engine);
 }
 
 /* ---- Requests -------------------------------------------------------------------------------- */
@@ -148,11 +149,10 @@ static llm_status_t take_request(const llm_request_t *in, llm_request_t *out, ll
 {
     llm_status_t st = lls_sized_take(out, sizeof *out, sizeof *out, in, "llm_request_t", err);
 
+    if (st == LLM_OK)
+        st = lls_sized_check_flags(out->flags, REQUEST_FLAGS, err);
     if (st != LLM_OK)
         return st;
-    if (out->flags & ~(uint32_t)REQUEST_FLAGS)
-        return lls_fail_param(err, LLM_ERR_UNSUPPORTED, "flags",
-                              "flags %#x has bits that are not known here", out->flags);
     if (out->reserved0 != 0)
         return lls_fail_param(err, LLM_ERR_UNSUPPORTED, "reserved0",
                               "reserved0 is %u; it must be 0", out->reserved0);
@@ -260,21 +260,27 @@ void lls_api_batch_input(void *user, size_t i, lls_batch_input_t *input)
         take_sampling(input->request.sampling, &input->sampling, &input->refused);
 }
 
-LLM_API llm_status_t llm_generate_batch(llm_engine_t *engine, const llm_request_t *const *requests,
-                                        size_t n, llm_progress_fn progress, void *progress_user,
-                                        llm_batch_t **batch, llm_error_t *err)
+llm_status_t lls_api_check_batch(const llm_engine_t *engine, const llm_request_t *const *requests,
+                                 size_t n, llm_batch_t **batch, llm_error_t *err)
 {
     llm_status_t st = lls_api_check_engine(engine, err);
 
     if (batch == NULL)
         return is_null("batch", err);
     *batch = NULL;
-    if (st == LLM_OK)
-        st = check_array("requests", requests, n, err);
-    if (st != LLM_OK)
-        return st;
-    return lls_engine_generate_batch(engine, lls_api_batch_input, (void *)(uintptr_t)requests, n, progress,
-                                     progress_user, batch, err);
+    return st == LLM_OK ? check_array("requests", requests, n, err) : st;
+}
+
+LLM_API llm_status_t llm_generate_batch(llm_engine_t *engine, const llm_request_t *const *requests,
+                                        size_t n, llm_progress_fn progress, void *progress_user,
+                                        llm_batch_t **batch, llm_error_t *err)
+{
+    llm_status_t st = lls_api_check_batch(engine, requests, n, batch, err);
+
+    return st == LLM_OK ? lls_engine_generate_batch(engine, lls_api_batch_input,
+                                                    (void *)(uintptr_t)requests, n, progress,
+                                                    progress_user, batch, err)
+                        : st;
 }
 
 LLM_API const llm_output_t *llm_batch_output(const llm_batch_t *batch, size_t request, size_t index)

@@ -3,6 +3,7 @@
  * lies behind its own accounting of memory. */
 #include <string.h>
 
+#include "api/sized.h"
 #include "base/utf8.h"
 #include "text/chat.h"
 #include "text/tokenizer.h"
@@ -64,14 +65,6 @@ static llm_status_t check_text(const llm_tokenizer_t *t, const char *name, const
     return LLM_OK;
 }
 
-static llm_status_t check_flags(uint32_t flags, uint32_t known, llm_error_t *err)
-{
-    if ((flags & ~known) == 0)
-        return LLM_OK;
-    return lls_fail_param(err, LLM_ERR_UNSUPPORTED, "flags",
-                          "flags %#x has bits that are not known here", flags);
-}
-
 /* Hands n units of `size` bytes over, as llm.h promises of buffers. */
 static llm_status_t give(const void *from, size_t n_from, size_t size, void *to, size_t cap,
                          size_t *n, llm_error_t *err)
@@ -108,7 +101,7 @@ LLM_API llm_status_t llm_tokenizer_encode(const llm_tokenizer_t *tokenizer, cons
     if (n != NULL)
         *n = 0;
     if (st == LLM_OK)
-        st = check_flags(flags, LLM_ENCODE_NO_SPECIAL, err);
+        st = lls_sized_check_flags(flags, LLM_ENCODE_NO_SPECIAL, err);
     if (st == LLM_OK)
         st = lls_tokenizer_encode(inner(tokenizer), lls_tokenizer_mem(inner(tokenizer)), text, len,
                                   flags, &ids, &n_ids, err);
@@ -171,7 +164,7 @@ LLM_API llm_status_t llm_tokenizer_decode(const llm_tokenizer_t *tokenizer, cons
     if (n != NULL)
         *n = 0;
     if (st == LLM_OK)
-        st = check_flags(flags, LLM_DECODE_KEEP_SPECIAL, err);
+        st = lls_sized_check_flags(flags, LLM_DECODE_KEEP_SPECIAL, err);
     if (st == LLM_OK)
         st = lls_tokenizer_decode(inner(tokenizer), lls_tokenizer_mem(inner(tokenizer)), tokens,
                                   n_tokens, flags, &out, &n_out, err);

@@ -55,3 +55,10 @@ llm_status_t lls_sized_give(void *to, const void *from, size_t ours, size_t firs
     memcpy(to, &size, sizeof size);
     return LLM_OK;
 }
+
+llm_status_t lls_sized_check_flags(uint32_t flags, uint32_t known, llm_error_t *err)
+{
+    return flags & ~known ? lls_fail_param(err, LLM_ERR_UNSUPPORTED, "flags",
+                                           "flags %#x has bits that are not known here", flags)
+                          : LLM_OK;
+}

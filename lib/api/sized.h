@@ -18,5 +18,7 @@ llm_status_t lls_sized_take(void *to, size_t ours, size_t first, const void *fro
 /* Fills the caller's struct, whose struct_size is set, from ours. */
 llm_status_t lls_sized_give(void *to, const void *from, size_t ours, size_t first, const char *name,
                             llm_error_t *err);
+/* Bits of a flags field that we do not know are refused, as unknown bytes are. */
+llm_status_t lls_sized_check_flags(uint32_t flags, uint32_t known, llm_error_t *err);
 
 #endif

@@ -133,8 +133,8 @@ static llm_status_t too_late(const char *param, uint64_t n, uint64_t ps, uint64_
 {
     lls_fail_param(err, LLM_ERR_BUSY, param,
                    "%" PRIu64 " prompt tokens at %.0f a second take %.0f ms, %.0f ms longer than "
-                   "%s leaves; try again later", n, 1e12 / (double)ps, (double)time_us(n, ps) * 1e-3,
-                   (double)late_us * 1e-3, param);
+                   "%s leaves; try again later", n, 1e12 / (double)ps,
+                   (double)time_us(n, ps) * 1e-3, (double)late_us * 1e-3, param);
     return busy(err, late_us);
 }
 

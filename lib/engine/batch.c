@@ -275,13 +275,12 @@ static llm_status_t run_all(run_t *r, size_t n, lls_batch_result_t **batch, llm_
 {
     lls_engine_t *e = r->e;
     llm_error_t   why = { 0 };
-    llm_status_t  st;
+    llm_status_t  st = lls_engine_enter(e, err);
 
     *batch = NULL;
+    if (st != LLM_OK)
+        return st;
     r->began_us = lls_engine_now(e);
-    if (!lls_engine_enter(e))
-        return lls_fail(err, LLM_ERR_STATE,
-                        "another thread, a callback or a process forked off is inside this engine");
     if (atomic_load(&e->paused) != LLS_NOT_PAUSED) {
         lls_engine_leave(e);
         return lls_fail(err, LLM_ERR_STATE, "the engine is paused; resume it first");

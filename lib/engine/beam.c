@@ -94,16 +94,14 @@ llm_status_t lls_beam_check(const lls_engine_t *e, const llm_beam_params_t *p, l
     return LLM_OK;
 }
 
-static bool counts_here(const char *option)
+static bool counts_here(const lls_option_def_t *option)
 {
     static const char *const names[] = { "cache_salt", "priority", "request_id",
                                          "truncate_prompt_tokens", "truncation_side",
                                          "skip_reading_prefix_cache" };
 
     for (size_t i = 0; i < LLS_ARRAY_LEN(names); i++)
-        if (lls_option_find(LLM_SCOPE_REQUEST, names[i]) != NULL &&
-            lls_option_find(LLM_SCOPE_REQUEST, names[i]) ==
-                lls_option_find(LLM_SCOPE_REQUEST, option))
+        if (option == lls_option_find(LLM_SCOPE_REQUEST, names[i]))
             return true;
     return false;
 }
@@ -116,12 +114,14 @@ llm_status_t lls_beam_check_request(const llm_request_t *r, llm_error_t *err)
     if (r->flags & LLM_REQUEST_PREFILL_ONLY)
         return lls_fail_param(err, LLM_ERR_INVALID, "flags",
                               "LLM_REQUEST_PREFILL_ONLY is not for beam search");
-    for (size_t i = 0; i < r->n_options; i++)
-        if (lls_option_find(LLM_SCOPE_REQUEST, r->options[i].name) != NULL &&
-            !counts_here(r->options[i].name))
-            return lls_fail_param(err, LLM_ERR_INVALID, r->options[i].name,
+    for (size_t i = 0; i < r->n_options; i++) {
+        const char             *name = r->options[i].name;
+        const lls_option_def_t *def = lls_option_find(LLM_SCOPE_REQUEST, name);
+        if (def != NULL && !counts_here(def))       /* unknown names are refused where all are */
+            return lls_fail_param(err, LLM_ERR_INVALID, name,
                                   "%s is not for beam search, which has parameters of its own",
-                                  r->options[i].name);
+                                  name);
+    }
     return LLM_OK;
 }
 

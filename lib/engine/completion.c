@@ -78,6 +78,13 @@ bool lls_completion_push(lls_completion_t *c, int32_t token, bool silent,
     return true;
 }
 
+void lls_completion_take_totals(lls_completion_t *c, const lls_req_t *r)
+{
+    c->n_cached = r->n_cached;
+    c->n_preempted = r->n_preempted;
+    c->block_steps = r->block_steps;
+}
+
 void lls_completion_copy_times(lls_completion_t *c, const lls_completion_t *from)
 {
     c->queue_us = from->queue_us;

@@ -113,6 +113,8 @@ void lls_request_destroy(lls_request_t *req);
 /* One more token; silent = without its text.  False when memory is out; c is as it was. */
 bool lls_completion_push(lls_completion_t *c, int32_t token, bool silent,
                          const lls_logprob_t *logprobs);
+/* What the scheduler has counted. */
+void lls_completion_take_totals(lls_completion_t *c, const lls_req_t *r);
 /* Of another completion that was scheduled with it. */
 void lls_completion_copy_times(lls_completion_t *c, const lls_completion_t *from);
 /* Ends it: what may be shown is decided, and why it ended is kept. */

@@ -7,16 +7,26 @@
 #define MIN_BUDGET      128u        /* below it a step of a large model only streams weights */
 #define MEASURED_TOKENS 64u         /* steps of fewer tokens say little about prompts' speed */
 
-bool lls_engine_enter(lls_engine_t *e)
+llm_status_t lls_engine_enter(lls_engine_t *e, llm_error_t *err)
 {
     uint32_t idle = 0;
 
-    return lls_engine_is_here(e) && atomic_compare_exchange_strong(&e->busy, &idle, 1);
+    if (lls_engine_is_here(e) && atomic_compare_exchange_strong(&e->busy, &idle, 1))
+        return LLM_OK;
+    return lls_fail(err, LLM_ERR_STATE,
+                    "another thread, a callback or a process forked off is inside this engine");
 }
 
 void lls_engine_leave(lls_engine_t *e)
 {
     atomic_store_explicit(&e->busy, 0, memory_order_release);
+}
+
+llm_status_t lls_engine_refuse_dead(const lls_engine_t *e, llm_error_t *err)
+{
+    if (err != NULL)
+        *err = e->death;
+    return LLM_ERR_DEVICE;
 }
 
 /* ---- Requests end ---------------------------------------------------------------------------- */
@@ -49,11 +59,8 @@ static void take_totals(lls_engine_t *e, lls_completion_t *c)
 {
     const lls_req_t *r = lls_sched_get(e->sched, c->handle);
 
-    if (r == NULL)
-        return;
-    c->n_cached = r->n_cached;
-    c->n_preempted = r->n_preempted;
-    c->block_steps = r->block_steps;
+    if (r != NULL)
+        lls_completion_take_totals(c, r);
 }
 
 static uint32_t sched_reason(uint32_t finish)
@@ -75,7 +82,7 @@ void lls_engine_end(lls_engine_t *e, lls_completion_t *c, uint32_t finish)
         return;
     if (c->handle != LLS_NO_HANDLE) {
         take_totals(e, c);
-        lls_sched_finish(e->sched, c->handle, sched_reason(finish));    /* harmless if it has ended */
+        lls_sched_finish(e->sched, c->handle, sched_reason(finish));    /* harmless once ended */
         e->by_slot[(uint32_t)c->handle] = NULL;
     }
     lls_admission_forget(&e->admission, c);
@@ -353,9 +360,7 @@ static llm_status_t die(lls_engine_t *e, llm_status_t st, llm_error_t *err)
         next = req->next;
         end_all(e, req, LLM_FINISH_ERROR, &e->death);
     }
-    if (err != NULL)
-        *err = e->death;
-    return LLM_ERR_DEVICE;
+    return lls_engine_refuse_dead(e, err);
 }
 
 static llm_status_t run_step(lls_engine_t *e, llm_error_t *err)
@@ -402,11 +407,8 @@ llm_status_t lls_engine_turn(lls_engine_t *e, llm_error_t *err)
     lls_request_t *retired;
     bool           has_step;
 
-    if (atomic_load(&e->dead)) {
-        if (err != NULL)
-            *err = e->death;
-        return LLM_ERR_DEVICE;
-    }
+    if (atomic_load(&e->dead))
+        return lls_engine_refuse_dead(e, err);
     atomic_store(&e->step_began_us, lls_engine_now(e));
     take_arrivals(e);               /* before memory goes that its list of aborts may name */
     retired = e->retired;
@@ -424,11 +426,10 @@ llm_status_t lls_engine_turn(lls_engine_t *e, llm_error_t *err)
 
 llm_status_t lls_engine_step(lls_engine_t *e, llm_error_t *err)
 {
-    llm_status_t st;
+    llm_status_t st = lls_engine_enter(e, err);
 
-    if (!lls_engine_enter(e))
-        return lls_fail(err, LLM_ERR_STATE,
-                        "another thread, a callback or a process forked off is inside this engine");
+    if (st != LLM_OK)
+        return st;
     st = lls_engine_turn(e, err);
     lls_engine_leave(e);
     return st;
@@ -529,7 +530,7 @@ llm_status_t lls_engine_reset_prefix_cache(lls_engine_t *e)
 {
     bool held;
 
-    if (!lls_engine_enter(e))
+    if (lls_engine_enter(e, NULL) != LLM_OK)
         return LLM_ERR_STATE;
     held = lls_kv_any_held(e->kv);
     lls_kv_reset(e->kv);

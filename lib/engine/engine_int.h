@@ -107,9 +107,11 @@ llm_status_t lls_engine_lay_defaults(lls_engine_t *e, llm_error_t *err);
 /* assemble.c */
 uint64_t lls_engine_device_bytes(const lls_engine_t *e);    /* [any] */
 
-/* The one thread that may step, drain or run a batch. */
-bool lls_engine_enter(lls_engine_t *e);
-void lls_engine_leave(lls_engine_t *e);
+/* The one thread that may step, drain or run a batch; LLM_ERR_STATE for a second one. */
+llm_status_t lls_engine_enter(lls_engine_t *e, llm_error_t *err);
+void         lls_engine_leave(lls_engine_t *e);
+/* LLM_ERR_DEVICE, with why it died. */
+llm_status_t lls_engine_refuse_dead(const lls_engine_t *e, llm_error_t *err);
 
 /* input.c.  With batch set its records go there; with beam it is a search, and sampling what its
  * beams ask for. */

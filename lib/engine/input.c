@@ -395,13 +395,6 @@ static llm_status_t fill_request(intake_t *t)
     return prepare_all(t);
 }
 
-static llm_status_t refuse_dead(const lls_engine_t *e, llm_error_t *err)
-{
-    if (err != NULL)
-        *err = e->death;
-    return LLM_ERR_DEVICE;
-}
-
 static llm_status_t refuse_draining(llm_error_t *err)
 {
     return lls_fail(err, LLM_ERR_STATE,
@@ -416,7 +409,7 @@ static llm_status_t check_door(const intake_t *t)
     llm_status_t        st;
 
     if (atomic_load(&e->dead))      /* it died while the prompt was tokenised */
-        return refuse_dead(e, t->err);
+        return lls_engine_refuse_dead(e, t->err);
     if (t->batch != NULL)
         return LLM_OK;
     if (atomic_load(&e->paused) == LLM_PAUSE_DRAIN)
@@ -497,7 +490,7 @@ llm_status_t lls_engine_admit(lls_engine_t *e, const llm_request_t *request,
     if (id != NULL)
         *id = 0;
     if (atomic_load(&e->dead))
-        return refuse_dead(e, err);
+        return lls_engine_refuse_dead(e, err);
     if (batch == NULL && atomic_load(&e->paused) == LLM_PAUSE_DRAIN)
         return refuse_draining(err);
     st = lls_request_options_resolve(request, sampling != NULL ? sampling : &e->defaults, &e->mem,

@@ -28,7 +28,7 @@ const llm_output_t *lls_engine_next_output(lls_engine_t *e)
     lls_completion_t   *c;
     const llm_output_t *record = NULL;
 
-    if (!lls_engine_enter(e))
+    if (lls_engine_enter(e, NULL) != LLM_OK)
         return NULL;
     c = e->pending;
     if (c != NULL) {
@@ -234,9 +234,7 @@ static void take_line(lls_engine_t *e, const lls_sched_out_t *line, const lls_st
         take_end(e, c, line, result);
         return;
     }
-    c->n_cached = r->n_cached;
-    c->n_preempted = r->n_preempted;
-    c->block_steps = r->block_steps;
+    lls_completion_take_totals(c, r);
     c->visible = c->req->stop.n > 0 ? lls_stop_visible(&c->req->stop, c->detok.text, c->detok.len)
                                     : c->detok.len;
     lls_engine_news(e, c);

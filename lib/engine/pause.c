@@ -23,13 +23,6 @@ static void abort_earlier(lls_engine_t *e)
     }
 }
 
-static llm_status_t refuse_dead(const lls_engine_t *e, llm_error_t *err)
-{
-    if (err != NULL)
-        *err = e->death;
-    return LLM_ERR_DEVICE;
-}
-
 llm_status_t lls_engine_pause(lls_engine_t *e, int32_t mode, llm_error_t *err)
 {
     if (mode < LLM_PAUSE_ABORT || mode > LLM_PAUSE_DRAIN)
@@ -38,7 +31,7 @@ llm_status_t lls_engine_pause(lls_engine_t *e, int32_t mode, llm_error_t *err)
     pthread_mutex_lock(&e->lock);
     if (atomic_load(&e->dead)) {
         pthread_mutex_unlock(&e->lock);
-        return refuse_dead(e, err);
+        return lls_engine_refuse_dead(e, err);
     }
     if (atomic_load(&e->paused) == LLS_NOT_PAUSED)
         e->pause_number++;
@@ -55,7 +48,7 @@ llm_status_t lls_engine_resume(lls_engine_t *e, llm_error_t *err)
     pthread_mutex_lock(&e->lock);
     if (atomic_load(&e->dead)) {
         pthread_mutex_unlock(&e->lock);
-        return refuse_dead(e, err);
+        return lls_engine_refuse_dead(e, err);
     }
     atomic_store(&e->paused, LLS_NOT_PAUSED);
     atomic_store(&e->n_held, 0);

@@ -220,7 +220,22 @@ void beams_pause_plan()
     const auto before = llm::engine::plan(config());
     CHECK(before && before->fits == 1 && before->kv_blocks == engine.plan().kv_blocks);
     CHECK(!engine.tokenizer());     /* skip-tokenizer-init */
-    CHECK(llm::sampling_defaults().temperature == 1 && llm::sampling_defaults().max_tokens == 16);
+}
+
+void defaults_are_the_model_s()
+{
+    llm::engine_config c = config();
+
+    c.options.push_back({"override-generation-config",
+                         R"({"temperature": 0.5, "top_p": 0.75, "min_p": 0.25, "top_k": 30,
+                             "repetition_penalty": 1.5, "max_new_tokens": 9})"});
+    const auto                 made = llm::engine::create(c);
+    const llm::sampling_params plain = llm::sampling_defaults();
+    CHECK(plain.temperature == 1 && plain.top_p == 1 && plain.max_tokens == 16 && plain.n == 1);
+    CHECK(made);
+    const llm::sampling_params p = llm::sampling_defaults(&*made);
+    CHECK(p.temperature == 0.5f && p.top_p == 0.75f && p.min_p == 0.25f && p.top_k == 30);
+    CHECK(p.repetition_penalty == 1.5f && p.max_tokens == 9 && p.n == 1);
 }
 
 void tokenizer_round_trip()
@@ -254,5 +269,6 @@ int main()
     streams_with_logprobs();
     callbacks_stop_what_called_them();
     beams_pause_plan();
+    defaults_are_the_model_s();
     tokenizer_round_trip();
 }

@@ -45,6 +45,14 @@ static bool is_expected(llm_status_t st)
            st == LLM_ERR_IO || st == LLM_ERR_INVALID || st == LLM_ERR_UNSUPPORTED;
 }
 
+static void need_own_malloc(void)
+{
+    if (SANITIZED) {
+        print_message("a sanitizer's malloc cannot be replaced\n");
+        skip();
+    }
+}
+
 static void every_malloc_may_fail(void **state)
 {
     llm_engine_t *e = NULL;
@@ -53,10 +61,7 @@ static void every_malloc_may_fail(void **state)
     llm_status_t  st = LLM_ERR_NO_MEMORY;
     uint64_t      n, at;
 
-    if (SANITIZED) {
-        print_message("a sanitizer's malloc cannot be replaced\n");
-        skip();
-    }
+    need_own_malloc();
     for (n = 1; st != LLM_OK; n += 1 + n / 50) {
         left = n;
         st = try_engine(TEST_DIR "/golden/llama", "float32", options, NULL, &e, &err);
@@ -90,8 +95,7 @@ static void every_malloc_of_a_request_may_fail(void **state)
     static const char chat[] = "{\"messages\": [{\"role\": \"user\", \"content\": \"abc\"}]}";
     llm_engine_t            *e;
 
-    if (SANITIZED)
-        skip();
+    need_own_malloc();
     e = make_engine(TEST_DIR "/golden/llama", "float32", letters, NULL);
     for (int kind = 0; kind < 2; kind++) {
         llm_request_t r = LLM_INIT(llm_request_t);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Add, abort, pause, resume, stats, metrics and notify from eight threads beside the one that
- * steps: every request has exactly one last record, and ThreadSanitizer has nothing to say. */
+/* 10^5 times add, abort, pause, resume, stats, metrics and notify from eight threads beside the one
+ * that steps: every request has exactly one last record, and ThreadSanitizer has nothing to say. */
 #include "engine/support.h"
 
 #include <pthread.h>
@@ -14,11 +14,12 @@
 #define N_ALL     (N_ADDERS * N_EACH)
 #define N_OTHERS  3
 #define N_PAUSERS 2
+#define N_CALLS   (SANITIZED ? 10000 : 100000)  /* from other threads while one steps, at least */
 
 typedef struct shared {
     llm_engine_t    *e;
     _Atomic uint32_t n_added, n_last[N_ALL], done;
-    _Atomic uint64_t ids[N_ALL];
+    _Atomic uint64_t ids[N_ALL], n_calls;
 } shared_t;
 
 typedef struct adder {
@@ -45,10 +46,12 @@ static void *add_some(void *arg)
         r.timeout_ms = number % 7 == 0 ? 60000 : 0;
         for (;;) {
             llm_status_t st = llm_engine_add_request(a->s->e, &r, &id, NULL);
+            atomic_fetch_add(&a->s->n_calls, 1);
             if (st == LLM_OK)
                 break;
             assert_true(st == LLM_ERR_BUSY || st == LLM_ERR_STATE);     /* full, or draining */
             llm_engine_notify(a->s->e);
+            atomic_fetch_add(&a->s->n_calls, 1);
         }
         atomic_store(&a->s->ids[number], id);
         atomic_fetch_add(&a->s->n_added, 1);
@@ -72,6 +75,7 @@ static void *disturb(void *arg)
         llm_engine_metrics(s->e, text, sizeof text, &n);
         llm_engine_unfinished(s->e);
         llm_engine_notify(s->e);
+        atomic_fetch_add(&s->n_calls, 5);
         nanosleep(&nap, NULL);
     }
     return NULL;
@@ -88,6 +92,7 @@ static void *pause_and_resume(void *arg)
         assert_int_equal(llm_engine_pause(s->e, mode, NULL), LLM_OK);
         nanosleep(&nap, NULL);
         assert_int_equal(llm_engine_resume(s->e, NULL), LLM_OK);
+        atomic_fetch_add(&s->n_calls, 2);
         nanosleep(&nap, NULL);
         mode = mode == LLM_PAUSE_DRAIN ? LLM_PAUSE_WAIT : mode + 1;
     }
@@ -112,7 +117,8 @@ static void every_request_ends_exactly_once(void **state)
     }
     for (uint32_t i = 0; i < N_OTHERS + N_PAUSERS; i++)
         pthread_create(&others[i], NULL, i < N_OTHERS ? disturb : pause_and_resume, &s);
-    while (atomic_load(&s.n_added) < N_ALL || llm_engine_unfinished(s.e) > 0) {
+    while (atomic_load(&s.n_added) < N_ALL || llm_engine_unfinished(s.e) > 0 ||
+           atomic_load(&s.n_calls) < N_CALLS) {
         const llm_output_t *o;
         llm_engine_wait(s.e, 1000);
         if (llm_engine_step(s.e, &err) != LLM_OK)
