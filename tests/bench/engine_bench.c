@@ -2,11 +2,14 @@
 /*
  * engine_bench - tokens per second of the whole engine, through llm.h alone.
  *
- * usage: engine_bench MODEL [--threads N] [--cases 1,8,32,64,pp512,tg,start] [--NAME VALUE]...
+ * usage: engine_bench MODEL [--threads N] [--cases 1,8,32,64,batch64,pp512,tg,start]
+ *                     [--NAME VALUE]...
  *   A number n is n streams with a prompt of 128 tokens and 64 tokens decoded behind the first one,
  *   all distinct: Bn.pp, Bn.tg and Bn.total, and Bn.host, what a step takes beside the device.
- *   pp512 is one prompt of 512 tokens, tg is one stream of 128 tokens behind a prompt of one, start
- *   is the time from main() to the first token of a text.  NAME VALUE are options of the engine.
+ *   batchN is the same load through llm_generate_batch(), text made: batchN.total.
+ *   pp512 is one prompt of 512 tokens, tg is one stream of 128 tokens behind a prompt of one; with
+ *   @D both stand behind D tokens of context.  start is the time from main() to the first token of
+ *   a text.  NAME VALUE are options of the engine.
  *
  * A line is `metric value [unit]`.  Prefill is timed in a run that ends with the first token of every
  * stream, decode over the steps of a second run in which every stream decodes: so a step that decodes
@@ -25,9 +28,11 @@
 #define N_PROMPT  128u
 #define N_DECODE  64u
 #define N_SINGLE  128u              /* tokens of the case tg */
-#define MAX_CASE  64u
+#define N_LONG    512u              /* tokens of the case pp512 */
+#define MAX_CASE  256u              /* streams */
+#define MAX_DEPTH 131072u
 #define MAX_OPTIONS 64u
-#define REPEATS   3u                /* of pp512: a run is short */
+#define REPEATS   3u                /* of a run that is short */
 
 typedef struct bench {
     llm_engine_t *engine;
@@ -37,6 +42,7 @@ typedef struct bench {
     uint32_t      n_threads, n_vocab;
     uint64_t      random;
     double        started;
+    int32_t      *tokens;           /* of one prompt, [MAX_DEPTH + N_LONG] */
 } bench_t;
 
 typedef struct run {                /* what one batch took */
@@ -85,18 +91,22 @@ static uint32_t next_random(bench_t *b)
     return (uint32_t)(b->random >> 33);
 }
 
+static const int32_t *prompt(bench_t *b, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)        /* the first ids are special in most vocabularies */
+        b->tokens[i] = (int32_t)(256 + next_random(b) % (b->n_vocab - 256));
+    return b->tokens;
+}
+
 static void add(bench_t *b, uint32_t n_prompt, uint32_t n_new)
 {
     llm_sampling_params_t params = LLM_INIT(llm_sampling_params_t);
     llm_request_t         req = LLM_INIT(llm_request_t);
-    int32_t               tokens[1024];
     llm_error_t           err;
 
-    for (uint32_t i = 0; i < n_prompt; i++)     /* the first ids are special in most vocabularies */
-        tokens[i] = (int32_t)(256 + next_random(b) % (b->n_vocab - 256));
     params.max_tokens = n_new;
     params.flags = LLM_SAMPLE_IGNORE_EOS | LLM_SAMPLE_NO_TEXT;
-    req.tokens = tokens;
+    req.tokens = prompt(b, n_prompt);
     req.n_tokens = n_prompt;
     req.sampling = &params;
     check(llm_engine_add_request(b->engine, &req, NULL, &err), &err);
@@ -159,22 +169,54 @@ static void bench_streams(bench_t *b, uint32_t n)
     printf("B%u.host %.1f us\n", n, whole.host_seconds * 1e6);
 }
 
-static void bench_prefill(bench_t *b)
+static void bench_batch(bench_t *b, uint32_t n)
+{
+    static llm_request_t        requests[MAX_CASE];
+    static const llm_request_t *list[MAX_CASE];
+    static int32_t              tokens[MAX_CASE][N_PROMPT];
+    llm_sampling_params_t       params = LLM_INIT(llm_sampling_params_t);
+    llm_batch_t                *batch;
+    llm_error_t                 err;
+    double                      begin;
+
+    params.max_tokens = N_DECODE;
+    params.flags = LLM_SAMPLE_IGNORE_EOS;
+    for (uint32_t i = 0; i < n; i++) {
+        memcpy(tokens[i], prompt(b, N_PROMPT), sizeof tokens[i]);
+        requests[i].struct_size = sizeof requests[i];
+        requests[i].tokens = tokens[i];
+        requests[i].n_tokens = N_PROMPT;
+        requests[i].sampling = &params;
+        list[i] = &requests[i];
+    }
+    begin = now();
+    check(llm_generate_batch(b->engine, list, n, NULL, NULL, &batch, &err), &err);
+    printf("batch%u.total %.1f\n", n, n * (N_PROMPT + N_DECODE) / (now() - begin));
+    llm_batch_destroy(batch);
+}
+
+static double seconds_of_prompt(bench_t *b, uint32_t n)
+{
+    return n == 0 ? 0 : run(b, 1, n, 1).seconds;
+}
+
+/* The best of few; a prompt behind a context takes what it adds to the context's own time. */
+static void bench_prefill(bench_t *b, const char *name, uint32_t depth)
 {
     double best = 1e9;
 
     for (uint32_t i = 0; i < REPEATS; i++) {
-        double seconds = run(b, 1, 512, 1).seconds;
+        double seconds = -seconds_of_prompt(b, depth) + seconds_of_prompt(b, depth + N_LONG);
         best = seconds < best ? seconds : best;
     }
-    printf("pp512 %.1f\n", 512 / best);
+    printf("%s %.1f\n", name, N_LONG / best);
 }
 
-static void bench_single(bench_t *b)
+static void bench_single(bench_t *b, const char *name, uint32_t depth)
 {
-    run_t r = run(b, 1, 1, N_SINGLE + 1);
+    run_t r = run(b, 1, depth == 0 ? 1 : depth, N_SINGLE + 1);
 
-    printf("tg %.1f\n", (double)r.decode_tokens / r.decode_seconds);
+    printf("%s %.1f\n", name, (double)r.decode_tokens / r.decode_seconds);
 }
 
 /* The engine is fresh here, so this is what a program that answers one prompt would see. */
@@ -198,18 +240,28 @@ static void bench_start(bench_t *b)
     printf("to_first_token %.3f s\n", now() - b->started);
 }
 
+static uint32_t number(const char *text, uint32_t most)
+{
+    unsigned long n = strtoul(text, NULL, 10);
+
+    return n < most ? (uint32_t)n : most;
+}
+
 static void bench_case(bench_t *b, const char *name)
 {
-    uint32_t n = (uint32_t)strtoul(name, NULL, 10);
+    const char *at = strchr(name, '@');
+    uint32_t    depth = at == NULL ? 0 : number(at + 1, MAX_DEPTH);
 
     if (strcmp(name, "start") == 0)
         bench_start(b);
-    else if (strcmp(name, "pp512") == 0)
-        bench_prefill(b);
-    else if (strcmp(name, "tg") == 0)
-        bench_single(b);
-    else if (n > 0)
-        bench_streams(b, n);
+    else if (strncmp(name, "pp512", 5) == 0)
+        bench_prefill(b, name, depth);
+    else if (strncmp(name, "tg", 2) == 0)
+        bench_single(b, name, depth);
+    else if (strncmp(name, "batch", 5) == 0)
+        bench_batch(b, number(name + 5, MAX_CASE));
+    else if (number(name, MAX_CASE) > 0)
+        bench_streams(b, number(name, MAX_CASE));
     else {
         fprintf(stderr, "engine_bench: no case %s\n", name);
         exit(2);
@@ -248,7 +300,7 @@ static void parse(bench_t *b, int argc, char **argv)
     b->model = argv[1];
     add_option(b, "enable-prefix-caching", "false");
     add_option(b, "max-num-seqs", "64");
-    add_option(b, "max-model-len", "1024");
+    add_option(b, "max-model-len", "4096");
     for (int i = 2; i < argc; i += 2) {
         if (strcmp(argv[i], "--threads") == 0)
             b->n_threads = (uint32_t)strtoul(argv[i + 1], NULL, 10);
@@ -265,9 +317,13 @@ int main(int argc, char **argv)
     struct rusage usage;
 
     parse(&b, argc, argv);
+    b.tokens = malloc((MAX_DEPTH + N_LONG) * sizeof *b.tokens);
+    if (b.tokens == NULL)
+        return 1;
     create(&b);
     bench_cases(&b);
     llm_engine_destroy(b.engine);
+    free(b.tokens);
     getrusage(RUSAGE_SELF, &usage);
     printf("rss %ld MB\n", usage.ru_maxrss / 1024);
     return 0;
