@@ -302,14 +302,20 @@ static int match(const lls_dparse_t *p, const char *text, size_t n, uint32_t mar
 
 /* ---- States ---------------------------------------------------------------------------------- */
 
-static void leave_reasoning(lls_dparse_t *p, size_t at)
+void lls_dp_reasoning_end(lls_dparse_t *p, size_t at)
 {
-    p->state = DP_CONTENT;
-    if (!p->left_reasoning) {
+    if (!p->left_reasoning && p->n_calls == 0) {
         p->whole_events = p->n_events;
         p->whole_at = at;
     }
-    p->left_reasoning = p->at_start = true;
+    p->left_reasoning = true;
+}
+
+static void leave_reasoning(lls_dparse_t *p, size_t at)
+{
+    lls_dp_reasoning_end(p, at);
+    p->state = DP_CONTENT;
+    p->at_start = true;
 }
 
 static void section_end(lls_dparse_t *p, const dp_mark_t *m)

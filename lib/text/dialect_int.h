@@ -139,7 +139,7 @@ struct lls_dparse {
     lls_buf_t   out, raw;
     dp_event_t *events;
     size_t      n_events, cap_events, next_event;
-    size_t      whole_events, whole_at; /* at the end of reasoning: events, offset in raw */
+    size_t      whole_events, whole_at; /* where the first reasoning ended: events, offset in raw */
     llm_event_t event;
 };
 
@@ -156,6 +156,8 @@ void   lls_dp_fail(lls_dparse_t *p);
 /* p->name is known.  Then arguments, then the end; "{}" if there were none. */
 void   lls_dp_start(lls_dparse_t *p);
 void   lls_dp_end(lls_dparse_t *p);
+/* Reasoning ends where `at` bytes were taken: what comes behind the first may become content. */
+void   lls_dp_reasoning_end(lls_dparse_t *p, size_t at);
 bool   lls_dp_has_mark(const lls_dparse_t *p, uint32_t mark);
 static inline bool lls_dp_is_blank(char c)
 {

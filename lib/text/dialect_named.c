@@ -17,13 +17,14 @@ static void trim(lls_buf_t *b)
     b->len -= from;
 }
 
-/* functions.NAME:INDEX is an id, and has the name in it. */
+/* functions.NAME:INDEX is an id, and has the name in it.  One with a NUL is none. */
 static void name_from_id(lls_dparse_t *p)
 {
     static const char prefix[] = "functions.";
     size_t            from = 0, to = p->name.len;
 
-    if (!lls_dp_put(p, &p->id, p->name.data, p->name.len))
+    if (memchr(p->name.data, '\0', p->name.len) == NULL &&
+        !lls_dp_put(p, &p->id, p->name.data, p->name.len))
         return;
     if (p->name.len > sizeof prefix - 1 &&
         memcmp(p->name.data, prefix, sizeof prefix - 1) == 0)
@@ -158,11 +159,8 @@ static void message_begin(lls_dparse_t *p)
 
 static void header_begin(lls_dparse_t *p)
 {
-    if (!p->left_reasoning && p->state == DP_REASONING) {
-        p->left_reasoning = true;
-        p->whole_events = p->n_events;
-        p->whole_at = p->taken;
-    }
+    if (p->state == DP_REASONING)
+        lls_dp_reasoning_end(p, p->taken);
     if (p->in_call) {
         p->broken |= p->scan.begun && !p->scan.scalar;
         lls_dp_end(p);

@@ -5,12 +5,9 @@
 /* Everything but the reasoning that came first is content, as it was written. */
 static void as_content(lls_dparse_t *p)
 {
-    size_t keep = p->left_reasoning ? p->whole_events : 0;
-    size_t at = p->left_reasoning ? p->whole_at : 0;
-
-    p->n_events = keep;
+    p->n_events = p->whole_events;
     p->n_calls = 0;
-    lls_dp_emit(p, LLM_EVENT_CONTENT, p->raw.data + at, p->raw.len - at);
+    lls_dp_emit(p, LLM_EVENT_CONTENT, p->raw.data + p->whole_at, p->raw.len - p->whole_at);
 }
 
 /* The arguments of all calls, normalized, behind what is in out. */

@@ -40,10 +40,10 @@ static char            *chat;
 
 /* ---- Messages ---- */
 
-#define MAX_CALLS 256
+#define MAX_CALLS 1400           /* f() takes three bytes of CAP */
 
 typedef struct message {
-    lls_buf_t content, reasoning, names, args[MAX_CALLS];
+    lls_buf_t content, reasoning, both, names, args[MAX_CALLS];
     uint32_t  n_calls;
     bool      open;
 } message_t;
@@ -51,7 +51,7 @@ typedef struct message {
 static void message_init(message_t *m)
 {
     memset(m, 0, sizeof *m);
-    m->content.mem = m->reasoning.mem = m->names.mem = &mem;
+    m->content.mem = m->reasoning.mem = m->both.mem = m->names.mem = &mem;
     for (size_t i = 0; i < MAX_CALLS; i++)
         m->args[i].mem = &mem;
 }
@@ -60,6 +60,7 @@ static void message_deinit(message_t *m)
 {
     lls_buf_deinit(&m->content);
     lls_buf_deinit(&m->reasoning);
+    lls_buf_deinit(&m->both);
     lls_buf_deinit(&m->names);
     for (size_t i = 0; i < MAX_CALLS; i++)
         lls_buf_deinit(&m->args[i]);
@@ -78,7 +79,8 @@ static void take(message_t *m, const llm_event_t *e)
         check(!m->open && e->index == m->n_calls && e->id != NULL && *e->id != '\0', "a start");
         check(e->text_len > 0, "a call without a name");
         put(&m->names, e->text, e->text_len + 1);
-        m->n_calls += m->n_calls < MAX_CALLS - 1;
+        m->n_calls++;
+        check(m->n_calls < MAX_CALLS, "more calls than text");
         m->open = true;
     } else if (e->kind == LLM_EVENT_ARGUMENTS) {
         check(m->open && e->index == m->n_calls - 1, "arguments of no call");
@@ -89,12 +91,72 @@ static void take(message_t *m, const llm_event_t *e)
     } else {
         check(e->text_len > 0 && !m->open, "text inside a call");
         put(e->kind == LLM_EVENT_CONTENT ? &m->content : &m->reasoning, e->text, e->text_len);
+        put(&m->both, e->text, e->text_len);
     }
 }
 
 static bool same(const lls_buf_t *a, const lls_buf_t *b)
 {
     return a->len == b->len && (a->len == 0 || memcmp(a->data, b->data, a->len) == 0);
+}
+
+/* ---- Text that is lost ---- */
+
+/* Where in `out` a reading of the text may be that stands at a byte of it. */
+typedef struct places { uint32_t n; size_t at[16]; } places_t;
+
+#define LONGEST_MARK 128
+
+static places_t places[LONGEST_MARK];
+static bool     too_many;
+
+static void may_be(size_t text_at, size_t out_at)
+{
+    places_t *s = &places[text_at % LONGEST_MARK];
+
+    for (uint32_t i = 0; i < s->n; i++)
+        if (s->at[i] == out_at)
+            return;
+    if (s->n == sizeof s->at / sizeof *s->at)
+        too_many = true;
+    else
+        s->at[s->n++] = out_at;
+}
+
+/* Whether out is the text but for markers and blank space. */
+static bool is_kept(const lls_dparse_t *p, const char *text, size_t n, const lls_buf_t *out)
+{
+    bool kept = false;
+
+    memset(places, 0, sizeof places);
+    too_many = false;
+    may_be(0, 0);
+    for (size_t i = 0; i < n; i++) {
+        places_t here = places[i % LONGEST_MARK];
+
+        places[i % LONGEST_MARK].n = 0;
+        for (uint32_t k = 0; k < here.n; k++) {
+            if (here.at[k] < out->len && out->data[here.at[k]] == text[i])
+                may_be(i + 1, here.at[k] + 1);
+            if (lls_dp_is_blank(text[i]))
+                may_be(i + 1, here.at[k]);
+            for (uint32_t m = 0; m < p->n_marks; m++)
+                if (p->marks[m].len <= n - i &&
+                    memcmp(p->marks[m].text, text + i, p->marks[m].len) == 0)
+                    may_be(i + p->marks[m].len, here.at[k]);
+        }
+    }
+    for (uint32_t k = 0; k < places[n % LONGEST_MARK].n; k++)
+        kept |= places[n % LONGEST_MARK].at[k] == out->len;
+    return kept || too_many;
+}
+
+/* Harmony has headers, append_think its own marker, and what is not UTF-8 changes. */
+static bool may_be_compared(const lls_dparse_t *p, const char *text, size_t n)
+{
+    return (p->tools == NULL || p->tools->reader != LLS_READ_HARMONY) &&
+           (p->thinking == NULL || !(p->thinking->flags & LLS_THINK_APPEND)) &&
+           lls_utf8_valid(text, n) == n;
 }
 
 /* most: the longest piece, 0 = all at once */
@@ -120,6 +182,8 @@ static void parse(message_t *m, const lls_dparse_config_t *c, const char *text, 
     } while (at < n);
     check(!m->open, "a call without an end");
     check(lls_dparse_steps(p) <= 16 * (uint64_t)n + 64, "more steps than text");
+    if (m->n_calls == 0 && may_be_compared(p, text, n))
+        check(is_kept(p, text, n, &m->both), "text is lost");
     lls_dparse_destroy(p);
 }
 
@@ -243,7 +307,10 @@ static void try_input(const uint8_t *data, size_t n)
     c.thinking = lls_thinking_at(data[1] % 64);
     c.chat = data[1] & 64 ? chat : NULL;
     c.chat_len = c.chat == NULL ? 0 : strlen(c.chat);
-    one(&c, (const char *)data + 2, n - 2, &m);
+    case_tools = c.tools == NULL ? "none" : c.tools->name;
+    case_text = (const char *)data + 2;
+    case_len = n - 2;
+    one(&c, case_text, case_len, &m);
 }
 
 #ifdef LLS_LIBFUZZER

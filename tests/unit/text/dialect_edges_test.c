@@ -230,7 +230,49 @@ static void bytes_that_are_not_utf8_are_replaced_once_each(void **state)
     lls_tokenizer_close(t);
 }
 
+/* ---- Malformed as a whole ---- */
+
+/* Reasoning that comes behind a call is content too when a later call is broken: nothing of the
+ * calls that were read before stays. */
+static void a_broken_call_takes_the_calls_before_it_along(void **state)
+{
+    static const char text[] = "<|channel|>commentary to=functions.f<|message|>{}<|call|>"
+                               "<|start|>assistant<|channel|>analysis<|message|>so<|end|>"
+                               "<|start|>assistant<|channel|>commentary to=functions.g"
+                               "<|message|>{\"a\": ";
+    lls_tokenizer_t  *t = marked_tokenizer(plain_mem());
+    lls_dparse_t     *p = parser(t, "openai", NULL, 0, true);
+    lls_buf_t         out = { .mem = plain_mem() };
+    char              want[300];
+
+    feed(p, text, strlen(text), true);
+    drain(p, &out);
+    snprintf(want, sizeof want, "content|%s\n", text);
+    assert_string_equal(out.data, want);
+    lls_dparse_destroy(p);
+    lls_buf_deinit(&out);
+    lls_tokenizer_close(t);
+}
+
 /* ---- Ids ---- */
+
+/* An id is a string of C: one that has a NUL is made up instead. */
+static void an_id_with_a_nul_is_not_kept(void **state)
+{
+    static const char  text[] = "<|tool_calls_section_begin|><|tool_call_begin|>\0functions.f:0"
+                                "<|tool_call_argument_begin|>{}<|tool_call_end|>";
+    lls_tokenizer_t   *t = marked_tokenizer(plain_mem());
+    lls_dparse_t      *p = parser(t, "kimi_k2", NULL, 0, false);
+    const llm_event_t *e;
+
+    feed(p, text, sizeof text - 1, true);
+    e = lls_dparse_next(p);
+    assert_non_null(e);
+    assert_int_equal(e->kind, LLM_EVENT_TOOL_START);
+    assert_memory_equal(e->id, "chatcmpl-tool-", 14);
+    lls_dparse_destroy(p);
+    lls_tokenizer_close(t);
+}
 
 static void ids_of(const lls_tokenizer_t *t, const char *tools, uint64_t seed, char ids[2][64])
 {
@@ -455,6 +497,8 @@ int main(void)
         cmocka_unit_test(arguments_stream_while_they_are_written),
         cmocka_unit_test(events_that_are_not_drained_come_first_later),
         cmocka_unit_test(bytes_that_are_not_utf8_are_replaced_once_each),
+        cmocka_unit_test(a_broken_call_takes_the_calls_before_it_along),
+        cmocka_unit_test(an_id_with_a_nul_is_not_kept),
         cmocka_unit_test(ids_come_from_the_seed),
         cmocka_unit_test(long_arguments_cost_what_they_are_long),
         cmocka_unit_test(deep_nesting_is_content_in_the_end),
