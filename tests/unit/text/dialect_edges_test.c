@@ -362,6 +362,72 @@ static void long_arguments_cost_what_they_are_long(void **state)
     lls_tokenizer_close(t);
 }
 
+/* A text in one piece: the steps of n times `unit`, read by a reader that stops at each string. */
+static uint64_t steps_at_once(const lls_tokenizer_t *t, const char *tools, const char *before,
+                              const char *unit, size_t n)
+{
+    lls_dparse_t *p = parser(t, tools, NULL, 0, false);
+    lls_buf_t     text = { .mem = plain_mem() };
+    uint64_t      steps;
+
+    lls_buf_put(&text, before, strlen(before));
+    for (size_t i = 0; i < n; i++)
+        lls_buf_put(&text, unit, strlen(unit));
+    feed(p, text.data, text.len, true);
+    steps = lls_dparse_steps(p);
+    lls_buf_deinit(&text);
+    lls_dparse_destroy(p);
+    return steps;
+}
+
+/* The run up to the next marker is found once, not once for each string in it. */
+static void many_strings_in_one_piece_cost_what_they_are_long(void **state)
+{
+    static const char *const cases[][3] = {
+        { "hermes", "<tool_call>{\"name\": \"f\", \"arguments\": [", "\"\"," },
+        { "kimi_k2", "<|tool_calls_section_begin|><|tool_call_begin|>functions.f:0"
+                     "<|tool_call_argument_begin|>[", "\"\"," },
+        { "lfm2", "<|tool_call_start|>[f(a=[", "''," },
+    };
+    lls_tokenizer_t *t = marked_tokenizer(plain_mem());
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint64_t once = steps_at_once(t, cases[i][0], cases[i][1], cases[i][2], 2000);
+        uint64_t twice = steps_at_once(t, cases[i][0], cases[i][1], cases[i][2], 4000);
+
+        assert_true(twice <= 2 * once + 64);
+    }
+    lls_tokenizer_close(t);
+}
+
+/* A run that was found inside a string says nothing of the text behind it: there markers count. */
+static void a_marker_behind_a_string_of_the_same_piece_counts(void **state)
+{
+    static const char *const cases[][3] = {
+        { "hermes", "<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": \"<b\" </tool_call>x",
+          "start|f\narguments|{\"a\": \"<b\" \nend|\ncontent|x\n" },
+        { "kimi_k2", "<|tool_calls_section_begin|><|tool_call_begin|>functions.f:0"
+                     "<|tool_call_argument_begin|>{\"a\": \"<b\" <|tool_call_end|>",
+          "start|f\narguments|{\"a\": \"<b\" \nend|\n" },
+        { "lfm2", "<|tool_call_start|>[f(a='<b' <|tool_call_end|>x",
+          "start|f\narguments|{\"a\": \"<b\"}\nend|\ncontent|x\n" },
+    };
+    lls_tokenizer_t *t = marked_tokenizer(plain_mem());
+    lls_buf_t        out = { .mem = plain_mem() };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        lls_dparse_t *p = parser(t, cases[i][0], NULL, 0, false);
+
+        out.len = 0;
+        feed(p, cases[i][1], strlen(cases[i][1]), true);
+        drain(p, &out);
+        assert_string_equal(out.data, cases[i][2]);
+        lls_dparse_destroy(p);
+    }
+    lls_buf_deinit(&out);
+    lls_tokenizer_close(t);
+}
+
 static void deep_nesting_is_content_in_the_end(void **state)
 {
     lls_tokenizer_t *t = marked_tokenizer(plain_mem());
@@ -501,6 +567,8 @@ int main(void)
         cmocka_unit_test(an_id_with_a_nul_is_not_kept),
         cmocka_unit_test(ids_come_from_the_seed),
         cmocka_unit_test(long_arguments_cost_what_they_are_long),
+        cmocka_unit_test(many_strings_in_one_piece_cost_what_they_are_long),
+        cmocka_unit_test(a_marker_behind_a_string_of_the_same_piece_counts),
         cmocka_unit_test(deep_nesting_is_content_in_the_end),
         cmocka_unit_test(every_failed_allocation_is_survived),
         cmocka_unit_test(content_allocates_nothing_once_warm),
