@@ -35,7 +35,7 @@ typedef struct linear_job {
     uint32_t                n_runs, n_rows, chunk;
     uint8_t                *acts;       /* packed rows of a chunk */
     uint8_t                *wide;       /* WIDE_BYTES a member, or NULL */
-    float                  *tiles;      /* [chunk][32] a member */
+    float                  *tiles;      /* [2 chunk][32] a member */
 } linear_job_t;
 
 /* The rows of a run that lie in a chunk, cut into n blocks of equal size or nearly. */
@@ -67,7 +67,13 @@ static uint32_t out_row(const linear_job_t *j, uint32_t row)
 /* Where block [m0, m0 + mr) of a chunk has its step at k. */
 static size_t acts_at(uint32_t form, uint32_t n_steps, uint32_t m0, uint32_t mr, uint32_t k)
 {
-    return ((size_t)m0 * n_steps + (size_t)(k / lls_form_step(form)) * mr) * lls_form_bytes(form);
+    return ((size_t)m0 * n_steps + (size_t)(k / lls_form_step(form)) * mr) *
+           lls_form_bytes(form) * lls_form_planes(form);
+}
+
+static uint32_t max_rows_of(const linear_job_t *j, uint32_t form)
+{
+    return j->isa.max_rows[lls_form_of_kernel(form)] / lls_form_planes(form);
 }
 
 typedef struct fill_job {
@@ -76,6 +82,30 @@ typedef struct fill_job {
     uint64_t            begin, end;     /* units of this member: by rows, FILL_UNIT values each */
 } fill_job_t;
 
+/* What the int8 of row m in a group leave of x. */
+static void remainder_of(const float *x, const uint8_t *group, uint32_t mr, uint32_t m, float *out)
+{
+    float scale;
+
+    memcpy(&scale, group + (32 * mr + 4 * m), sizeof scale);
+    for (uint32_t i = 0; i < LLS_GROUP; i++)
+        out[i] = x[i] - scale * (float)(int8_t)group[(i / 4 * mr + m) * 4 + i % 4];
+}
+
+/* Rows m and mr + m of a block of 2 mr. */
+static void fill_planes(lls_fill_fn fill, const float *x, uint32_t n, uint32_t mr, uint32_t m,
+                        uint8_t *acts)
+{
+    for (uint32_t k = 0; k < n; k += LLS_GROUP) {
+        float rest[LLS_GROUP];
+
+        fill(x + k, LLS_GROUP, 2 * mr, m, acts);
+        remainder_of(x + k, acts, 2 * mr, m, rest);
+        fill(rest, LLS_GROUP, 2 * mr, mr + m, acts);
+        acts += (size_t)lls_form_bytes(LLS_FORM_Q8H2) * 2 * mr;
+    }
+}
+
 static void fill_row(const fill_job_t *f, uint32_t row, uint32_t m0, uint32_t mr)
 {
     uint32_t     in = f->j->p->in, n_units = lls_ceil_div(in, FILL_UNIT);
@@ -83,6 +113,7 @@ static void fill_row(const fill_job_t *f, uint32_t row, uint32_t m0, uint32_t mr
     uint64_t     b = lls_max_u64(f->begin, first), e = lls_min_u64(f->end, first + n_units);
     uint32_t     k0, k1;
     const float *x = lls_row_f32(f->j->in, out_row(f->j, row) / f->j->in_share);
+    lls_fill_fn  fill = f->j->isa.fill[lls_form_of_kernel(f->form)];
     uint8_t     *acts = f->j->acts;
 
     if (b >= e)
@@ -90,7 +121,10 @@ static void fill_row(const fill_job_t *f, uint32_t row, uint32_t m0, uint32_t mr
     k0 = (uint32_t)(b - first) * FILL_UNIT;
     k1 = lls_min_u32((uint32_t)(e - first) * FILL_UNIT, in);
     acts += acts_at(f->form, f->n_steps, m0 - f->chunk_first, mr, k0);
-    f->j->isa.fill[f->form](x + k0, k1 - k0, mr, row - m0, acts);
+    if (lls_form_planes(f->form) == 2)
+        fill_planes(fill, x + k0, k1 - k0, mr, row - m0, acts);
+    else
+        fill(x + k0, k1 - k0, mr, row - m0, acts);
 }
 
 static void fill_chunk(const linear_job_t *j, uint32_t form, uint32_t first, uint32_t end,
@@ -103,7 +137,7 @@ static void fill_chunk(const linear_job_t *j, uint32_t form, uint32_t first, uin
                      .end = units * (ith + 1) / nth };
 
     for (uint32_t r = 0; r < j->n_runs; r++) {
-        cut_t c = cut_run(&j->runs[r], first, end, j->isa.max_rows[form]);
+        cut_t c = cut_run(&j->runs[r], first, end, max_rows_of(j, form));
 
         for (uint32_t i = 0; i < c.n; i++) {
             uint32_t m0 = block_start(&c, i), mr = block_start(&c, i + 1) - m0;
@@ -163,6 +197,13 @@ typedef struct panel_job {
     uint8_t            *wide;
 } panel_job_t;
 
+/* Onto the tile's first mr rows those that follow. */
+static void add_planes(uint32_t mr, float *tile)
+{
+    for (uint32_t i = 0; i < mr * LLS_PANEL; i++)
+        tile[i] += tile[mr * LLS_PANEL + i];
+}
+
 /* Rows [m0, m0 + mr) of a panel that is complete, while they are still in a near cache: the stores
  * then drain beside the products of the next block. */
 static void store_rows(const panel_job_t *p, uint32_t panel, uint32_t m0, uint32_t mr,
@@ -181,6 +222,7 @@ static void multiply_steps(const panel_job_t *p, uint32_t panel, uint32_t s, uin
 {
     const lls_linear_isa_t *isa = &p->j->isa;
     uint32_t                kind = p->seg->kind, k = s * lls_kind_step(kind);
+    uint32_t                planes = lls_form_planes(p->form);
     lls_multiply_fn         multiply = isa->multiply[kind];
     const uint8_t          *w = lls_wmat_panel(p->j->p->w, p->seg, panel);
 
@@ -193,11 +235,14 @@ static void multiply_steps(const panel_job_t *p, uint32_t panel, uint32_t s, uin
     for (uint32_t i = 0; i < p->cut.n; i++) {
         uint32_t m0 = block_start(&p->cut, i), mr = block_start(&p->cut, i + 1) - m0;
         size_t   at = acts_at(p->form, p->n_acts, m0 - p->chunk_first, mr, k);
-        float   *tile = p->tile + (size_t)(m0 - p->cut.begin) * LLS_PANEL;
+        float   *tile = p->tile + (size_t)(m0 - p->cut.begin) * planes * LLS_PANEL;
 
-        multiply(p->acts + at, w, n, mr, s == 0, tile);
-        if (s + n == p->seg->n_steps)
-            store_rows(p, panel, m0, mr, tile);
+        multiply(p->acts + at, w, n, mr * planes, s == 0, tile);
+        if (s + n < p->seg->n_steps)
+            continue;
+        if (planes == 2)
+            add_planes(mr, tile);
+        store_rows(p, panel, m0, mr, tile);
     }
 }
 
@@ -214,11 +259,11 @@ static void multiply_chunk(const linear_job_t *j, uint32_t form, uint32_t first,
 {
     panel_job_t p = { .j = j, .acts = j->acts, .form = form, .chunk_first = first,
                       .n_acts = lls_ceil_div(j->p->in, lls_form_step(form)),
-                      .tile = j->tiles + (size_t)ith * j->chunk * LLS_PANEL,
+                      .tile = j->tiles + (size_t)ith * 2 * j->chunk * LLS_PANEL,
                       .wide = j->wide != NULL ? j->wide + (size_t)ith * WIDE_BYTES : NULL };
 
     for (uint32_t r = 0; r < j->n_runs; r++) {
-        p.cut = cut_run(&j->runs[r], first, end, j->isa.max_rows[form]);
+        p.cut = cut_run(&j->runs[r], first, end, max_rows_of(j, form));
         p.seg = lls_wmat_segs(j->p->w, j->runs[r].expert);
         for (uint32_t i = 0; p.cut.n > 0 && i < j->p->w->n_segs; i++, p.seg++) {
             uint32_t b, e;
@@ -283,7 +328,7 @@ static size_t place(linear_job_t *j, uint32_t in, uint32_t nth, uint8_t *base)
 
     j->chunk = chunk_rows(in, j->n_rows);
     j->acts = lls_carve(&c, j->chunk * values, 4);
-    j->tiles = lls_carve(&c, (size_t)nth * j->chunk * LLS_PANEL, sizeof *j->tiles);
+    j->tiles = lls_carve(&c, (size_t)nth * 2 * j->chunk * LLS_PANEL, sizeof *j->tiles);
     j->wide = lls_carve(&c, nth, WIDE_BYTES);
     return c.used;
 }

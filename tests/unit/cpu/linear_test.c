@@ -175,7 +175,7 @@ static void run_linear(fixture_t *f, lls_tensor_t *out, const lls_tensor_t *in,
 /* How far a kernel may be from the exact product with the weights it was given. */
 typedef struct bound {
     double relative;                /* of sum |x| |w|: rounding of sums and by the form */
-    bool   int8;                    /* and half a step of int8 for each activation */
+    double step;                    /* and of the largest of 32 for each activation */
 } bound_t;
 
 static bound_t bound_of(uint32_t isa, uint32_t scheme, uint32_t dtype)
@@ -184,8 +184,10 @@ static bound_t bound_of(uint32_t isa, uint32_t scheme, uint32_t dtype)
 
     if (dtype == LLS_F32 && scheme != LLS_W_F32 && scheme != LLS_W_F16 && scheme != LLS_W_BF16)
         return b;
-    if (scheme >= LLS_W_Q4_0)
-        b.int8 = true;
+    if (scheme == LLS_W_Q2_K || scheme == LLS_W_Q3_K)   /* half a step of 15 bits */
+        b.step = 1 / 254.0 / 250;
+    else if (scheme >= LLS_W_Q4_0)                      /* of int8 */
+        b.step = 1 / 254.0;
     else if (dtype == LLS_BF16)         /* weights to 8 bits, and activations if the CPU has dots */
         b.relative = (scheme == LLS_W_BF16 ? 1e-6 : 4e-3) + (isa == LLS_ISA_AVX512BF16 ? 4e-3 : 0);
     else if (dtype == LLS_F16 && scheme != LLS_W_F16)   /* to 11 bits */
@@ -201,11 +203,11 @@ static double exact(const float *x, const float *w, uint32_t n, bound_t b, doubl
     for (uint32_t k = 0; k < n; k++) {
         float max = 0;
 
-        for (uint32_t i = k / 32 * 32; b.int8 && i < k / 32 * 32 + 32; i++)
+        for (uint32_t i = k / 32 * 32; b.step > 0 && i < k / 32 * 32 + 32; i++)
             max = fmaxf(max, fabsf(x[i]));
         sum += (double)x[k] * w[k];
         magnitude += fabs((double)x[k] * w[k]);
-        *allowed += max / 254.0 * fabs((double)w[k]);
+        *allowed += max * b.step * fabs((double)w[k]);
     }
     *allowed += b.relative * magnitude + 1e-30;
     return sum;
@@ -691,7 +693,7 @@ static void the_largest_integers_are_exact(void **state)
                         i / IN == 0 ? 1 : i / IN == 1 ? -1 : i % 2 ? 1 : -1;
                 w = packed_one(f.cpu, &s, LLS_BF16);
                 run_linear(&f, &y, &x, &(lls_linear_t){ .w = w.w, .in = IN, .out = OUT });
-                check_rows(&y, &x, s.values, (bound_t){ 1e-6, false });
+                check_rows(&y, &x, s.values, (bound_t){ 1e-6, 0 });
                 free(x.data);
                 free(y.data);
                 free(w.block);
