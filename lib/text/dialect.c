@@ -130,9 +130,12 @@ static void hold_blank(lls_dparse_t *p, char c)
     lls_dp_put(p, &p->blank, &c, 1);
 }
 
+/* Messages of harmony are what they are, with the blank space in them. */
 static bool holds_blank(const lls_dparse_t *p)
 {
-    return p->tools != NULL || (p->thinking != NULL && p->at_start);
+    if (p->tools != NULL && (p->tools->reader != LLS_READ_HARMONY || p->drop_blank))
+        return true;
+    return p->thinking != NULL && p->at_start;
 }
 
 static void section_begin(lls_dparse_t *p, dp_state_t state)
@@ -174,10 +177,10 @@ size_t lls_dp_content(lls_dparse_t *p, const char *text, size_t n)
         }
         if (begins_bare(p, text[i]))
             return i;
-        while (i < n && !(lls_dp_is_blank(text[i]) && p->tools != NULL))
-            i++;
         flush_blank(p);
         p->at_start = p->drop_blank = false;
+        while (i < n && !(lls_dp_is_blank(text[i]) && holds_blank(p)))
+            i++;
         lls_dp_emit(p, LLM_EVENT_CONTENT, text + from, i - from);
     }
     return n;
@@ -260,13 +263,15 @@ static uint32_t marks_of(const lls_dparse_t *p)
         return p->scan.in_string ? 0 : BIT(CALL) | BIT(CALL_END) | BIT(CLOSE) | opening(p);
     case DP_TAG_NAME:  return BIT(CALL_END) | BIT(CLOSE);
     case DP_PARAMS:    return BIT(PARAM) | BIT(VALUE) | BIT(CALL_END) | BIT(CLOSE) | BIT(CALL);
-    case DP_KEY:       return keys ? BIT(NAME_END) | BIT(CALL_END) : BIT(CALL_END);
+    case DP_KEY:       return BIT(KEY_END) | BIT(CALL_END);
     case DP_VALUE:
         if (p->quoted)
             return BIT(QUOTE_END);
         return BIT(PARAM_END) | BIT(PARAM) | BIT(CALL_END) | (p->value_begun ? 0 : BIT(QUOTE));
     case DP_PYTHON:
         return p->py >= PY_OPEN1 && p->py <= PY_ESCAPE ? 0 : BIT(OPEN) | BIT(CLOSE);
+    case DP_BARE:
+        return p->bare == BK_STRING ? BIT(QUOTE) : BIT(QUOTE) | BIT(OPEN) | BIT(CLOSE);
     case DP_HEADER:    return BIT(CHANNEL) | BIT(MESSAGE) | BIT(STOP) | BIT(OPEN) | BIT(DROP);
     default:           return 0;
     }
@@ -335,12 +340,12 @@ static void open_section(lls_dparse_t *p, const dp_mark_t *m)
 {
     static const dp_state_t next[] = {
         [LLS_READ_OBJECTS] = DP_LIST, [LLS_READ_NAMED] = DP_BETWEEN, [LLS_READ_TAGS] = DP_BETWEEN,
-        [LLS_READ_KEYS] = DP_NAME,    [LLS_READ_PYTHON] = DP_PYTHON,
+        [LLS_READ_KEYS] = DP_BETWEEN, [LLS_READ_PYTHON] = DP_PYTHON, [LLS_READ_BARE] = DP_BETWEEN,
     };
 
     lls_dp_note(p, m->text, m->len);
     section_begin(p, next[p->tools->reader]);
-    if (p->tools->reader == LLS_READ_NAMED && !lls_dp_has_mark(p, LLS_MARK_CALL))
+    if (p->state == DP_BETWEEN && !lls_dp_has_mark(p, LLS_MARK_CALL))
         p->state = DP_NAME;
     if (p->tools->reader == LLS_READ_PYTHON)
         lls_dp_python_begin(p);
@@ -374,6 +379,17 @@ static void reasoning_mark(lls_dparse_t *p, const dp_mark_t *m)
     }
 }
 
+/* What is open in the arguments is closed, so that they are JSON where the text is not. */
+static void close_args(lls_dparse_t *p)
+{
+    if (p->state == DP_PYTHON)
+        lls_dp_python_close(p);
+    else if (p->state == DP_BARE)
+        lls_dp_bare_close(p);
+    else if (p->state >= DP_TAG_NAME && p->state <= DP_VALUE)
+        lls_dp_tags_close(p);
+}
+
 /* A marker where only part of a call was read. */
 static void cut_call(lls_dparse_t *p, const dp_mark_t *m)
 {
@@ -383,8 +399,7 @@ static void cut_call(lls_dparse_t *p, const dp_mark_t *m)
         lls_dp_fail(p);
         return;
     }
-    if (p->state == DP_PYTHON)
-        lls_dp_python_close(p);
+    close_args(p);
     lls_dp_end(p);
     p->state = DP_CONTENT;
     if (m->mark == LLS_MARK_OPEN)
@@ -411,6 +426,14 @@ static void python_mark(lls_dparse_t *p, const dp_mark_t *m)
         cut_call(p, m);
 }
 
+static void call_mark(lls_dparse_t *p, const dp_mark_t *m)
+{
+    if (p->tools->reader == LLS_READ_NAMED || p->tools->reader == LLS_READ_BARE)
+        lls_dp_named_mark(p, m);
+    else
+        lls_dp_tags_mark(p, m);
+}
+
 static void on_mark(lls_dparse_t *p, dp_mark_t *m)
 {
     if (m->seen > 0)
@@ -428,13 +451,17 @@ static void on_mark(lls_dparse_t *p, dp_mark_t *m)
     case DP_LIST:      list_mark(p, m); break;
     case DP_OBJECT:    cut_call(p, m); break;
     case DP_PYTHON:    python_mark(p, m); break;
+    case DP_BARE:
+        if (m->mark == LLS_MARK_QUOTE)
+            lls_dp_bare_quote(p);
+        else
+            cut_call(p, m);
+        break;
     case DP_BETWEEN:
         if (m->mark == LLS_MARK_CLOSE)
             section_end(p, m);
-        else if (p->tools->reader == LLS_READ_NAMED)
-            lls_dp_named_mark(p, m);
         else
-            lls_dp_tags_mark(p, m);
+            call_mark(p, m);
         break;
     case DP_JSON:
         if (p->scan.begun && !p->scan.scalar)
@@ -443,15 +470,8 @@ static void on_mark(lls_dparse_t *p, dp_mark_t *m)
         p->state = DP_BETWEEN;
         on_mark(p, m);
         break;
-    case DP_SKIP:
-    case DP_NAME:
-        if (p->tools->reader == LLS_READ_NAMED)
-            lls_dp_named_mark(p, m);
-        else
-            lls_dp_tags_mark(p, m);
-        break;
     default:
-        lls_dp_tags_mark(p, m);
+        call_mark(p, m);
         break;
     }
 }
@@ -488,7 +508,8 @@ static size_t (*const readers[DP_N_STATES])(lls_dparse_t *, const char *, size_t
     [DP_NAME] = lls_dp_read_name,       [DP_JSON] = lls_dp_read_json,
     [DP_TAG_NAME] = lls_dp_read_tag_name, [DP_PARAMS] = read_params,
     [DP_KEY] = lls_dp_read_key,         [DP_VALUE] = lls_dp_read_value,
-    [DP_PYTHON] = lls_dp_read_python,   [DP_HEADER] = lls_dp_read_header,
+    [DP_PYTHON] = lls_dp_read_python,   [DP_BARE] = lls_dp_read_bare,
+    [DP_HEADER] = lls_dp_read_header,
 };
 
 /* ---- Feeding --------------------------------------------------------------------------------- */
@@ -626,10 +647,7 @@ static void finish(lls_dparse_t *p)
 
     if (p->in_call) {
         p->broken = true;
-        if (p->state == DP_PYTHON)
-            lls_dp_python_close(p);
-        else if (p->state >= DP_TAG_NAME && p->state <= DP_VALUE)
-            lls_dp_tags_close(p);
+        close_args(p);
         lls_dp_end(p);
     } else if (p->state == DP_HEADER && p->headed) {
         p->undo.len = 0;

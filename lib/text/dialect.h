@@ -24,6 +24,7 @@ typedef enum lls_reader {
     LLS_READ_TAGS,                  /* <function=NAME><parameter=KEY>VALUE</parameter></function> */
     LLS_READ_KEYS,                  /* NAME<arg_key>KEY</arg_key><arg_value>VALUE</arg_value> */
     LLS_READ_PYTHON,                /* [f(a=1), g()] */
+    LLS_READ_BARE,                  /* NAME{key:<|"|>text<|"|>,n:[1,true]} */
     LLS_READ_HARMONY                /* channels with recipients */
 } lls_reader_t;
 
@@ -36,7 +37,8 @@ enum {
     LLS_DIALECT_NO_LIST     = 32,   /* calls stand in lines, without brackets */
     LLS_DIALECT_TRIM_LINE   = 64,   /* one newline at each end of a value is markup */
     LLS_DIALECT_TRIM        = 128,  /* so is all blank space */
-    LLS_DIALECT_ECHO_LIST   = 256   /* NAME may also be a list of objects */
+    LLS_DIALECT_ECHO_LIST   = 256,  /* NAME may also be a list of objects */
+    LLS_DIALECT_TOOL_NAME   = 512   /* the name's key is "tool_name" */
 };
 
 /* ORDER dialect markers */
@@ -46,9 +48,10 @@ enum {
     LLS_MARK_SKIP,                  /* text up to here is of no interest */
     LLS_MARK_NAME_END,
     LLS_MARK_PARAM,                 /* begins a key */
+    LLS_MARK_KEY_END,               /* where '>' is none */
     LLS_MARK_VALUE,                 /* begins a value, where the key has an end of its own */
     LLS_MARK_PARAM_END,
-    LLS_MARK_QUOTE,                 /* <![CDATA[ */
+    LLS_MARK_QUOTE,                 /* <![CDATA[ or a quotation mark */
     LLS_MARK_QUOTE_END,
     LLS_MARK_CALL_END,
     LLS_MARK_CLOSE,                 /* ends a section */
@@ -69,12 +72,33 @@ typedef struct lls_mark {
 
 #define LLS_DIALECT_MARKS 9
 
+/*
+ * How calls are written, for a grammar that binds a model to them:
+ *     open  begin NAME args ARGUMENTS end  between  begin NAME args ARGUMENTS end ..  close
+ * ARGUMENTS is one JSON object where key is NULL, otherwise
+ *     key NAME value VALUE value_end  next  key NAME value VALUE value_end ..
+ * with texts as they are and other values as JSON; those of LLS_READ_PYTHON are literals of Python,
+ * texts of LLS_READ_BARE stand between its LLS_MARK_QUOTE.  In these strings # is a number and @
+ * the value's JSON type.
+ */
+typedef struct lls_structural_tag {
+    const char *trigger;            /* begins open and begin: where content may stand too, a call is
+                                     * bound from here on; with LLS_DIALECT_BARE at the start of the
+                                     * content only; NULL = nothing tells calls from content */
+    const char *open, *begin, *args, *end;
+    const char *between;            /* NULL = a message has one call */
+    const char *close;
+    const char *key, *value, *value_end, *next;
+    const char *json_value;         /* before a value that is no text; NULL = as value */
+} lls_structural_tag_t;
+
 typedef struct lls_dialect {
     const char  *name;              /* vLLM's name of the parser */
     lls_reader_t reader;
     uint32_t     flags;
     lls_mark_t   marks[LLS_DIALECT_MARKS];  /* up to the first without text */
     const char  *in_template[2];    /* a template or vocabulary that has both speaks it */
+    const lls_structural_tag_t *tag;
 } lls_dialect_t;
 
 /* Where a completion starts when the prompt does not tell. */
@@ -96,6 +120,7 @@ typedef struct lls_thinking {
     uint32_t          flags;
     const char       *open[2], *close[2];
     const char       *drop[2];      /* markup around the answer */
+    const char       *in_template[2];
 } lls_thinking_t;
 
 /* Rows in the order in which "auto" tries them; NULL past the last. */

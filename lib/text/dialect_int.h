@@ -31,6 +31,7 @@ typedef enum dp_state {
     DP_KEY,
     DP_VALUE,
     DP_PYTHON,
+    DP_BARE,
     DP_HEADER,
     DP_N_STATES
 } dp_state_t;
@@ -74,6 +75,8 @@ typedef enum dp_python {
     PY_CALLS, PY_NAME, PY_PAREN, PY_ARG, PY_KEY, PY_EQUALS, PY_VALUE, PY_OPEN1, PY_OPEN2, PY_STRING,
     PY_ESCAPE, PY_CLOSED, PY_WORD, PY_AFTER
 } dp_python_t;
+
+typedef enum dp_bare { BK_KEY, BK_VALUE, BK_WORD, BK_STRING, BK_AFTER } dp_bare_t;
 
 typedef struct dp_event {
     int32_t  kind;
@@ -127,8 +130,13 @@ struct lls_dparse {
     char        quote;
     uint32_t    n_quotes;
     bool        triple, listed, positional;
-    uint32_t    py_depth;
-    char        nest[DP_MAX_DEPTH]; /* '[' '(' '{', and ':' for a dict that waits for a value */
+
+    /* bare keys */
+    dp_bare_t   bare;
+
+    /* python and bare keys */
+    uint32_t    n_nest;
+    char        nest[DP_MAX_DEPTH]; /* '[' '{', and ':' for a dict that waits for a value */
     bool        nest_first[DP_MAX_DEPTH];
 
     /* harmony */
@@ -184,7 +192,15 @@ size_t lls_dp_read_header(lls_dparse_t *p, const char *text, size_t n);
 void   lls_dp_named_mark(lls_dparse_t *p, const dp_mark_t *m);
 void   lls_dp_harmony_mark(lls_dparse_t *p, const dp_mark_t *m);
 
+/* Without blank space around it. */
+void   lls_dp_trim(lls_buf_t *b);
+
 /* ---- dialect_tags.c ---- */
+
+/* One argument of p->types_of_value: a string goes out as it comes, others wait for their end. */
+void   lls_dp_value_open(lls_dparse_t *p);
+void   lls_dp_value_text(lls_dparse_t *p, const char *text, size_t n);
+void   lls_dp_value_close(lls_dparse_t *p);
 
 size_t lls_dp_read_tag_name(lls_dparse_t *p, const char *text, size_t n);
 size_t lls_dp_read_key(lls_dparse_t *p, const char *text, size_t n);
@@ -215,6 +231,14 @@ bool         lls_dp_normalize(lls_buf_t *out, const char *text, size_t n);
 size_t lls_dp_read_python(lls_dparse_t *p, const char *text, size_t n);
 void   lls_dp_python_begin(lls_dparse_t *p);
 void   lls_dp_python_close(lls_dparse_t *p);
+
+/* ---- dialect_bare.c ---- */
+
+size_t lls_dp_read_bare(lls_dparse_t *p, const char *text, size_t n);
+void   lls_dp_bare_begin(lls_dparse_t *p);
+void   lls_dp_bare_quote(lls_dparse_t *p);
+void   lls_dp_bare_close(lls_dparse_t *p);
+
 /* ---- dialect_whole.c ---- */
 
 void   lls_dp_whole(lls_dparse_t *p);

@@ -162,6 +162,8 @@ static bool key_is(const lls_dparse_t *p, const char *name)
 
 static bool key_done(lls_dparse_t *p)
 {
+    const char *name = p->tools->flags & LLS_DIALECT_TOOL_NAME ? "tool_name" : "name";
+
     if (!unquote(p, &p->key))
         return false;
     p->obj = DO_COLON;
@@ -171,7 +173,7 @@ static bool key_done(lls_dparse_t *p)
         p->name.len = 0;
         p->have_name = lls_dp_put(p, &p->name, p->key.data, p->key.len);
         p->value_is = 'a';
-    } else if (key_is(p, "name") && !p->have_name) {
+    } else if (key_is(p, name) && !p->have_name) {
         p->value_is = 'n';
     } else if ((key_is(p, "arguments") || key_is(p, "parameters")) && !p->have_args) {
         p->value_is = 'a';

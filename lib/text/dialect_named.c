@@ -4,7 +4,7 @@
 
 /* ---- A name, then arguments ------------------------------------------------------------------ */
 
-static void trim(lls_buf_t *b)
+void lls_dp_trim(lls_buf_t *b)
 {
     size_t from = 0;
 
@@ -39,9 +39,15 @@ static void name_from_id(lls_dparse_t *p)
     p->name.len = to - from;
 }
 
+static void json_begin(lls_dparse_t *p)
+{
+    p->state = DP_JSON;
+    p->scan = (dp_scan_t){ 0 };
+}
+
 static void args_begin(lls_dparse_t *p)
 {
-    trim(&p->name);
+    lls_dp_trim(&p->name);
     p->id.len = 0;
     if (p->name.len > 0 && (p->tools->flags & LLS_DIALECT_KEEP_ID))
         name_from_id(p);
@@ -50,8 +56,10 @@ static void args_begin(lls_dparse_t *p)
         return;
     }
     lls_dp_start(p);
-    p->state = DP_JSON;
-    p->scan = (dp_scan_t){ 0 };
+    if (p->tools->reader == LLS_READ_BARE)
+        lls_dp_bare_begin(p);
+    else
+        json_begin(p);
 }
 
 /* A list of objects stands where a name could. */
@@ -72,7 +80,7 @@ size_t lls_dp_read_name(lls_dparse_t *p, const char *text, size_t n)
         }
         if (text[i] == '{' && !keys) {
             args_begin(p);
-            if (p->state == DP_JSON)
+            if (p->in_call)
                 return i;
         }
         lls_dp_note(p, text + i, 1);
@@ -142,14 +150,13 @@ static void message_begin(lls_dparse_t *p)
     bool              call = to_len > sizeof functions - 1 &&
                 memcmp(p->header.data + to, functions, sizeof functions - 1) == 0;
 
-    p->undo.len = 0;
-    p->name.len = 0;
+    p->undo.len = p->name.len = 0;
+    p->drop_blank = false;
     if (call && !p->calls_off) {
         lls_dp_put(p, &p->name, p->header.data + to + sizeof functions - 1,
                    to_len - (sizeof functions - 1));
         lls_dp_start(p);
-        p->state = DP_JSON;
-        p->scan = (dp_scan_t){ 0 };
+        json_begin(p);
     } else if (word_is(p, at, len, "analysis") || (to_len > 0 && !call)) {
         p->state = DP_REASONING;
     } else {
@@ -170,6 +177,13 @@ static void header_begin(lls_dparse_t *p)
     p->headed = true;
 }
 
+/* Text that comes without a header is not lost, blank space is. */
+static void between_messages(lls_dparse_t *p)
+{
+    p->state = DP_CONTENT;
+    p->drop_blank = true;
+}
+
 void lls_dp_harmony_mark(lls_dparse_t *p, const dp_mark_t *m)
 {
     if (m->mark == LLS_MARK_DROP) {
@@ -183,6 +197,8 @@ void lls_dp_harmony_mark(lls_dparse_t *p, const dp_mark_t *m)
         header_begin(p);
         if (m->mark == LLS_MARK_CHANNEL)
             lls_dp_put(p, &p->header, CHANNEL, 1);
+        else if (m->mark == LLS_MARK_STOP)
+            between_messages(p);
     }
 }
 

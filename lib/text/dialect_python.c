@@ -29,7 +29,7 @@ void lls_dp_python_begin(lls_dparse_t *p)
 {
     p->py = PY_CALLS;
     p->listed = (p->tools->flags & LLS_DIALECT_NO_LIST) != 0;
-    p->py_depth = 0;
+    p->n_nest = 0;
 }
 
 /* ---- Strings --------------------------------------------------------------------------------- */
@@ -150,13 +150,13 @@ static void string_begin(lls_dparse_t *p, char quote, bool more)
 
 static bool nest(lls_dparse_t *p, char c)
 {
-    if (p->py_depth == DP_MAX_DEPTH) {
+    if (p->n_nest == DP_MAX_DEPTH) {
         out(p, "null", 4);
         p->py = PY_AFTER;
         return false;
     }
-    p->nest[p->py_depth] = c == '{' ? '{' : '[';
-    p->nest_first[p->py_depth++] = true;
+    p->nest[p->n_nest] = c == '{' ? '{' : '[';
+    p->nest_first[p->n_nest++] = true;
     out(p, c == '{' ? "{" : "[", 1);
     p->py = PY_VALUE;
     return true;
@@ -164,11 +164,11 @@ static bool nest(lls_dparse_t *p, char c)
 
 static bool unnest(lls_dparse_t *p, char c)
 {
-    char open = p->py_depth > 0 ? p->nest[p->py_depth - 1] : 0;
+    char open = p->n_nest > 0 ? p->nest[p->n_nest - 1] : 0;
 
     if (open == 0 || (open == '[' ? c != ']' && c != ')' : c != '}'))
         return false;
-    p->py_depth--;
+    p->n_nest--;
     out(p, open == '[' ? "]" : "}", 1);
     p->py = PY_AFTER;
     return true;
@@ -177,7 +177,7 @@ static bool unnest(lls_dparse_t *p, char c)
 /* A value begins, in a list behind a comma. */
 static void element(lls_dparse_t *p)
 {
-    uint32_t d = p->py_depth;
+    uint32_t d = p->n_nest;
 
     if (d == 0 || p->nest[d - 1] == ':')
         return;
@@ -188,12 +188,12 @@ static void element(lls_dparse_t *p)
 
 static bool value_byte(lls_dparse_t *p, char c)
 {
-    bool key = p->py_depth > 0 && p->nest[p->py_depth - 1] == '{';
+    bool key = p->n_nest > 0 && p->nest[p->n_nest - 1] == '{';
 
     if (lls_dp_is_blank(c))
         return true;
-    if ((c == ']' || c == ')' || c == '}') && p->py_depth > 0 &&
-        p->nest[p->py_depth - 1] != ':')
+    if ((c == ']' || c == ')' || c == '}') && p->n_nest > 0 &&
+        p->nest[p->n_nest - 1] != ':')
         return unnest(p, c);
     if (key && (c == '[' || c == '{' || c == '('))
         return false;
@@ -267,7 +267,7 @@ static bool python_number(const lls_buf_t *b, char *text, size_t cap)
 
 static bool word_done(lls_dparse_t *p)
 {
-    bool key = p->py_depth > 0 && p->nest[p->py_depth - 1] == '{';
+    bool key = p->n_nest > 0 && p->nest[p->n_nest - 1] == '{';
     char text[512];
 
     if (word_is(&p->key, "True", "true"))
@@ -290,7 +290,7 @@ static bool word_done(lls_dparse_t *p)
 /* What a value lacks that ends where the text does. */
 static void close_value(lls_dparse_t *p)
 {
-    char inner = p->py_depth > 0 ? p->nest[p->py_depth - 1] : 0;
+    char inner = p->n_nest > 0 ? p->nest[p->n_nest - 1] : 0;
 
     if (p->py >= PY_OPEN1 && p->py <= PY_CLOSED)
         close_string(p);
@@ -308,8 +308,8 @@ void lls_dp_python_close(lls_dparse_t *p)
     if (!p->in_call)
         return;
     close_value(p);
-    for (; p->py_depth > 0; p->py_depth--)
-        out(p, p->nest[p->py_depth - 1] == '[' ? "]" : "}", 1);
+    for (; p->n_nest > 0; p->n_nest--)
+        out(p, p->nest[p->n_nest - 1] == '[' ? "]" : "}", 1);
     p->positional = false;
     if (p->has_args)
         lls_dp_args(p, "}", 1);
@@ -329,7 +329,7 @@ static bool end_call(lls_dparse_t *p)
 
 static bool after_byte(lls_dparse_t *p, char c)
 {
-    uint32_t d = p->py_depth;
+    uint32_t d = p->n_nest;
 
     if (lls_dp_is_blank(c))
         return true;
@@ -383,7 +383,7 @@ static bool name_byte(lls_dparse_t *p, char c)
     if (c != '(')
         return false;
     lls_dp_start(p);
-    p->py_depth = 0;
+    p->n_nest = 0;
     p->positional = false;
     p->py = PY_ARG;
     return true;

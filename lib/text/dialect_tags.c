@@ -23,33 +23,18 @@ static void call_begin(lls_dparse_t *p)
     p->state = DP_PARAMS;
 }
 
-static void trim_of(const lls_buf_t *b, size_t *from, size_t *len)
-{
-    *from = 0;
-    *len = b->len;
-    while (*len > 0 && lls_dp_is_blank(b->data[*from]))
-        ++*from, --*len;
-    while (*len > 0 && lls_dp_is_blank(b->data[*from + *len - 1]))
-        --*len;
-}
-
 /* NAME, "NAME" or 'NAME', and perhaps attributes behind it: the name in place. */
 static void unquote_name(lls_buf_t *b)
 {
-    size_t      from, len;
-    const char *end;
+    const char *end = NULL;
 
-    trim_of(b, &from, &len);
-    if (len >= 2 && (b->data[from] == '"' || b->data[from] == '\'')) {
-        end = memchr(b->data + from + 1, b->data[from], len - 1);
-        if (end != NULL) {
-            from++;
-            len = (size_t)(end - b->data) - from;
-        }
-    }
-    if (len > 0)
-        memmove(b->data, b->data + from, len);
-    b->len = len;
+    lls_dp_trim(b);
+    if (b->len >= 2 && (b->data[0] == '"' || b->data[0] == '\''))
+        end = memchr(b->data + 1, b->data[0], b->len - 1);
+    if (end == NULL)
+        return;
+    b->len = (size_t)(end - b->data) - 1;
+    memmove(b->data, b->data + 1, b->len);
 }
 
 size_t lls_dp_read_tag_name(lls_dparse_t *p, const char *text, size_t n)
@@ -87,22 +72,23 @@ static void value_begin(lls_dparse_t *p)
     p->n_params++;
     lls_dp_quote(p, p->key.data, p->key.len);
     lls_dp_args(p, ": ", 2);
-    p->streaming = p->types_of_value == DP_STRING;
-    if (p->streaming)
-        lls_dp_args(p, "\"", 1);
-    p->value.len = p->tail.len = 0;
+    lls_dp_value_open(p);
+    p->tail.len = 0;
     p->value_begun = p->quoted = false;
     p->state = DP_VALUE;
 }
 
-/* string="true" behind the name says more than a schema. */
+static bool has(const lls_buf_t *b, const char *piece)
+{
+    return b->len > 0 && memmem(b->data, b->len, piece, strlen(piece)) != NULL;
+}
+
+/* string="true" or type="number" behind the name say more than a schema. */
 static uint32_t type_by_attribute(const lls_buf_t *key)
 {
-    if (key->len == 0)
-        return 0;
-    if (memmem(key->data, key->len, "string=\"true\"", 13) != NULL)
+    if (has(key, " string=\"true\"") || has(key, " type=\"string\""))
         return DP_STRING;
-    return memmem(key->data, key->len, "string=\"false\"", 14) != NULL ? DP_ANY : 0;
+    return has(key, " string=\"false\"") || has(key, " type=\"") ? DP_ANY : 0;
 }
 
 static void key_end(lls_dparse_t *p)
@@ -136,7 +122,23 @@ size_t lls_dp_read_key(lls_dparse_t *p, const char *text, size_t n)
 
 /* ---- Values ---------------------------------------------------------------------------------- */
 
-static void value_text(lls_dparse_t *p, const char *text, size_t n)
+void lls_dp_value_open(lls_dparse_t *p)
+{
+    p->value.len = 0;
+    p->streaming = p->types_of_value == DP_STRING;
+    if (p->streaming)
+        lls_dp_args(p, "\"", 1);
+}
+
+void lls_dp_value_close(lls_dparse_t *p)
+{
+    if (p->streaming)
+        lls_dp_args(p, "\"", 1);
+    else
+        lls_dp_coerce(p, p->value.data, p->value.len, p->types_of_value);
+}
+
+void lls_dp_value_text(lls_dparse_t *p, const char *text, size_t n)
 {
     if (p->streaming) {
         lls_dp_escape(p, text, n);
@@ -165,7 +167,7 @@ static bool may_be_trimmed(const lls_dparse_t *p, char c)
 
 static void tail_text(lls_dparse_t *p)
 {
-    value_text(p, p->tail.data, p->tail.len);
+    lls_dp_value_text(p, p->tail.data, p->tail.len);
     p->tail.len = 0;
 }
 
@@ -196,7 +198,7 @@ size_t lls_dp_read_value(lls_dparse_t *p, const char *text, size_t n)
         while (i < n && (p->quoted || !(lls_dp_is_blank(text[i]))))
             i++;
         i += i == from;
-        value_text(p, text + from, i - from);
+        lls_dp_value_text(p, text + from, i - from);
     }
     return n;
 }
@@ -206,10 +208,7 @@ static void value_end(lls_dparse_t *p)
     if (p->state != DP_VALUE)
         return;
     p->tail.len = 0;
-    if (p->streaming)
-        lls_dp_args(p, "\"", 1);
-    else
-        lls_dp_coerce(p, p->value.data, p->value.len, p->types_of_value);
+    lls_dp_value_close(p);
     p->state = DP_PARAMS;
 }
 
@@ -230,14 +229,12 @@ static void call_end(lls_dparse_t *p)
 
 static void in_call(lls_dparse_t *p, const dp_mark_t *m)
 {
-    bool keys = p->tools->reader == LLS_READ_KEYS;
-
     switch (m->mark) {
     case LLS_MARK_PARAM:
         value_end(p);
         key_begin(p);
         break;
-    case LLS_MARK_NAME_END:
+    case LLS_MARK_KEY_END:
         key_end(p);
         p->state = DP_PARAMS;
         break;
@@ -255,22 +252,25 @@ static void in_call(lls_dparse_t *p, const dp_mark_t *m)
     case LLS_MARK_QUOTE_END:
         p->quoted = false;
         break;
+    case LLS_MARK_NAME_END:
+        break;
     default:                        /* CALL_END, CLOSE, CALL */
         p->broken |= p->state == DP_KEY;
         call_end(p);
         if (m->mark == LLS_MARK_CALL)
             lls_dp_tags_begin(p);
-        else if (keys || m->mark == LLS_MARK_CLOSE)
+        else if (m->mark == LLS_MARK_CLOSE || !lls_dp_has_mark(p, LLS_MARK_CALL))
             p->state = DP_CONTENT;
         break;
     }
 }
 
-/* NAME stands before the first key or the end. */
+/* NAME stands before its own end, the first key or the end of the call. */
 static void name_mark(lls_dparse_t *p, const dp_mark_t *m)
 {
     unquote_name(&p->name);
-    if (p->name.len == 0 || (m->mark != LLS_MARK_PARAM && m->mark != LLS_MARK_CALL_END)) {
+    if (p->name.len == 0 || (m->mark != LLS_MARK_PARAM && m->mark != LLS_MARK_NAME_END &&
+                             m->mark != LLS_MARK_CALL_END)) {
         lls_dp_note(p, m->text, m->len);
         lls_dp_fail(p);
         return;

@@ -37,6 +37,7 @@ static lls_mem_t        mem;
 static lls_tokenizer_t *tokenizer;
 static json_t          *golden;
 static char            *chat;
+static size_t           n_dialects;
 
 /* ---- Messages ---- */
 
@@ -229,8 +230,8 @@ static void as_a_whole(const lls_dparse_config_t *c, const message_t *stream, co
 
 static void one(const lls_dparse_config_t *c, const char *text, size_t n, mutator_t *r)
 {
-    bool      closes = c->tools != NULL && (c->tools->reader == LLS_READ_TAGS ||
-                  c->tools->reader == LLS_READ_KEYS || c->tools->reader == LLS_READ_PYTHON);
+    bool      closes = c->tools != NULL && c->tools->reader >= LLS_READ_TAGS &&
+                  c->tools->reader <= LLS_READ_BARE;
     lls_buf_t out = { .mem = &mem };
     message_t a, b;
 
@@ -263,7 +264,7 @@ static void round_of(mutator_t *m)
     lls_dialect_find(tokenizer, tools, &c.tools, NULL);
     lls_thinking_find(tokenizer, think, &c.thinking, NULL);
     if (mut_below(m, 8) == 0)
-        c.tools = lls_dialect_at(mut_below(m, 41));
+        c.tools = lls_dialect_at(mut_below(m, n_dialects));
     m->n = strlen(text);
     memcpy(m->data, text, m->n);
     if (mut_below(m, 3) == 0)       /* cut anywhere */
@@ -293,6 +294,8 @@ static void open_all(void)
     check(lls_json_parse("cases.json", text, len, &golden, &err) == LLM_OK, "cases");
     lls_free(&mem, text);
     chat = json_dumps(json_object_get(golden, "chat"), 0);
+    while (lls_dialect_at(n_dialects) != NULL)
+        n_dialects++;
 }
 
 /* The first two bytes choose the dialect and the kind of reasoning. */

@@ -547,6 +547,167 @@ for name, b, e, li in (
 case("pythonic", "[f(a=b)]", call("f", '{"a": null}'), content=")]", broken="[f(a=b)]")
 case("pythonic", "I say [f(a=1)]", content="I say [f(a=1)]")
 
+# ---- Bare keys ------------------------------------------------------------------------------
+for name, b, q, e in (
+    ("gemma4", "<|tool_call>", '<|"|>', "<tool_call|>"),
+    ("functiongemma", "<start_function_call>", "<escape>", "<end_function_call>"),
+):
+    one = b + "call:%s{%s}" + e
+    s = lambda text: q + text + q
+    case(name, one % ("f", ""), call("f", "{}"))
+    case(
+        name,
+        "Ok.\n" + one % ("get_weather", "city:" + s('R"o\\me, {x:1]}\n') + ",days:3,temp: 5.5 ,wet:true"),
+        call("get_weather", '{"city": "R\\"o\\\\me, {x:1]}\\n", "days": 3, "temp": 5.5, "wet": true}'),
+        content="Ok.",
+    )
+    case(
+        name,
+        one % ("a.b-c", "o:{p:{q:" + s("v") + "},r:[" + s("1") + ", 2,[null],{}]},n:-1,w:a b,e:[]")
+        + one % ("g", s("k") + ":False"),
+        call(
+            "a.b-c",
+            '{"o": {"p": {"q": "v"}, "r": ["1", 2, [null], {}]}, "n": -1, "w": "a b", "e": []}',
+        ),
+        call("g", '{"k": false}'),
+    )
+    case(
+        name,
+        one % ("get_weather", "days:%s,city:%s,where:%s,any:x" % (s(" 7 "), s("7"), s('{"a":[1]}'))),
+        call("get_weather", '{"days": 7, "city": "7", "where": {"a": [1]}, "any": "x"}'),
+        chat=CHAT,
+    )
+    case(name, one % ("f", "a:1") + " and so on", call("f", '{"a": 1}'), content="and so on")
+    for cut, args in (
+        ("a:" + q + "no e", '{"a": "no e"}'),
+        ("a:{b:[1,2", '{"a": {"b": [1, 2]}}'),
+        ("a:", '{"a": null}'),
+        ("a:1,bc", '{"a": 1}'),
+    ):
+        case(name, b + "call:f{" + cut, call("f", args), broken=b + "call:f{" + cut)
+        if q not in cut:
+            case(
+                name,
+                b + "call:f{" + cut + e + "x",
+                call("f", args),
+                content="x",
+                broken=b + "call:f{" + cut + e + "x",
+            )
+    case(name, one % ("f", "a:,b:1"), call("f", '{"a": null}'), content=",b:1}" + e,
+         broken=one % ("f", "a:,b:1"))
+    case(name, b + "hello" + e, content=b + "hello" + e, broken=b + "hello" + e)
+    case(name, b + "call:f" + e, content=b + "call:f" + e, broken=b + "call:f" + e)
+    case(name, b + "call:", content=b + "call:", broken=b + "call:")
+    case(name, "call:f{a:1} is text", content="call:f{a:1} is text")
+
+# ---- Command: objects with a key of their own -------------------------------------------------
+for name, o, c in (
+    ("cohere_command3", "<|START_RESPONSE|>", "<|END_RESPONSE|>"),
+    ("cohere_command4", "<|START_TEXT|>", "<|END_TEXT|>"),
+):
+    two = '[\n    {"tool_call_id": "0", "tool_name": "f", "parameters": %s},\n' % TRICKY
+    two = "<|START_ACTION|>" + two + '    {"tool_name": "g", "parameters": {}}\n]<|END_ACTION|>'
+    case(name, two, call("f", TRICKY), call("g", "{}"))
+    case(
+        name,
+        "<|START_THINKING|>I will look.<|END_THINKING|>" + two,
+        call("f", TRICKY),
+        call("g", "{}"),
+        reasoning="I will look.",
+        think=name,
+    )
+    case(
+        name,
+        "<|START_THINKING|>Hm.<|END_THINKING|>" + o + "So <b>it</b> is." + c,
+        content="So <b>it</b> is.",
+        reasoning="Hm.",
+        think=name,
+    )
+    case(name, o + "So." + c, content="So.")
+    broken = '<|START_ACTION|>[{"name": "f", "parameters": {}}]<|END_ACTION|>'
+    case(name, broken, content=broken, broken=broken)
+
+# ---- Kimi K3 ----------------------------------------------------------------------------------
+arg = lambda k, t, v: (
+    '<|open|>argument key="%s" type="%s"<|sep|>%s<|close|>argument<|sep|>' % (k, t, v)
+)
+k3 = lambda f, i, *a: (
+    '<|open|>call tool="%s" index="%d"<|sep|>' % (f, i) + "".join(a) + "<|close|>call<|sep|>"
+)
+o3, c3 = "<|open|>tools<|sep|>", "<|close|>tools<|sep|>"
+r3 = "<|open|>response<|sep|>%s<|close|>response<|sep|>"
+done3 = "<|close|>message<|sep|>"
+case(
+    "kimi_k3",
+    "why<|close|>think<|sep|>"
+    + r3 % "I look."
+    + o3
+    + k3("f", 1, arg("a", "string", ' 1 <b> "q"\n'), arg("n", "number", "1.50"))
+    + k3("g", 2)
+    + c3
+    + done3,
+    call("f", '{"a": " 1 <b> \\"q\\"\\n", "n": 1.5}'),
+    call("g", "{}"),
+    reasoning="why",
+    content="I look.",
+    think="kimi_k3",
+)
+case(
+    "kimi_k3",
+    o3 + k3("f", 1, arg("o", "object", '{"a":[1]}'), arg("b", "boolean", "true"),
+            arg("z", "null", "null"), arg("l", "array", "[1,")) + c3,
+    call("f", '{"o": {"a": [1]}, "b": true, "z": null, "l": "[1,"}'),
+)
+case("kimi_k3", r3 % "Just <|open|> text." + done3, content="Just <|open|> text.")
+case(
+    "kimi_k3",
+    o3 + k3("f", 1, arg("a", "string", "cut")).split("t<|close|>")[0],
+    call("f", '{"a": "cu"}'),
+    broken=o3 + k3("f", 1, arg("a", "string", "cut")).split("t<|close|>")[0],
+)
+case("kimi_k3", o3 + "x" + c3, content=o3 + "x" + c3, broken=o3 + "x" + c3)
+case(
+    None,
+    r3 % "No tools.",
+    content="No tools.",
+    think="kimi_k3",
+    chat={**CHAT, "chat_template_kwargs": {"thinking": False}},
+)
+
+# ---- Hunyuan 3 --------------------------------------------------------------------------------
+hy = lambda f, **kw: (
+    "<tool_call>%s<tool_sep>\n" % f
+    + "".join("<arg_key>%s</arg_key>\n<arg_value>%s</arg_value>\n" % x for x in kw.items())
+    + "</tool_call>\n"
+)
+case(
+    "hy_v3",
+    "Ok\n<tool_calls>\n" + hy("get_weather", city=" Rome", days="2", tags="[1]") + hy("g")
+    + "</tool_calls>",
+    call("get_weather", '{"city": " Rome", "days": 2, "tags": [1]}'),
+    call("g", "{}"),
+    content="Ok",
+    chat=CHAT,
+)
+case("hy_v3", "<tool_calls>" + hy("g") + "</tool_calls>\nx", call("g", "{}"), content="x")
+case(
+    "hy_v3",
+    "<tool_calls><tool_call>f<tool_sep><arg_key>a</arg_key><arg_value>1",
+    call("f", '{"a": "1"}'),
+    broken="<tool_calls><tool_call>f<tool_sep><arg_key>a</arg_key><arg_value>1",
+)
+case("hy_v3", "<tool_call>f</tool_call>", content="<tool_call>f</tool_call>")
+case("hy_v3", "<tool_calls>f</tool_calls>", content="<tool_calls>f</tool_calls>",
+     broken="<tool_calls>f</tool_calls>")
+case(None, "<think>a</think>b", content="b", reasoning="a", think="hy_v3")
+
+# ---- Llama 4 in JSON --------------------------------------------------------------------------
+case(
+    "llama4_json",
+    '<|python_start|>{"name": "f", "parameters": {"a": 1}}<|python_end|>',
+    call("f", '{"a": 1}'),
+)
+
 # ---- Harmony --------------------------------------------------------------------------------
 A, F = "<|channel|>analysis<|message|>", "<|channel|>final<|message|>"
 C = "<|channel|>commentary to=functions.%s <|constrain|>json<|message|>%s<|call|>"
@@ -603,7 +764,27 @@ case(
     call("f", '{"a": '),
     broken=C.replace("<|call|>", "") % ("f", '{"a": '),
 )
+case("openai", F + "hi<|end|> there", content="hithere")
+case(
+    "openai",
+    "<|channel|>commentary<|message|> I look. \n<|end|>" + N + C % ("f", "{}") + N + F + " so ",
+    call("f", "{}"),
+    content=" I look. \n so ",
+)
+case("openai", A + "T<|end|>\n" + N + F + "hi", content="hi", reasoning="T")
 case(None, A + "T<|end|>" + N + F + "hi", content="hi", reasoning="T", think="openai_gptoss")
+
+# ---- Gemma's channel --------------------------------------------------------------------------
+case(None, "<|channel>thought\nhm\n<channel|>yes", content="yes", reasoning="hm\n", think="gemma4")
+case(None, "<|channel>hm<channel|>yes", content="yes", reasoning="hm", think="gemma4")
+case(None, "yes", content="yes", think="gemma4")
+case(
+    "gemma4",
+    "<|channel>thought\nhm<|tool_call>call:f{}<tool_call|>",
+    call("f", "{}"),
+    reasoning="hm",
+    think="gemma4",
+)
 
 # ---- Reasoning ------------------------------------------------------------------------------
 H = '<tool_call>{"name": "f", "arguments": {"a": 1}}</tool_call>'
@@ -751,6 +932,16 @@ SPECIAL = [
     "<|tool_call_start|>",
     "<|python_start|>",
     "<|python_end|>",
+    "<|tool_call>",
+    "<tool_call|>",
+    '<|"|>',
+    "<|channel>",
+    "<channel|>",
+    "<|START_ACTION|>",
+    "<|END_ACTION|>",
+    "<|open|>",
+    "<|close|>",
+    "<|sep|>",
 ]
 PLAIN = [
     "<think>",

@@ -85,7 +85,7 @@ static void names_that_are_not_there_are_refused(void **state)
     assert_int_equal(lls_dialect_find(t, "nobody", &d, &err), LLM_ERR_INVALID);
     assert_string_equal(err.param, "tool_parser");
     assert_null(d);
-    assert_int_equal(lls_dialect_find(t, "gemma4", &d, &err), LLM_ERR_UNSUPPORTED);
+    assert_int_equal(lls_dialect_find(t, "inkling", &d, &err), LLM_ERR_UNSUPPORTED);
     assert_int_equal(lls_thinking_find(t, "minimax_m3", &k, &err), LLM_ERR_UNSUPPORTED);
     assert_string_equal(err.param, "reasoning_parser");
     assert_int_equal(lls_thinking_find(t, "", &k, &err), LLM_ERR_INVALID);
@@ -110,7 +110,18 @@ static void auto_goes_by_the_template(void **state)
         { "<minimax:tool_call></think>", "minimax_m2", "think" },
         { "<seed:tool_call><seed:think>", "seed_oss", "seed_oss" },
         { "<|python_tag|>", "llama3_json", NULL },
-        { "<|python_start|>", "llama4_pythonic", NULL },
+        { "<|header_start|> [func_name1(", "llama4_pythonic", NULL },
+        { "<|header_start|> {\"name\": function name, \"parameters\": ", "llama4_json", NULL },
+        { "the format [func_name1(params_name1=", "pythonic", NULL },
+        { "[{\"name\": \"tool_call_name\", \"arguments\"", "xlam", NULL },
+        { "<|tool_call>call: <tool_call|> <|channel>thought", "gemma4", "gemma4" },
+        { "<start_function_call>", "functiongemma", NULL },
+        { "<tool_calls><tool_call><tool_sep><arg_key> <think>", "hy_v3", "think" },
+        { "<|open|>call tool <|sep|>", "kimi_k3", "kimi_k3" },
+        { "<|START_ACTION|> <|START_THINKING|> <|START_TEXT|>", "cohere_command4",
+          "cohere_command4" },
+        { "<|START_ACTION|> <|START_THINKING|> <|START_RESPONSE|>", "cohere_command3",
+          "cohere_command3" },
         { "<tool_calls>", "jamba", NULL },
         { "<tool_calls><answer>", "hunyuan_a13b", NULL },
         { "<|tool_call|> or <tool_call>", "granite", NULL },
