@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/utf8.h"
 
+#include <string.h>
+
 static bool is_tail(unsigned char c) { return (c & 0xc0) == 0x80; }
 
 size_t lls_utf8_decode(const char *text, size_t len, uint32_t *cp)
@@ -58,7 +60,20 @@ size_t lls_utf8_valid(const char *text, size_t len)
     size_t   at = 0, n;
     uint32_t cp;
 
-    while (at < len && (n = lls_utf8_decode(text + at, len - at, &cp)) > 0)
+    while (at < len) {
+        uint64_t eight;
+
+        if (len - at >= 8) {                        /* most text is ASCII */
+            memcpy(&eight, text + at, 8);
+            if ((eight & 0x8080808080808080u) == 0) {
+                at += 8;
+                continue;
+            }
+        }
+        n = lls_utf8_decode(text + at, len - at, &cp);
+        if (n == 0)
+            break;
         at += n;
+    }
     return at;
 }

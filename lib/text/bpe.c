@@ -2,37 +2,19 @@
 #include "text/bpe.h"
 
 #include "base/utf8.h"
+#include "text/decode_chain.h"
+#include "text/heap.h"
 
 #define SMALL 64u                       /* symbols merged in an array */
 #define NO_RANK UINT32_MAX
 #define FILTER_BITS 8u                  /* a slot of the table */
-#define BLANK "\xe2\x96\x81"            /* U+2581 */
-
-typedef struct heap_item {
-    uint64_t key;                       /* rank << 32 | position */
-    int32_t  id;                        /* what the pair gave when it was pushed */
-} heap_item_t;
-
-/* Words that are more than one token come again within a text; what they gave is kept. */
-#define CACHE_SLOTS 1024u               /* a power of two */
-#define CACHE_TEXT 22u
-#define CACHE_IDS 10u
-#define CACHE_AFTER 64u                 /* a short text does not pay for it */
-
-typedef struct cached {
-    int32_t ids[CACHE_IDS];
-    uint8_t n, len;                     /* n 0 = free */
-    char    text[CACHE_TEXT];
-} cached_t;
 
 struct lls_bpe_work {
     lls_mem_t   *mem;
-    cached_t    *cache;                 /* NULL until there were CACHE_AFTER such words */
-    uint32_t     n_words;
     int32_t     *sym;
     uint32_t    *prev, *next;
-    heap_item_t *heap;
-    size_t       sym_cap, prev_cap, next_cap, heap_cap, n_heap;
+    lls_heap_t   heap;
+    size_t       sym_cap, prev_cap, next_cap;
     lls_buf_t    affixed;               /* a character between prefix and suffix */
 };
 
@@ -63,7 +45,7 @@ void lls_bpe_deinit(lls_bpe_t *b)
         return;
     lls_free(b->mem, b->pairs);
     lls_free(b->mem, b->filter);
-    lls_free(b->mem, b->whole);
+    lls_cuts_deinit(&b->cuts, b->mem);
     lls_free(b->mem, b->prefix);
     lls_free(b->mem, b->suffix);
     memset(b, 0, sizeof *b);
@@ -243,39 +225,6 @@ static size_t merge_small(const lls_bpe_t *b, int32_t *sym, size_t n)
     return n;
 }
 
-static bool heap_push(lls_bpe_work_t *w, heap_item_t item)
-{
-    size_t i = w->n_heap;
-
-    if (!lls_reserve(w->mem, (void **)&w->heap, &w->heap_cap, i + 1, sizeof *w->heap))
-        return false;
-    for (; i > 0 && item.key < w->heap[(i - 1) / 2].key; i = (i - 1) / 2)
-        w->heap[i] = w->heap[(i - 1) / 2];
-    w->heap[i] = item;
-    w->n_heap++;
-    return true;
-}
-
-static heap_item_t heap_pop(lls_bpe_work_t *w)
-{
-    heap_item_t top = w->heap[0], last = w->heap[--w->n_heap];
-    size_t      i = 0;
-
-    for (;;) {
-        size_t kid = 2 * i + 1;
-        if (kid >= w->n_heap)
-            break;
-        if (kid + 1 < w->n_heap && w->heap[kid + 1].key < w->heap[kid].key)
-            kid++;
-        if (last.key <= w->heap[kid].key)
-            break;
-        w->heap[i] = w->heap[kid];
-        i = kid;
-    }
-    w->heap[i] = last;
-    return top;
-}
-
 static bool push_pair(const lls_bpe_t *b, lls_bpe_work_t *w, uint32_t left, uint32_t right)
 {
     const lls_bpe_pair_t *p;
@@ -283,22 +232,22 @@ static bool push_pair(const lls_bpe_t *b, lls_bpe_work_t *w, uint32_t left, uint
     if (left == LLS_NONE || right == LLS_NONE)
         return true;
     p = find_pair(b, w->sym[left], w->sym[right]);
-    return p == NULL || heap_push(w, (heap_item_t){ (uint64_t)p->rank << 32 | left, p->id });
+    return p == NULL || lls_heap_push(&w->heap, (lls_heap_item_t){ (uint64_t)p->rank << 32 | left, (uint32_t)p->id });
 }
 
 static bool merge_heap(const lls_bpe_t *b, lls_bpe_work_t *w)
 {
-    while (w->n_heap > 0) {
-        heap_item_t           top = heap_pop(w);
+    while (w->heap.n > 0) {
+        lls_heap_item_t       top = lls_heap_pop(&w->heap);
         uint32_t              at = (uint32_t)top.key, right = w->next[at];
         const lls_bpe_pair_t *p;
 
         if (w->sym[at] < 0 || right == LLS_NONE)
             continue;
         p = find_pair(b, w->sym[at], w->sym[right]);
-        if (p == NULL || p->id != top.id)
+        if (p == NULL || (uint32_t)p->id != top.value)
             continue;                               /* the pair has changed since */
-        w->sym[at] = top.id;
+        w->sym[at] = p->id;
         w->sym[right] = -1;
         w->next[at] = w->next[right];
         if (w->next[at] != LLS_NONE)
@@ -323,7 +272,7 @@ static bool merge_large(const lls_bpe_t *b, lls_bpe_work_t *w, lls_ids_t *out, s
         w->prev[i] = i == 0 ? LLS_NONE : i - 1;
         w->next[i] = i + 1 == n ? LLS_NONE : i + 1;
     }
-    w->n_heap = 0;
+    w->heap.n = 0;
     for (uint32_t i = 0; i + 1 < n; i++)
         if (!push_pair(b, w, i, i + 1))
             return false;
@@ -336,63 +285,14 @@ static bool merge_large(const lls_bpe_t *b, lls_bpe_work_t *w, lls_ids_t *out, s
     return true;
 }
 
-/* The place of a word; NULL if it is too long, or while there is no cache. */
-static cached_t *cache_slot(lls_bpe_work_t *w, const char *text, size_t len)
+/* A part that no merge leaves. */
+static bool encode_part(const lls_bpe_t *b, lls_bpe_work_t *w, const char *text, size_t len,
+                        lls_ids_t *out)
 {
-    uint64_t h = len, v;
+    size_t from = out->n, n;
 
-    if (w->cache == NULL) {
-        if (++w->n_words < CACHE_AFTER)
-            return NULL;
-        w->n_words = 0;                             /* without memory it is tried again later */
-        w->cache = lls_calloc(w->mem, CACHE_SLOTS, sizeof *w->cache);
-    }
-    if (w->cache == NULL || len > CACHE_TEXT)
-        return NULL;
-    for (size_t i = 0; i < len; i += 8) {
-        v = 0;
-        memcpy(&v, text + i, len - i < 8 ? len - i : 8);
-        h = (h ^ v) * 0x9fb21c651e98df25u;
-        h ^= h >> 29;
-    }
-    return &w->cache[h & (CACHE_SLOTS - 1)];
-}
-
-static void keep(cached_t *c, const char *text, size_t len, const int32_t *ids, size_t n)
-{
-    if (c == NULL || n == 0 || n > CACHE_IDS)
-        return;
-    c->n = (uint8_t)n;
-    c->len = (uint8_t)len;
-    memcpy(c->text, text, len);
-    memcpy(c->ids, ids, n * sizeof *ids);
-}
-
-static bool encode_piece(const lls_bpe_t *b, lls_bpe_work_t *w, const char *text, size_t len,
-                         lls_ids_t *out)
-{
-    size_t    from, n;
-    int32_t   id;
-    cached_t *c;
-
-    if (len == 0)
-        return true;
-    if (!lls_ids_room(out, max_symbols(b, len) + CACHE_IDS))
+    if (!lls_ids_room(out, max_symbols(b, len)))
         return false;
-    if (b->ignore_merges || b->whole != NULL) {
-        id = lls_vocab_find(b->vocab, text, len, false);
-        if (id >= 0 && (b->ignore_merges || b->whole[id])) {
-            out->data[out->n++] = id;
-            return true;
-        }
-    }
-    c = cache_slot(w, text, len);
-    if (c != NULL && c->n != 0 && c->len == len && memcmp(c->text, text, len) == 0) {
-        memcpy(out->data + out->n, c->ids, c->n * sizeof *c->ids);
-        out->n += c->n;
-        return true;
-    }
-    from = out->n;
     if (b->prefix == NULL && b->suffix == NULL)
         split_symbols(b, text, len, out);
     else if (!split_affixed(b, w, text, len, out))
@@ -401,38 +301,26 @@ static bool encode_piece(const lls_bpe_t *b, lls_bpe_work_t *w, const char *text
     if (n > SMALL)
         return merge_large(b, w, out, n);
     out->n = from + merge_small(b, out->data + from, n);
-    keep(c, text, len, out->data + from, out->n - from);
     return true;
 }
 
-/* The end of the word at text: before the next U+2581 that follows something else. */
-static size_t word_end(const char *text, size_t len)
+bool lls_bpe_encode(const lls_bpe_t *b, lls_bpe_work_t *w, lls_words_t *words, const char *text,
+                    size_t len, lls_ids_t *out)
 {
-    size_t i = 0;
+    int32_t id = b->ignore_merges ? lls_vocab_find(b->vocab, text, len, false) : -1;
 
-    while (i + 3 <= len && memcmp(text + i, BLANK, 3) == 0)
-        i += 3;
-    for (; i < len; i++) {
-        const char *p = memchr(text + i, BLANK[0], len - i);
-        if (p == NULL)
-            return len;
-        i = (size_t)(p - text);
-        if (i + 3 <= len && memcmp(p, BLANK, 3) == 0)
-            return i;
-    }
-    return len;
-}
+    if (id >= 0)
+        return lls_ids_put(out, id);
+    for (size_t i = 0, n; i < len; i += n) {
+        lls_word_key_t key;
+        size_t         from = out->n;
 
-bool lls_bpe_encode(const lls_bpe_t *b, lls_bpe_work_t *w, const char *text, size_t len,
-                    lls_ids_t *out)
-{
-    if (!b->cut_blanks || b->ignore_merges)
-        return encode_piece(b, w, text, len, out);
-    for (size_t i = 0; i < len;) {
-        size_t n = word_end(text + i, len - i);
-        if (!encode_piece(b, w, text + i, n, out))
+        n = lls_cuts_part(&b->cuts, text + i, len - i);
+        if (lls_words_find(words, text + i, n, b->ignore_merges, &key, out))
+            continue;
+        if (!encode_part(b, w, text + i, n, out))
             return false;
-        i += n;
+        lls_words_keep(words, &key, out->data + from, out->n - from);
     }
     return true;
 }
@@ -445,7 +333,7 @@ lls_bpe_work_t *lls_bpe_work_create(lls_mem_t *mem)
     lls_bpe_work_t *w = lls_zalloc(mem, sizeof *w);
 
     if (w != NULL)
-        w->mem = w->affixed.mem = mem;
+        w->mem = w->heap.mem = w->affixed.mem = mem;
     return w;
 }
 
@@ -456,8 +344,7 @@ void lls_bpe_work_destroy(lls_bpe_work_t *w)
     lls_free(w->mem, w->sym);
     lls_free(w->mem, w->prev);
     lls_free(w->mem, w->next);
-    lls_free(w->mem, w->heap);
-    lls_free(w->mem, w->cache);
+    lls_free(w->mem, w->heap.items);
     lls_buf_deinit(&w->affixed);
     lls_free(w->mem, w);
 }
@@ -476,58 +363,49 @@ static void find_byte_ids(lls_bpe_t *b)
     }
 }
 
-static bool can_cut_blanks(const lls_bpe_t *b)
+/* A part gives the same ids alone if each of its characters gives some, which are its own. */
+static bool has_all_bytes(const lls_bpe_t *b)
 {
-    bool all_bytes = b->byte_fallback;
+    bool all = b->byte_level || b->byte_fallback;
 
     for (int i = 0; i < 256; i++)
-        all_bytes = all_bytes && b->byte_id[i] >= 0;
-    if (b->byte_level || b->prefix != NULL || b->suffix != NULL || !(all_bytes || b->unk_id < 0))
-        return false;
-    for (uint64_t i = 0; i <= b->mask; i++) {
-        size_t      len, n;
-        const char *text;
+        all = all && b->byte_id[i] >= 0;
+    return all && b->prefix == NULL && b->suffix == NULL;
+}
 
-        if (b->pairs[i].key == 0)
+/* Whether merges may have made the token from <0xNN>, which stand for parts of any character. */
+static bool has_byte_names(const char *text, size_t len)
+{
+    for (size_t i = 0; len > 6 && i + 6 <= len; i++)
+        if (text[i] == '<' && lls_byte_of_token(text + i, 6) >= 0)
+            return true;
+    return false;
+}
+
+static bool find_cuts(lls_bpe_t *b)
+{
+    if (!has_all_bytes(b))
+        return true;
+    if (!lls_cuts_init(&b->cuts, b->mem, b->vocab->n))
+        return false;
+    for (uint32_t id = 0; id < b->vocab->n; id++) {
+        size_t      len;
+        const char *text = lls_vocab_bytes(b->vocab, id, &len);
+
+        if (b->vocab->entries[id].literal)
             continue;
-        text = lls_vocab_bytes(b->vocab, (uint32_t)b->pairs[i].id, &len);
-        n = word_end(text, len);
-        if (n != len)
-            return false;
+        if (!b->byte_level && has_byte_names(text, len)) {
+            lls_cuts_deinit(&b->cuts, b->mem);
+            return true;
+        }
+        lls_cuts_add(&b->cuts, text, len);
     }
     return true;
 }
 
 llm_status_t lls_bpe_seal(lls_bpe_t *b, llm_error_t *err)
 {
-    lls_bpe_work_t *w = NULL;
-    lls_ids_t       ids = { b->mem, NULL, 0, 0 };
-    uint8_t        *whole = NULL;
-    bool            ok;
-
     find_byte_ids(b);
-    b->cut_blanks = can_cut_blanks(b);
-    if (b->ignore_merges || !(b->byte_level || b->cut_blanks))
-        return LLM_OK;
-    w = lls_bpe_work_create(b->mem);
-    whole = lls_calloc(b->mem, b->vocab->n == 0 ? 1 : b->vocab->n, 1);
-    ok = w != NULL && whole != NULL;
-    for (uint32_t id = 0; ok && id < b->vocab->n; id++) {
-        size_t      len;
-        const char *text = lls_vocab_bytes(b->vocab, id, &len);
-
-        if (!b->vocab->entries[id].used || b->vocab->entries[id].literal || len > SMALL)
-            continue;
-        ids.n = 0;
-        ok = lls_bpe_encode(b, w, text, len, &ids);
-        whole[id] = ok && ids.n == 1 && ids.data[0] == (int32_t)id;
-    }
-    lls_free(b->mem, ids.data);
-    lls_bpe_work_destroy(w);
-    if (!ok) {
-        lls_free(b->mem, whole);
-        return lls_fail(err, LLM_ERR_NO_MEMORY, "tokenizer of %u tokens", b->vocab->n);
-    }
-    b->whole = whole;
-    return LLM_OK;
+    return find_cuts(b) ? LLM_OK : lls_fail(err, LLM_ERR_NO_MEMORY, "tokenizer of %u tokens",
+                                            b->vocab->n);
 }

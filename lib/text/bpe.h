@@ -9,7 +9,9 @@
 #ifndef LLS_TEXT_BPE_H
 #define LLS_TEXT_BPE_H
 
+#include "text/cuts.h"
 #include "text/vocab.h"
+#include "text/words.h"
 
 typedef struct lls_bpe_pair {
     uint64_t key;               /* left << 32 | right, plus 1; 0 = free */
@@ -23,7 +25,6 @@ typedef struct lls_bpe {
     lls_bpe_pair_t    *pairs;
     uint64_t          *filter;          /* a bit of each key's hash: most pairs are no merge, and
                                            this is small enough to stay near */
-    uint8_t           *whole;           /* [vocab n]: the token's own bytes encode to it alone */
     uint64_t           mask;
     uint32_t           n_pairs;
     int32_t            byte_id[256];    /* token of a byte, of <0xNN> under fallback; -1 = none */
@@ -36,7 +37,7 @@ typedef struct lls_bpe {
     bool               byte_fallback;
     bool               fuse_unk;
     bool               ignore_merges;
-    bool               cut_blanks;      /* no merge crosses from another character to U+2581 */
+    lls_cuts_t         cuts;
 } lls_bpe_t;
 
 typedef struct lls_bpe_work lls_bpe_work_t;
@@ -48,13 +49,13 @@ bool lls_bpe_merges(lls_bpe_t *b, uint32_t n);
 void lls_bpe_deinit(lls_bpe_t *b);
 /* The last rank of a pair wins. */
 void lls_bpe_add_merge(lls_bpe_t *b, int32_t left, int32_t right, uint32_t rank, int32_t merged);
-/* After the flags and merges are set: finds byte_id and what may be looked up whole. */
+/* After the flags and merges are set: finds byte_id and where texts may be cut. */
 llm_status_t lls_bpe_seal(lls_bpe_t *b, llm_error_t *err);
 
 lls_bpe_work_t *lls_bpe_work_create(lls_mem_t *mem);
 void            lls_bpe_work_destroy(lls_bpe_work_t *w);
 /* Appends the ids of one piece; false when memory is out. */
-bool lls_bpe_encode(const lls_bpe_t *b, lls_bpe_work_t *w, const char *text, size_t len,
-                    lls_ids_t *out);
+bool lls_bpe_encode(const lls_bpe_t *b, lls_bpe_work_t *w, lls_words_t *words, const char *text,
+                    size_t len, lls_ids_t *out);
 
 #endif

@@ -33,6 +33,27 @@ typedef struct lls_spans {
     size_t      n, cap;
 } lls_spans_t;
 
+/* Up to 8 bytes as a number, the first lowest, zero above them; only they are read. */
+static inline uint64_t lls_load_short(const char *p, size_t n)
+{
+    const uint8_t *b = (const uint8_t *)p;
+    uint64_t       v;
+    uint32_t       lo, hi;
+
+    if (n >= 8) {
+        memcpy(&v, p, 8);
+        return v;
+    }
+    if (n >= 4) {
+        memcpy(&lo, p, 4);
+        memcpy(&hi, p + n - 4, 4);
+        return lo | (uint64_t)hi << (8 * (n - 4));
+    }
+    if (n == 0)
+        return 0;
+    return b[0] | (uint64_t)b[n / 2] << (8 * (n / 2)) | (uint64_t)b[n - 1] << (8 * (n - 1));
+}
+
 static inline bool lls_buf_room(lls_buf_t *b, size_t n)
 {
     if (b->cap - b->len >= n)

@@ -10,11 +10,13 @@
 #define LLS_TEXT_CHARSMAP_H
 
 #include "base/mem.h"
+#include "base/num.h"
 
 typedef struct lls_charsmap {
     uint32_t *units;
     char     *texts;            /* replacements, a NUL behind each */
     size_t    n_units, n_texts;
+    bool      maps[128];        /* whether the ASCII character alone is in the map */
 } lls_charsmap_t;
 
 /* data: u32 length of the array in bytes, the array, the replacements.  LLM_ERR_FORMAT names where

@@ -4,6 +4,7 @@
 #include "base/utf8.h"
 
 #define BLANK "\xe2\x96\x81"
+#define SHORT 16u                       /* bytes; so many may be read behind each text */
 
 void lls_decoder_init(lls_decoder_t *d, lls_mem_t *mem)
 {
@@ -275,6 +276,15 @@ static llm_status_t make_room(sealer_t *s)
                ? LLM_OK : no_memory(s->ctx);
 }
 
+/* What put_text() may read behind the last text. */
+static bool end_bytes(lls_buf_t *bytes)
+{
+    if (!lls_buf_room(bytes, SHORT))
+        return false;
+    memset(bytes->data + bytes->len, 0, SHORT);
+    return true;
+}
+
 llm_status_t lls_decoder_seal(lls_decoder_t *d, const lls_vocab_t *vocab, const lls_added_t *added,
                               const lls_pattern_ctx_t *ctx)
 {
@@ -292,6 +302,8 @@ llm_status_t lls_decoder_seal(lls_decoder_t *d, const lls_vocab_t *vocab, const 
     st = make_room(&s);
     if (st == LLM_OK)
         st = seal_tokens(&s, added);
+    if (st == LLM_OK)
+        st = end_bytes(&d->bytes) ? LLM_OK : no_memory(ctx);
     lls_buf_deinit(&s.text);
     lls_chain_deinit(&s.chain);
     return st;
@@ -343,6 +355,35 @@ bool lls_put_lossy(lls_buf_t *out, const char *bytes, size_t len)
     return true;
 }
 
+/* Makes the bytes from out->data + from UTF-8. */
+static bool mend(lls_buf_t *out, size_t from)
+{
+    lls_buf_t tail = { out->mem, NULL, 0, 0 };
+    bool      ok;
+
+    from += lls_utf8_valid(out->data + from, out->len - from);
+    if (from == out->len)
+        return true;
+    ok = lls_buf_put(&tail, out->data + from, out->len - from);
+    out->len = from;
+    ok = ok && lls_put_lossy(out, tail.data, tail.len);
+    lls_buf_deinit(&tail);
+    return ok;
+}
+
+/* What an id gives.  Most is short, and a copy of SHORT bytes is quicker than one of its length. */
+static inline bool put_text(lls_buf_t *out, const lls_decoder_t *d, const lls_dec_entry_t *e)
+{
+    if (!lls_buf_room(out, e->len + SHORT))
+        return false;
+    if (e->len <= SHORT)
+        memcpy(out->data + out->len, d->bytes.data + e->off, SHORT);
+    else
+        memcpy(out->data + out->len, d->bytes.data + e->off, e->len);
+    out->len += e->len;
+    return true;
+}
+
 /* The byte tokens from out->data + from: their text, or U+FFFD for each. */
 static bool end_run(lls_buf_t *out, size_t from)
 {
@@ -388,7 +429,7 @@ static bool run_fallback(const lls_decoder_t *d, const int32_t *ids, size_t n, b
         } else if (byte && run == SIZE_MAX) {
             run = out->len;
         }
-        if (!lls_buf_put(out, d->bytes.data + e->off, e->len))
+        if (!put_text(out, d, e))
             return false;
     }
     if (run != SIZE_MAX && !end_run(out, run))
@@ -401,18 +442,15 @@ static bool run_fallback(const lls_decoder_t *d, const int32_t *ids, size_t n, b
 static bool run_bytes(const lls_decoder_t *d, const int32_t *ids, size_t n, bool skip,
                       lls_buf_t *out)
 {
-    lls_buf_t raw = { out->mem, NULL, 0, 0 };
-    bool      ok = true;
+    size_t start = out->len;
 
-    for (size_t i = 0; ok && i < n; i++) {
+    for (size_t i = 0; i < n; i++) {
         const lls_dec_entry_t *e = lls_decoder_entry(d, ids[i]);
 
-        if (e != NULL && !(skip && (e->flags & LLS_DEC_SPECIAL) != 0))
-            ok = lls_buf_put(&raw, d->bytes.data + e->off, e->len);
+        if (e != NULL && !(skip && (e->flags & LLS_DEC_SPECIAL) != 0) && !put_text(out, d, e))
+            return false;
     }
-    ok = ok && lls_put_lossy(out, raw.data, raw.len);
-    lls_buf_deinit(&raw);
-    return ok;
+    return mend(out, start);
 }
 
 static bool run_pieces(const lls_decoder_t *d, const int32_t *ids, size_t n, bool skip,
@@ -428,7 +466,7 @@ static bool run_pieces(const lls_decoder_t *d, const int32_t *ids, size_t n, boo
         if (first)
             e = &d->firsts[ids[i]];
         first = false;
-        if (!lls_buf_put(out, d->bytes.data + e->off, e->len))
+        if (!put_text(out, d, e))
             return false;
     }
     return true;

@@ -13,6 +13,7 @@ typedef struct encoder {
     const lls_tokenizer_t *t;
     lls_norm_work_t        norm;
     lls_pieces_t           pieces;
+    lls_words_t            words;
     lls_bpe_work_t        *bpe;
     lls_unigram_work_t     unigram;
     lls_spm_work_t         spm;
@@ -32,18 +33,34 @@ static llm_status_t no_memory(const encoder_t *e)
     return lls_fail(e->err, LLM_ERR_NO_MEMORY, "no memory to encode a text");
 }
 
-static llm_status_t encode_piece(encoder_t *e, const char *text, size_t len)
+static llm_status_t run_model(encoder_t *e, const char *text, size_t len)
 {
     switch (e->t->model) {
     case LLS_MODEL_BPE:
-        return lls_bpe_encode(&e->t->bpe, e->bpe, text, len, &e->ids) ? LLM_OK : no_memory(e);
+        return lls_bpe_encode(&e->t->bpe, e->bpe, &e->words, text, len, &e->ids) ? LLM_OK
+                                                                                 : no_memory(e);
     case LLS_MODEL_UNIGRAM:
         return lls_unigram_encode(&e->t->unigram, &e->unigram, text, len, &e->ids, e->err);
     case LLS_MODEL_SPM:
-        return lls_spm_encode(&e->t->spm, &e->spm, text, len, &e->ids) ? LLM_OK : no_memory(e);
+        return lls_spm_encode(&e->t->spm, &e->spm, &e->words, text, len, &e->ids) ? LLM_OK
+                                                                                  : no_memory(e);
     default:
         return lls_wordpiece_encode(&e->t->wordpiece, text, len, &e->ids, e->err);
     }
+}
+
+static llm_status_t encode_piece(encoder_t *e, const char *text, size_t len)
+{
+    size_t         from = e->ids.n;
+    lls_word_key_t key;
+    llm_status_t   st;
+
+    if (lls_words_find(&e->words, text, len, false, &key, &e->ids))
+        return LLM_OK;
+    st = run_model(e, text, len);
+    if (st == LLM_OK)
+        lls_words_keep(&e->words, &key, e->ids.data + from, e->ids.n - from);
+    return st;
 }
 
 static llm_status_t encode_model(encoder_t *e, const char *text, size_t len, size_t lead)
@@ -118,6 +135,7 @@ static llm_status_t encoder_init(encoder_t *e, const lls_tokenizer_t *t, lls_mem
     e->ctx.classes = &t->classes;
     e->ctx.cats = &t->cats;
     e->unigram.mem = e->spm.mem = scratch;
+    lls_words_begin(&e->words, t->words);
     lls_norm_work_init(&e->norm, scratch);
     lls_pieces_init(&e->pieces, scratch);
     e->bpe = lls_bpe_work_create(scratch);
@@ -130,6 +148,7 @@ static llm_status_t encoder_init(encoder_t *e, const lls_tokenizer_t *t, lls_mem
 
 static void encoder_deinit(encoder_t *e)
 {
+    lls_words_end(&e->words);
     lls_norm_work_deinit(&e->norm);
     lls_pieces_deinit(&e->pieces);
     lls_bpe_work_destroy(e->bpe);

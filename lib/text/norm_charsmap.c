@@ -47,14 +47,31 @@ static bool stay_together(const lls_unicat_t *cats, uint32_t a, uint32_t b)
     return (behind & LLS_CAT_EXTEND) != 0 || (before & LLS_CAT_PREPEND) != 0 || one_syllable(a, b);
 }
 
-/* Where the cluster at i ends.  The rules for emoji, flags and Indic conjuncts are not known: with
+/* How many of the bytes at i stay as they are: each is an ASCII character that is no key and, as
+ * another stands behind it, a cluster of its own. */
+static size_t plain_run(const lls_charsmap_t *c, const char *text, size_t len, size_t i)
+{
+    size_t from = i;
+
+    for (; i + 1 < len; i++) {
+        uint8_t a = (uint8_t)text[i], b = (uint8_t)text[i + 1];
+
+        if ((a | b) >= 0x80 || c->maps[a] || a == '\r')
+            break;
+    }
+    return i - from;
+}
+
+/* Where the cluster at i ends, and its first character.  The rules for emoji, flags and Indic conjuncts are not known: with
  * them clusters are longer than SHORT_CLUSTER, and so are the parts that are found here or they are
  * single characters, which comes to the same. */
-static size_t cluster_end(const lls_unicat_t *cats, const char *text, size_t len, size_t i)
+static size_t cluster_end(const lls_unicat_t *cats, const char *text, size_t len, size_t i,
+                          size_t *first)
 {
     uint32_t a, b;
 
     i += lls_utf8_decode(text + i, len - i, &a);
+    *first = i;
     while (i < len) {
         size_t n = lls_utf8_decode(text + i, len - i, &b);
 
@@ -86,13 +103,23 @@ bool lls_norm_precompiled(const lls_charsmap_t *c, const lls_unicat_t *cats,
                           lls_normed_t *in, lls_buf_t *text, lls_buf_t *mark)
 {
     for (size_t i = 0; i < in->len;) {
-        size_t      end = cluster_end(cats, in->text, in->len, i), to_len = 0;
+        size_t      end, first, to_len = 0, run;
         const char *to = NULL;
         uint8_t     flag = 0;
 
+        run = i < in->lead || (in->next_lead == 0 && in->lead != 0)
+                  ? 0 : plain_run(c, in->text, in->len, i);
+        if (run != 0) {
+            if (!lls_norm_copy(text, mark, in, i, i + run))
+                return false;
+            i += run;
+            continue;
+        }
+        end = cluster_end(cats, in->text, in->len, i, &first);
         if (end - i >= SHORT_CLUSTER ||
             lls_charsmap_find(c, in->text + i, end - i, false, &to, &to_len) == 0) {
-            if (!put_chars(c, in, i, end, text, mark))
+            if (!(first == end ? lls_norm_copy(text, mark, in, i, end)
+                               : put_chars(c, in, i, end, text, mark)))
                 return false;
         } else {
             for (size_t k = i; k < end; k++)

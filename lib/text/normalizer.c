@@ -50,8 +50,8 @@ bool lls_norm_emit(lls_buf_t *text, lls_buf_t *mark, const lls_normed_t *from, c
     return true;
 }
 
-static bool copy(lls_buf_t *text, lls_buf_t *mark, const lls_normed_t *from, size_t begin,
-                 size_t end)
+bool lls_norm_copy(lls_buf_t *text, lls_buf_t *mark, const lls_normed_t *from, size_t begin,
+                   size_t end)
 {
     if (!lls_buf_put(text, from->text + begin, end - begin))
         return false;
@@ -91,7 +91,7 @@ static int replace(const lls_norm_t *s, const lls_pattern_ctx_t *ctx, lls_normed
         lead += lead_of(in, done, begin);
         if (end > begin && last_leads(in, begin, end))
             lead += s->len;
-        if (!copy(text, mark, in, done, begin) ||
+        if (!lls_norm_copy(text, mark, in, done, begin) ||
             !lls_norm_emit(text, mark, in, s->text, s->len, lls_norm_mark(in, begin)))
             return 0;
         done = from = end;
@@ -102,7 +102,7 @@ static int replace(const lls_norm_t *s, const lls_pattern_ctx_t *ctx, lls_normed
         }
     }
     in->next_lead = lead + lead_of(in, done, in->len);
-    return copy(text, mark, in, done, in->len);
+    return lls_norm_copy(text, mark, in, done, in->len);
 }
 
 static bool strip(const lls_norm_t *s, const lls_pattern_ctx_t *ctx, lls_normed_t *in,
@@ -126,7 +126,7 @@ static bool strip(const lls_norm_t *s, const lls_pattern_ctx_t *ctx, lls_normed_
         end -= n;
     }
     in->next_lead = lead_of(in, begin, end);
-    return copy(text, mark, in, begin, end);
+    return lls_norm_copy(text, mark, in, begin, end);
 }
 
 static bool prepend(const lls_norm_t *s, lls_normed_t *in, lls_buf_t *text, lls_buf_t *mark)
@@ -134,7 +134,7 @@ static bool prepend(const lls_norm_t *s, lls_normed_t *in, lls_buf_t *text, lls_
     in->next_lead = in->lead == 0 ? 0 : in->lead + s->len;
     if (in->len != 0 && !lls_norm_emit(text, mark, in, s->text, s->len, lls_norm_mark(in, 0)))
         return false;
-    return copy(text, mark, in, 0, in->len);
+    return lls_norm_copy(text, mark, in, 0, in->len);
 }
 
 /* ---- Steps on one character ------------------------------------------------------------------ */

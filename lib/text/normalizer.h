@@ -60,6 +60,9 @@ llm_status_t lls_norm_run(const lls_norm_t *steps, size_t n_steps, const lls_pat
 /* n bytes that came from what has this mark; false: no memory. */
 bool lls_norm_emit(lls_buf_t *text, lls_buf_t *mark, const lls_normed_t *from, const char *p,
                    size_t n, uint8_t flag);
+/* The same for bytes [begin, end) of `from` and their marks. */
+bool lls_norm_copy(lls_buf_t *text, lls_buf_t *mark, const lls_normed_t *from, size_t begin,
+                   size_t end);
 static inline uint8_t lls_norm_mark(const lls_normed_t *t, size_t i)
 {
     return t->mark != NULL && i < t->len ? t->mark[i] : 0;

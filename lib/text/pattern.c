@@ -331,10 +331,25 @@ void lls_pattern_deinit(lls_pattern_t *p, lls_mem_t *mem)
     memset(p, 0, sizeof *p);
 }
 
+#define SHORT_LITERAL 4u                /* bytes: a character, for which memmem() starts slowly */
+
+static const char *find_short(const lls_pattern_t *p, const char *at, size_t len)
+{
+    const char *end = at + len;
+
+    while ((at = memchr(at, p->text[0], (size_t)(end - at))) != NULL) {
+        if ((size_t)(end - at) >= p->len && memcmp(at, p->text, p->len) == 0)
+            return at;
+        at++;
+    }
+    return NULL;
+}
+
 static int find_literal(const lls_pattern_t *p, const char *text, size_t len, size_t from,
                         size_t *begin, size_t *end)
 {
-    const char *at = memmem(text + from, len - from, p->text, p->len);
+    const char *at = p->len > SHORT_LITERAL ? memmem(text + from, len - from, p->text, p->len)
+                                            : find_short(p, text + from, len - from);
 
     if (at == NULL)
         return 0;

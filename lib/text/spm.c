@@ -3,8 +3,6 @@
 
 #include "base/utf8.h"
 
-#define BLANK "\xe2\x96\x81"            /* U+2581 */
-
 static bool build_user(lls_spm_t *m, lls_mem_t *mem)
 {
     const lls_vocab_t *v = m->vocab;
@@ -24,23 +22,21 @@ static bool build_user(lls_spm_t *m, lls_mem_t *mem)
     return ok;
 }
 
-/* The end of the word at text: before the next U+2581 that follows something else. */
-static size_t word_end(const char *text, size_t len)
+/* How unused pieces are taken apart depends on the whole text: with them nothing is cut. */
+static bool find_cuts(lls_spm_t *m, lls_mem_t *mem)
 {
-    size_t i = 0;
+    if (m->any_unused)
+        return true;
+    if (!lls_cuts_init(&m->cuts, mem, m->vocab->n))
+        return false;
+    for (uint32_t id = 0; id < m->vocab->n; id++) {
+        size_t      len;
+        const char *text = lls_vocab_bytes(m->vocab, id, &len);
 
-    while (len - i >= 3 && memcmp(text + i, BLANK, 3) == 0)
-        i += 3;
-    for (; i < len; i++) {
-        const char *p = memchr(text + i, BLANK[0], len - i);
-
-        if (p == NULL)
-            return len;
-        i = (size_t)(p - text);
-        if (len - i >= 3 && memcmp(p, BLANK, 3) == 0)
-            return i;
+        if (m->kinds[id] != LLS_PIECE_RESERVED)
+            lls_cuts_add(&m->cuts, text, len);
     }
-    return len;
+    return true;
 }
 
 bool lls_spm_seal(lls_spm_t *m, lls_mem_t *mem, const lls_vocab_t *vocab)
@@ -48,25 +44,18 @@ bool lls_spm_seal(lls_spm_t *m, lls_mem_t *mem, const lls_vocab_t *vocab)
     static const char hex[] = "0123456789ABCDEF";
 
     m->vocab = vocab;
-    m->cut_blanks = true;
     for (uint32_t id = 0; id < vocab->n; id++) {
-        size_t      len;
-        const char *text = lls_vocab_bytes(vocab, id, &len);
-
         if (m->kinds[id] == LLS_PIECE_RESERVED)
             continue;
-        m->cut_blanks = m->cut_blanks && word_end(text, len) == len;
         if (vocab->entries[id].len > m->max_piece)
             m->max_piece = vocab->entries[id].len;
         m->any_unused = m->any_unused || m->kinds[id] == LLS_PIECE_UNUSED;
     }
-    if (m->any_unused)                  /* how these are taken apart depends on the whole text */
-        m->cut_blanks = false;
     for (int i = 0; i < 256; i++) {
         char name[] = { '<', '0', 'x', hex[i >> 4], hex[i & 15], '>' };
         m->byte_id[i] = lls_vocab_find(vocab, name, sizeof name, false);
     }
-    return build_user(m, mem);
+    return find_cuts(m, mem) && build_user(m, mem);
 }
 
 void lls_spm_deinit(lls_spm_t *m, lls_mem_t *mem)
@@ -74,6 +63,7 @@ void lls_spm_deinit(lls_spm_t *m, lls_mem_t *mem)
     lls_free(mem, m->scores);
     lls_free(mem, m->kinds);
     lls_datrie_deinit(&m->user, mem);
+    lls_cuts_deinit(&m->cuts, mem);
     memset(m, 0, sizeof *m);
 }
 
@@ -82,7 +72,7 @@ void lls_spm_work_deinit(lls_spm_work_t *w)
     if (w->mem == NULL)
         return;
     lls_free(w->mem, w->symbols);
-    lls_free(w->mem, w->heap);
+    lls_free(w->mem, w->heap.items);
     lls_free(w->mem, w->left_len);
     lls_free(w->mem, w->stack.data);
     memset(w, 0, sizeof *w);
@@ -90,42 +80,14 @@ void lls_spm_work_deinit(lls_spm_work_t *w)
 
 /* ---- Pairs ----------------------------------------------------------------------------------- */
 
-static bool goes_first(lls_spm_pair_t a, lls_spm_pair_t b)
+/* Smaller for a higher score; not for NaN, which loaders refuse. */
+static uint32_t order_of(float score)
 {
-    return a.score > b.score || (a.score == b.score && a.left < b.left);
-}
+    uint32_t u;
 
-static bool heap_push(lls_spm_work_t *w, lls_spm_pair_t item)
-{
-    size_t i = w->n_heap;
-
-    if (!lls_reserve(w->mem, (void **)&w->heap, &w->heap_cap, i + 1, sizeof *w->heap))
-        return false;
-    for (; i > 0 && goes_first(item, w->heap[(i - 1) / 2]); i = (i - 1) / 2)
-        w->heap[i] = w->heap[(i - 1) / 2];
-    w->heap[i] = item;
-    w->n_heap++;
-    return true;
-}
-
-static lls_spm_pair_t heap_pop(lls_spm_work_t *w)
-{
-    lls_spm_pair_t top = w->heap[0], last = w->heap[--w->n_heap];
-    size_t         i = 0;
-
-    for (;;) {
-        size_t kid = 2 * i + 1;
-        if (kid >= w->n_heap)
-            break;
-        if (kid + 1 < w->n_heap && goes_first(w->heap[kid + 1], w->heap[kid]))
-            kid++;
-        if (!goes_first(w->heap[kid], last))
-            break;
-        w->heap[i] = w->heap[kid];
-        i = kid;
-    }
-    w->heap[i] = last;
-    return top;
+    score += 0.0f;                                  /* -0 is 0 */
+    memcpy(&u, &score, sizeof u);
+    return (u >> 31) != 0 ? u : ~u & 0x7fffffffu;
 }
 
 /* The piece of this text, not counting control, unknown and byte pieces; -1 if there is none. */
@@ -153,7 +115,8 @@ static bool offer(const lls_spm_t *m, lls_spm_work_t *w, const char *text, uint3
         return true;
     if (m->kinds[id] == LLS_PIECE_UNUSED)
         w->left_len[id] = a->len;
-    return heap_push(w, (lls_spm_pair_t){ m->scores[id], left, right, a->len + b->len });
+    return lls_heap_push(&w->heap, (lls_heap_item_t){ (uint64_t)order_of(m->scores[id]) << 32 | left,
+                                                      a->len + b->len });
 }
 
 /* ---- Encoding -------------------------------------------------------------------------------- */
@@ -185,26 +148,30 @@ static bool split_symbols(const lls_spm_t *m, lls_spm_work_t *w, const char *tex
 
 static bool merge(const lls_spm_t *m, lls_spm_work_t *w, const char *text)
 {
-    while (w->n_heap > 0) {
-        lls_spm_pair_t    top = heap_pop(w);
-        lls_spm_symbol_t *left = &w->symbols[top.left], *right = &w->symbols[top.right];
+    while (w->heap.n > 0) {
+        lls_heap_item_t   top = lls_heap_pop(&w->heap);
+        uint32_t          at = (uint32_t)top.key;
+        lls_spm_symbol_t *left = &w->symbols[at], *right;
 
-        if (left->len == 0 || right->len == 0 || left->len + right->len != top.len)
+        if (left->len == 0 || left->next == LLS_NONE)
+            continue;
+        right = &w->symbols[left->next];
+        if (left->len + right->len != top.value)
             continue;                               /* one of the two has changed since */
-        left->len = top.len;
+        left->len = top.value;
         right->len = 0;
         left->next = right->next;
         if (left->next != LLS_NONE)
-            w->symbols[left->next].prev = top.left;
-        if (!offer(m, w, text, left->prev, top.left) || !offer(m, w, text, top.left, left->next))
+            w->symbols[left->next].prev = at;
+        if (!offer(m, w, text, left->prev, at) || !offer(m, w, text, at, left->next))
             return false;
     }
     return true;
 }
 
 /* A text without a piece: its bytes, or unk, which is one with an unk before it. */
-static bool put_unknown(const lls_spm_t *m, const char *text, size_t len, bool *after_unk,
-                        lls_ids_t *out)
+static bool put_unknown(const lls_spm_t *m, lls_spm_work_t *w, const char *text, size_t len,
+                        bool *after_unk, lls_ids_t *out)
 {
     if (!lls_ids_room(out, len))
         return false;
@@ -214,6 +181,7 @@ static bool put_unknown(const lls_spm_t *m, const char *text, size_t len, bool *
                 out->data[out->n++] = m->byte_id[(uint8_t)text[i]];
         return true;
     }
+    w->met_unk = true;
     if (m->unk_id >= 0 && !*after_unk)
         out->data[out->n++] = m->unk_id;
     *after_unk = true;
@@ -236,7 +204,7 @@ static bool put_symbol(const lls_spm_t *m, lls_spm_work_t *w, const char *text, 
             if (!lls_spans_put(&w->stack, cut, t.end) || !lls_spans_put(&w->stack, t.begin, cut))
                 return false;
         } else if (id < 0) {
-            if (!put_unknown(m, text + t.begin, t.end - t.begin, after_unk, out))
+            if (!put_unknown(m, w, text + t.begin, t.end - t.begin, after_unk, out))
                 return false;
         } else {
             *after_unk = false;
@@ -263,7 +231,7 @@ static bool encode_word(const lls_spm_t *m, lls_spm_work_t *w, const char *text,
 {
     uint32_t n;
 
-    w->n_heap = 0;
+    w->heap.n = 0;
     if (!split_symbols(m, w, text, len, &n))
         return false;
     for (uint32_t i = 0; i + 1 < n; i++)
@@ -280,18 +248,28 @@ static bool encode_word(const lls_spm_t *m, lls_spm_work_t *w, const char *text,
     return true;
 }
 
-bool lls_spm_encode(const lls_spm_t *m, lls_spm_work_t *w, const char *text, size_t len,
-                    lls_ids_t *out)
+bool lls_spm_encode(const lls_spm_t *m, lls_spm_work_t *w, lls_words_t *words, const char *text,
+                    size_t len, lls_ids_t *out)
 {
     bool after_unk = false;
 
-    w->stack.mem = w->mem;
+    w->heap.mem = w->stack.mem = w->mem;
     if (!clear_left(m, w))
         return false;
     for (size_t at = 0, n; at < len; at += n) {
-        n = m->cut_blanks ? word_end(text + at, len - at) : len;
+        size_t         from = out->n;
+        lls_word_key_t key;
+
+        n = lls_cuts_part(&m->cuts, text + at, len - at);
+        w->met_unk = false;
+        if (lls_words_find(words, text + at, n, true, &key, out)) {
+            after_unk = false;
+            continue;
+        }
         if (!encode_word(m, w, text + at, n, &after_unk, out))
             return false;
+        if (!w->met_unk && out->n != from)
+            lls_words_keep(words, &key, out->data + from, out->n - from);
     }
     return true;
 }

@@ -9,9 +9,12 @@
 #ifndef LLS_TEXT_SPM_H
 #define LLS_TEXT_SPM_H
 
+#include "text/cuts.h"
 #include "text/datrie.h"
+#include "text/heap.h"
 #include "text/unigram.h"
 #include "text/vocab.h"
+#include "text/words.h"
 
 typedef struct lls_spm {
     const lls_vocab_t *vocab;
@@ -23,7 +26,7 @@ typedef struct lls_spm {
     size_t             max_piece;       /* bytes of the longest */
     bool               byte_fallback;
     bool               any_unused;
-    bool               cut_blanks;      /* no piece goes on over U+2581 from something else */
+    lls_cuts_t         cuts;
 } lls_spm_t;
 
 typedef struct lls_spm_symbol {
@@ -32,18 +35,14 @@ typedef struct lls_spm_symbol {
     bool     frozen;
 } lls_spm_symbol_t;
 
-typedef struct lls_spm_pair {
-    float    score;
-    uint32_t left, right, len;
-} lls_spm_pair_t;
-
 typedef struct lls_spm_work {
     lls_mem_t        *mem;
     lls_spm_symbol_t *symbols;
-    lls_spm_pair_t   *heap;
+    lls_heap_t        heap;
     uint32_t         *left_len;         /* [vocab n]: how an unused piece was made */
     lls_spans_t       stack;
-    size_t            symbols_cap, heap_cap, n_heap, left_cap;
+    size_t            symbols_cap, left_cap;
+    bool              met_unk;          /* the word has an unk, which the one before decides on */
 } lls_spm_work_t;
 
 /* scores, kinds and unk_id are set; vocab is whole. */
@@ -51,7 +50,7 @@ bool lls_spm_seal(lls_spm_t *m, lls_mem_t *mem, const lls_vocab_t *vocab);
 void lls_spm_deinit(lls_spm_t *m, lls_mem_t *mem);
 void lls_spm_work_deinit(lls_spm_work_t *w);
 /* Appends the ids of a text; false when memory is out. */
-bool lls_spm_encode(const lls_spm_t *m, lls_spm_work_t *w, const char *text, size_t len,
-                    lls_ids_t *out);
+bool lls_spm_encode(const lls_spm_t *m, lls_spm_work_t *w, lls_words_t *words, const char *text,
+                    size_t len, lls_ids_t *out);
 
 #endif

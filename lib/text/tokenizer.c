@@ -21,6 +21,11 @@ lls_tokenizer_t *lls_tokenizer_alloc(lls_mem_t *mem)
     lls_decoder_init(&t->decoder, mem);
     lls_uniclass_init(&t->classes);
     lls_unicat_init(&t->cats);
+    t->words = lls_words_pool_create(mem);
+    if (t->words == NULL) {
+        lls_tokenizer_close(t);
+        return NULL;
+    }
     return t;
 }
 
@@ -38,6 +43,7 @@ void lls_tokenizer_close(lls_tokenizer_t *t)
     lls_unigram_deinit(&t->unigram, t->mem);
     lls_wordpiece_deinit(&t->wordpiece, t->mem);
     lls_spm_deinit(&t->spm, t->mem);
+    lls_words_pool_destroy(t->words);
     lls_postproc_deinit(&t->post);
     lls_vocab_deinit(&t->vocab);
     lls_added_deinit(&t->added);

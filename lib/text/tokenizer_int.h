@@ -31,6 +31,7 @@ struct lls_tokenizer {
     lls_unigram_t  unigram;
     lls_wordpiece_t wordpiece;
     lls_spm_t      spm;
+    lls_words_pool_t *words;            /* the one part that changes; see words.h */
     lls_added_t    added;
     lls_norm_t    *norms;
     size_t         n_norms, norms_cap;

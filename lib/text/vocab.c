@@ -54,9 +54,7 @@ static uint32_t hash_bytes(const char *p, size_t len, bool literal)
         h = (h ^ w) * 0x9fb21c651e98df25u;
         h ^= h >> 32;
     }
-    w = 0;
-    memcpy(&w, p, len);
-    h = (h ^ w) * 0x9fb21c651e98df25u;
+    h = (h ^ lls_load_short(p, len)) * 0x9fb21c651e98df25u;
     return (uint32_t)(h ^ (h >> 29));
 }
 

@@ -58,9 +58,13 @@ static void check_tokenizer(const char *path, size_t n, double *worst)
     lls_tokenizer_t *t = open_tokenizer(path);
 
     for (size_t k = 0; k < sizeof units / sizeof *units; k++) {
-        uint64_t one = count(t, units[k], n), two = count(t, units[k], 2 * n);
-        double   ratio = (double)two / (double)one;
+        uint64_t one, two;
+        double   ratio;
 
+        count(t, units[k], n);                      /* so that both find its words kept */
+        one = count(t, units[k], n);
+        two = count(t, units[k], 2 * n);
+        ratio = (double)two / (double)one;
         *worst = ratio > *worst && one > 10000 ? ratio : *worst;
         if (one > 10000 && ratio > 2.3)
             fail_msg("%s, \"%s\": %llu blocks, then %llu", path, units[k],
