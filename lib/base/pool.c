@@ -5,65 +5,166 @@
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/num.h"
 
-#define SPIN_LIMIT 4000u            /* some 50 to 200 us: longer than the gap between two ops */
+#define SPINS_PER_LOOK 16u          /* at the clock: a microsecond or less */
+#define SPIN_NS   20000u            /* longer than most gaps between two runs of a step */
+#define AWAKE_NS  200000u           /* longer than most gaps between two steps */
+#define OFFER_NS  250000u           /* a yield that nobody takes costs a thousandth of it */
 
-/* A number that changes, and how many sleep until it does.  A cache line each. */
-typedef struct signal_word {
-    _Alignas(64) _Atomic uint32_t value;
-    _Atomic uint32_t n_asleep;
-} signal_word_t;
+/* A member's range in a round, in one word: round | items << 32 | items taken << 48.  So who takes
+ * an item learns with it whether there was one, and a thread that comes late to a round that is
+ * over takes nothing of the next one by mistake. */
+typedef _Atomic uint64_t ticket_t;
+
+#define ONE_TAKEN (1ull << 48)
 
 typedef struct member {
-    lls_pool_t *pool;
-    uint32_t    ith;
-    pthread_t   thread;
+    _Alignas(64) ticket_t ticket;
+    _Atomic uint32_t      asleep;
+    uint32_t              first;    /* item of the range; for whoever holds one of it */
+    uint32_t              ith;
+    lls_pool_t           *pool;
+    pthread_t             thread;
+    uint64_t              offered_ns;   /* when it last yielded */
 } member_t;
 
 struct lls_pool {
-    signal_word_t    round;         /* a function to run */
-    signal_word_t    done;          /* everybody has run it */
-    signal_word_t    passed;        /* barriers passed */
-    _Alignas(64) _Atomic uint32_t n_running;
-    _Alignas(64) _Atomic uint32_t n_arrived;
-    lls_pool_fn      fn;            /* NULL = leave */
+    _Alignas(64) _Atomic uint32_t n_left;   /* items not known to be done */
+    _Alignas(64) _Atomic uint32_t asleep;   /* the caller waits for the last of them */
+    _Atomic uint32_t closing;
+    /* written between rounds; whoever holds an item may read them */
+    lls_pool_fn      fn;
     void            *arg;
+    uint32_t         round, n_threads, n_started;
     lls_mem_t       *mem;
     void            *block;         /* as allocated; the struct lies aligned in it */
-    uint32_t         n_threads, n_started;
     member_t         members[];
 };
+
+_Static_assert(LLS_POOL_MAX_ITEMS + LLS_POOL_MAX_THREADS < 1u << 16,
+               "each member may count one item too many as taken");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "a round is the first half of its ticket");
+
+static uint32_t round_of(uint64_t ticket) { return (uint32_t)ticket; }
+static uint32_t items_of(uint64_t ticket) { return (uint32_t)(ticket >> 32) & 0xffffu; }
+static uint32_t taken_of(uint64_t ticket) { return (uint32_t)(ticket >> 48); }
+
+/* ---- Waiting --------------------------------------------------------------------------------- */
 
 static inline void cpu_relax(void)
 {
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("isb");
 #endif
 }
 
-static void await_change(signal_word_t *w, uint32_t old)
+typedef struct patience {
+    uint64_t since_ns;
+    uint32_t spins;
+} patience_t;
+
+/* Waits a little; false when it is time to sleep. */
+static bool wait_more(patience_t *p)
 {
-    for (uint32_t i = 0; i < SPIN_LIMIT; i++) {
-        if (atomic_load_explicit(&w->value, memory_order_acquire) != old)
-            return;
-        cpu_relax();
-    }
-    atomic_fetch_add(&w->n_asleep, 1);
-    while (atomic_load(&w->value) == old)
-        syscall(SYS_futex, &w->value, FUTEX_WAIT_PRIVATE, old, NULL, NULL, 0);
-    atomic_fetch_sub(&w->n_asleep, 1);
+    uint64_t now;
+
+    cpu_relax();
+    if (++p->spins % SPINS_PER_LOOK != 0)
+        return true;
+    now = lls_clock_ns();
+    if (p->since_ns == 0)
+        p->since_ns = now;
+    if (now - p->since_ns < SPIN_NS)
+        return true;
+    sched_yield();
+    return now - p->since_ns < AWAKE_NS;
 }
 
-static void change(signal_word_t *w)
+static void sleep_while(void *word, uint32_t value)
 {
-    atomic_fetch_add(&w->value, 1);
-    if (atomic_load(&w->n_asleep) > 0)
-        syscall(SYS_futex, &w->value, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+}
+
+static void wake(void *word) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0); }
+
+static void await_round(member_t *m, uint32_t old)
+{
+    patience_t p = { 0, 0 };
+
+    while (round_of(atomic_load_explicit(&m->ticket, memory_order_acquire)) == old)
+        if (!wait_more(&p)) {
+            atomic_store(&m->asleep, 1);
+            while (round_of(atomic_load(&m->ticket)) == old)
+                sleep_while(&m->ticket, old);
+            atomic_store(&m->asleep, 0);
+        }
+}
+
+static void await_items(lls_pool_t *pool)
+{
+    patience_t p = { 0, 0 };
+    uint32_t   n;
+
+    while (atomic_load_explicit(&pool->n_left, memory_order_acquire) > 0)
+        if (!wait_more(&p)) {
+            atomic_store(&pool->asleep, 1);
+            while ((n = atomic_load(&pool->n_left)) > 0)
+                sleep_while(&pool->n_left, n);
+            atomic_store(&pool->asleep, 0);
+        }
+}
+
+/* ---- Items ----------------------------------------------------------------------------------- */
+
+static bool take(lls_pool_t *pool, uint32_t of, uint32_t *item)
+{
+    ticket_t *ticket = &pool->members[of].ticket;
+    uint64_t  t = atomic_load_explicit(ticket, memory_order_relaxed);
+
+    if (taken_of(t) >= items_of(t))
+        return false;
+    t = atomic_fetch_add_explicit(ticket, ONE_TAKEN, memory_order_acq_rel);
+    if (taken_of(t) >= items_of(t))
+        return false;
+    *item = pool->members[of].first + taken_of(t);
+    return true;
+}
+
+/* The member's own items, then what others have left. */
+static void do_items(lls_pool_t *pool, uint32_t ith)
+{
+    uint32_t n_done = 0, item;
+
+    for (uint32_t i = 0; i < pool->n_threads; i++) {
+        uint32_t of = ith + i < pool->n_threads ? ith + i : ith + i - pool->n_threads;
+
+        while (take(pool, of, &item)) {
+            pool->fn(pool->arg, item, ith);
+            n_done++;
+        }
+    }
+    if (n_done > 0 && atomic_fetch_sub(&pool->n_left, n_done) == n_done &&
+        atomic_load(&pool->asleep) != 0)
+        wake(&pool->n_left);
+}
+
+static void offer_cpu(member_t *me)
+{
+    uint64_t now = lls_clock_ns();
+
+    if (now - me->offered_ns < OFFER_NS)
+        return;
+    sched_yield();
+    me->offered_ns = now;
 }
 
 static void *work(void *arg)
@@ -71,50 +172,66 @@ static void *work(void *arg)
     member_t   *me = arg;
     lls_pool_t *pool = me->pool;
 
-    for (uint32_t round = 0;; round++) {
-        await_change(&pool->round, round);
-        if (pool->fn == NULL)
+    for (uint32_t round = 0;;) {
+        await_round(me, round);
+        if (atomic_load_explicit(&pool->closing, memory_order_relaxed) != 0)
             return NULL;
-        pool->fn(pool->arg, me->ith, pool->n_threads);
-        if (atomic_fetch_sub(&pool->n_running, 1) == 1)
-            change(&pool->done);
+        round = round_of(atomic_load_explicit(&me->ticket, memory_order_relaxed));
+        do_items(pool, me->ith);
+        offer_cpu(me);
     }
 }
 
-/* Starts a round; the workers see fn and arg through the change of `round`. */
-static void start_round(lls_pool_t *pool, lls_pool_fn fn, void *arg)
+/* Opens the round for a member and wakes it if need be: once, for its sleep is over then. */
+static void deal(lls_pool_t *pool, uint32_t n_items, uint32_t ith)
 {
+    member_t *m = &pool->members[ith];
+    uint32_t  end;
+
+    lls_share(n_items, 1, ith, pool->n_threads, &m->first, &end);
+    lls_assert(end - m->first <= LLS_POOL_MAX_ITEMS);
+    atomic_store(&m->ticket, pool->round | (uint64_t)(end - m->first) << 32);
+    if (atomic_load(&m->asleep) != 0) {
+        atomic_store(&m->asleep, 0);
+        wake(&m->ticket);
+    }
+}
+
+static void open_round(lls_pool_t *pool, uint32_t n_items)
+{
+    pool->round++;
+    atomic_store_explicit(&pool->n_left, n_items, memory_order_relaxed);
+    for (uint32_t i = 0; i <= pool->n_started; i++)
+        deal(pool, n_items, i);
+}
+
+void lls_pool_run(lls_pool_t *pool, uint32_t n_items, lls_pool_fn fn, void *arg)
+{
+    if (pool->n_started == 0 || n_items < 2) {
+        for (uint32_t i = 0; i < n_items; i++)
+            fn(arg, i, 0);
+        return;
+    }
     pool->fn = fn;
     pool->arg = arg;
-    atomic_store(&pool->n_running, pool->n_started);
-    change(&pool->round);
+    open_round(pool, n_items);
+    do_items(pool, 0);
+    await_items(pool);
 }
 
-void lls_pool_run(lls_pool_t *pool, lls_pool_fn fn, void *arg)
+/* ---- Create and destroy ---------------------------------------------------------------------- */
+
+/* Handlers of the host run on the host's threads. */
+static int start(member_t *m)
 {
-    uint32_t done = atomic_load_explicit(&pool->done.value, memory_order_relaxed);
+    sigset_t all, old;
+    int      failed;
 
-    if (pool->n_started == 0) {
-        fn(arg, 0, 1);
-        return;
-    }
-    start_round(pool, fn, arg);
-    fn(arg, 0, pool->n_threads);
-    await_change(&pool->done, done);
-}
-
-void lls_pool_barrier(lls_pool_t *pool)
-{
-    uint32_t passed = atomic_load_explicit(&pool->passed.value, memory_order_relaxed);
-
-    if (pool->n_threads == 1)
-        return;
-    if (atomic_fetch_add(&pool->n_arrived, 1) + 1 < pool->n_threads) {
-        await_change(&pool->passed, passed);
-        return;
-    }
-    atomic_store(&pool->n_arrived, 0);
-    change(&pool->passed);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    failed = pthread_create(&m->thread, NULL, work, m);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return failed;
 }
 
 llm_status_t lls_pool_create(lls_mem_t *mem, uint32_t n_threads, lls_pool_t **out, llm_error_t *err)
@@ -124,6 +241,7 @@ llm_status_t lls_pool_create(lls_mem_t *mem, uint32_t n_threads, lls_pool_t **ou
     lls_pool_t *pool;
 
     *out = NULL;
+    lls_assert(n_threads >= 1 && n_threads <= LLS_POOL_MAX_THREADS);
     if (block == NULL)
         return lls_fail(err, LLM_ERR_NO_MEMORY, "thread pool of %u", n_threads);
     pool = (lls_pool_t *)lls_align_up((uintptr_t)block, 64);
@@ -132,8 +250,10 @@ llm_status_t lls_pool_create(lls_mem_t *mem, uint32_t n_threads, lls_pool_t **ou
     pool->n_threads = n_threads;
     for (uint32_t i = 1; i < n_threads; i++) {
         member_t *m = &pool->members[i];
-        *m = (member_t){ .pool = pool, .ith = i };
-        if (pthread_create(&m->thread, NULL, work, m) != 0) {
+
+        m->pool = pool;
+        m->ith = i;
+        if (start(m) != 0) {
             lls_pool_destroy(pool);
             return lls_fail(err, LLM_ERR_NO_MEMORY, "cannot start thread %u of %u", i + 1,
                             n_threads);
@@ -148,19 +268,11 @@ void lls_pool_destroy(lls_pool_t *pool)
 {
     if (pool == NULL)
         return;
-    if (pool->n_started > 0)
-        start_round(pool, NULL, NULL);
+    atomic_store(&pool->closing, 1);
+    open_round(pool, 0);
     for (uint32_t i = 1; i <= pool->n_started; i++)
         pthread_join(pool->members[i].thread, NULL);
     lls_free(pool->mem, pool->block);
 }
 
 uint32_t lls_pool_n(const lls_pool_t *pool) { return pool->n_threads; }
-
-uint32_t lls_n_cpus(void)
-{
-    cpu_set_t set;
-    int       n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 0;
-
-    return n > 0 ? (uint32_t)n : 1;
-}

@@ -1,34 +1,39 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pool - a fixed team of threads that run one function together.
+ * pool - a fixed team of threads that share the items of one function.
  *
- * lls_pool_run() is a fork and join: the caller is member 0, the workers are 1 .. n - 1.  Within a
- * step the next call comes within microseconds, so members wait by spinning for a bounded time and
- * then sleep: a member that lost its CPU to another process costs a wake-up and not a collapse, and
- * an idle engine uses no CPU.  Threads are started by create and joined by destroy.  One thread at
- * a time calls run; a function run by the pool must not call run.
+ * lls_pool_run() calls the function once for each item and returns when all are done.  The caller
+ * is member 0, the workers are 1 .. n - 1.  Each member has a range of neighbouring items, the same
+ * one for the same number of items, so that it meets the same memory again; who has done its own
+ * takes from the ranges of others.  So a member that has lost its CPU to another process holds up
+ * the one item that it is at, and nothing if it is between two: that is why workers offer their CPU
+ * to others there, from time to time.
+ *
+ * Who waits spins for some microseconds, then yields, and soon sleeps: a step that follows another
+ * finds the workers awake, and an idle engine uses no CPU.  Threads are started by create and
+ * joined by destroy; signals of the host are blocked in them.  One thread at a time calls run; a
+ * function that is run must not call run.
  */
 #ifndef LLS_BASE_POOL_H
 #define LLS_BASE_POOL_H
 
 #include "base/mem.h"
 
+#define LLS_POOL_MAX_THREADS 4096u
+#define LLS_POOL_MAX_ITEMS   32768u /* of one run, for each member */
+
 typedef struct lls_pool lls_pool_t;
-typedef void (*lls_pool_fn)(void *arg, uint32_t ith, uint32_t nth);
+/* Item `item` on member ith: memory that only one thread may use at a time is found by ith. */
+typedef void (*lls_pool_fn)(void *arg, uint32_t item, uint32_t ith);
 
 /* n_threads >= 1, the caller included. */
 llm_status_t lls_pool_create(lls_mem_t *mem, uint32_t n_threads, lls_pool_t **out,
                              llm_error_t *err);
 void         lls_pool_destroy(lls_pool_t *pool);
 uint32_t     lls_pool_n(const lls_pool_t *pool);
-void         lls_pool_run(lls_pool_t *pool, lls_pool_fn fn, void *arg);
-/* Inside a function that run has called, by every member: nobody passes before all have come. */
-void         lls_pool_barrier(lls_pool_t *pool);
+void         lls_pool_run(lls_pool_t *pool, uint32_t n_items, lls_pool_fn fn, void *arg);
 
-/* CPUs that this process may use. */
-uint32_t lls_n_cpus(void);
-
-/* The share of member ith in n items, in whole multiples of `unit`: [*begin, *end). */
+/* The share of item ith of nth in n things, in whole multiples of `unit`: [*begin, *end). */
 static inline void lls_share(uint32_t n, uint32_t unit, uint32_t ith, uint32_t nth, uint32_t *begin,
                              uint32_t *end)
 {

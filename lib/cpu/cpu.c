@@ -6,6 +6,7 @@
 #include <cpuid.h>
 #endif
 
+#include "base/cpus.h"
 #include "base/num.h"
 
 /* ORDER isa */
@@ -84,7 +85,7 @@ llm_status_t lls_cpu_create(lls_mem_t *mem, uint32_t n_threads, const char *isa,
     if (cpu == NULL)
         return lls_fail(err, LLM_ERR_NO_MEMORY, "CPU backend");
     cpu->mem = mem;
-    cpu->n_threads = n_threads > 0 ? n_threads : lls_n_cpus();
+    cpu->n_threads = n_threads > 0 ? n_threads : lls_n_cpus(&lls_cgroup_fs);
     st = choose_isa(isa, &cpu->isa, err);
     if (st == LLM_OK)
         st = lls_pool_create(mem, cpu->n_threads, &cpu->pool, err);

@@ -204,9 +204,10 @@ static void merge_slots(const lls_attend_job_t *j, const lls_attend_item_t *it, 
     store(j, it, total);
 }
 
-/* A thread's memory: the total, a part, then what the kernels want.  The next item is taken before
- * the last tile of this one, which may fetch ahead for it. */
-static void work(void *arg, uint32_t ith, uint32_t nth)
+/* What one thread does; done once for each thread that may come.  Its memory: the total, a part,
+ * then what the kernels want.  The next item is taken before the last tile of this one, which may
+ * fetch ahead for it. */
+static void work(void *arg, uint32_t item, uint32_t ith)
 {
     lls_attend_job_t *j = arg;
     lls_attend_item_t it, after;
@@ -300,8 +301,5 @@ void lls_cpu_attend(lls_exec_t *x, lls_out_t out, lls_in_t qkv, const lls_batch_
     choose_query_tokens(&j);
     choose_split(&j);
     fill_spans(&j);
-    if (j.n_threads == 1)
-        work(&j, 0, 1);
-    else
-        lls_pool_run(lls_cpu_of(x)->pool, work, &j);
+    lls_pool_run(lls_cpu_of(x)->pool, j.n_threads, work, &j);
 }

@@ -4,8 +4,10 @@
  */
 #include <string.h>
 
-#include "cpu/cpu_int.h"
+#include "cpu/cpu_row_kernels.h"
 #include "cpu/cpu_wmat.h"
+
+#define COST_OF_VALUE 4u            /* in additions */
 
 static uint16_t load_u16(const uint8_t *p)
 {
@@ -76,14 +78,18 @@ static void embed_row(const embed_job_t *j, uint32_t row, float *out)
     }
 }
 
-static void embed_team(void *arg, uint32_t ith, uint32_t nth)
+static void embed_rows(const void *arg, uint32_t begin, uint32_t end)
 {
     const embed_job_t *j = arg;
-    uint32_t           begin, end;
 
-    lls_share(j->out->shape[0], 1, ith, nth, &begin, &end);
     for (uint32_t row = begin; row < end; row++)
         embed_row(j, row, lls_row_f32(j->out, row));
+}
+
+static void embed(const lls_exec_t *x, const embed_job_t *j)
+{
+    if (!x->planning)
+        lls_cpu_each_rows(x, j->out->shape[0], COST_OF_VALUE * (uint64_t)j->w->in, embed_rows, j);
 }
 
 void lls_cpu_embed(lls_exec_t *x, lls_out_t out, const lls_batch_t *b, const lls_wmat_t *w,
@@ -91,8 +97,7 @@ void lls_cpu_embed(lls_exec_t *x, lls_out_t out, const lls_batch_t *b, const lls
 {
     embed_job_t j = { .w = w, .out = out, .index = b->ids, .scale = scale };
 
-    if (!x->planning)
-        lls_pool_run(lls_cpu_of(x)->pool, embed_team, &j);
+    embed(x, &j);
 }
 
 void lls_cpu_embed_pos(lls_exec_t *x, lls_out_t out, const lls_batch_t *b, const lls_wmat_t *w,
@@ -100,6 +105,5 @@ void lls_cpu_embed_pos(lls_exec_t *x, lls_out_t out, const lls_batch_t *b, const
 {
     embed_job_t j = { .w = w, .out = out, .index = b->positions, .offset = offset, .add = true };
 
-    if (!x->planning)
-        lls_pool_run(lls_cpu_of(x)->pool, embed_team, &j);
+    embed(x, &j);
 }

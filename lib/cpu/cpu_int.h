@@ -5,6 +5,7 @@
 #ifndef LLS_CPU_CPU_INT_H
 #define LLS_CPU_CPU_INT_H
 
+#include "base/num.h"
 #include "cpu/cpu.h"
 
 struct lls_cpu {
@@ -22,6 +23,13 @@ size_t      lls_cpu_pack_size(const lls_wspec_t *spec);
 lls_wmat_t *lls_cpu_pack(void *backend, const lls_wspec_t *spec, void *dst);
 size_t      lls_cpu_page_bytes(uint32_t dtype, uint32_t block_tokens, uint32_t n_heads,
                                uint32_t head_dim);
+
+/* Items that n panels of weights are dealt out in: enough that a thread which is held up in one of
+ * them is not missed for long. */
+static inline uint32_t lls_cpu_n_panel_items(const lls_cpu_t *cpu, uint32_t n)
+{
+    return lls_min_u32(n, 16 * cpu->n_threads);
+}
 
 static inline const lls_cpu_t *lls_cpu_of(const lls_exec_t *x) { return x->backend; }
 static inline float *lls_row_f32(const lls_tensor_t *t, uint32_t row)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #define WORTH_A_FORK 8192u          /* values written */
+#define ITEMS_PER_THREAD 4u
 
 lls_kv_layout_t lls_kv_layout(uint32_t dtype, uint32_t block_tokens, uint32_t head_dim)
 {
@@ -35,6 +36,7 @@ typedef struct write_job {
     uint32_t            stride;     /* of table */
     uint32_t            n_q, n_kv;
     lls_kv_layout_t     layout;
+    uint32_t            n_items;
 } write_job_t;
 
 static void put_f32(const lls_kv_layout_t *l, uint8_t *head, uint32_t r, const float *k,
@@ -93,7 +95,7 @@ static void write_block(const write_job_t *j, uint32_t i, uint32_t at, uint32_t 
 }
 
 /* Blocks are dealt out in turn. */
-static void write_share(void *arg, uint32_t ith, uint32_t nth)
+static void write_share(void *arg, uint32_t item, uint32_t ith)
 {
     const write_job_t *j = arg;
     const lls_batch_t *b = j->batch;
@@ -104,7 +106,7 @@ static void write_share(void *arg, uint32_t ith, uint32_t nth)
         for (uint32_t at = b->context[i] - n; at < b->context[i]; at = next) {
             next = lls_min_u32((at / j->layout.block_tokens + 1) * j->layout.block_tokens,
                                b->context[i]);
-            if (turn++ % nth == ith)
+            if (turn++ % j->n_items == item)
                 write_block(j, i, at, next);
         }
     }
@@ -120,8 +122,7 @@ void lls_cpu_kv_write(lls_exec_t *x, lls_in_t qkv, const lls_batch_t *batch,
     if (x->planning)
         return;
     job.layout = lls_kv_layout(pages->dtype, pages->block_tokens, a->head_dim);
-    if ((uint64_t)batch->n_tokens * a->n_kv * a->head_dim * 2 < WORTH_A_FORK)
-        write_share(&job, 0, 1);
-    else
-        lls_pool_run(lls_cpu_of(x)->pool, write_share, &job);
+    job.n_items = (uint64_t)batch->n_tokens * a->n_kv * a->head_dim * 2 < WORTH_A_FORK
+                      ? 1 : ITEMS_PER_THREAD * lls_cpu_of(x)->n_threads;
+    lls_pool_run(lls_cpu_of(x)->pool, job.n_items, write_share, &job);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * linear and expert_linear: rows are packed in chunks by the whole team, then each member
- * multiplies them with its own panels.  K is never split, and a member owns whole columns, so
- * neither the number of threads nor the cut into chunks and blocks shows in the result.
+ * linear and expert_linear: rows are packed in chunks, then multiplied with the panels, both by
+ * the whole team.  K is never split, and an item is whole columns, so neither the number of threads
+ * nor the cut into chunks and blocks shows in the result.
  */
 #include <string.h>
 
@@ -15,6 +15,7 @@
 #define MAX_CHUNK   256u
 #define K_BLOCK     2048u           /* values of k that go through all rows before the next */
 #define FILL_UNIT   32u             /* values of k: what filling is shared out by */
+#define FILL_ITEM   4096u           /* values that are worth another thread */
 #define WIDE_BYTES  (K_BLOCK / LLS_GROUP * 1152u)   /* of the kind that takes most: Q4_1 */
 #define WIDEN_FROM  3u              /* blocks of rows that share a widened panel */
 
@@ -25,7 +26,7 @@ typedef struct run {
 
 typedef struct linear_job {
     lls_linear_isa_t        isa;
-    lls_pool_t             *pool;
+    const lls_cpu_t        *cpu;
     const lls_linear_t     *p;
     const lls_tensor_t     *in;
     lls_tensor_t           *out;
@@ -34,9 +35,16 @@ typedef struct linear_job {
     const run_t            *runs;
     uint32_t                n_runs, n_rows, chunk;
     uint8_t                *acts;       /* packed rows of a chunk */
-    uint8_t                *wide;       /* WIDE_BYTES a member, or NULL */
+    uint8_t                *wide;       /* WIDE_BYTES a member */
     float                  *tiles;      /* [2 chunk][32] a member */
 } linear_job_t;
+
+/* Rows that are packed together, in a form. */
+typedef struct chunk {
+    const linear_job_t *j;
+    uint32_t            form, first, end;
+    uint32_t            n_items, n_panels;
+} chunk_t;
 
 /* The rows of a run that lie in a chunk, cut into n blocks of equal size or nearly. */
 typedef struct cut {
@@ -77,9 +85,9 @@ static uint32_t max_rows_of(const linear_job_t *j, uint32_t form)
 }
 
 typedef struct fill_job {
-    const linear_job_t *j;
-    uint32_t            form, n_steps, chunk_first;
-    uint64_t            begin, end;     /* units of this member: by rows, FILL_UNIT values each */
+    const chunk_t *c;
+    uint32_t       n_steps;
+    uint64_t       begin, end;      /* units of this item: by rows, FILL_UNIT values each */
 } fill_job_t;
 
 /* What the int8 of row m in a group leave of x. */
@@ -108,39 +116,39 @@ static void fill_planes(lls_fill_fn fill, const float *x, uint32_t n, uint32_t m
 
 static void fill_row(const fill_job_t *f, uint32_t row, uint32_t m0, uint32_t mr)
 {
-    uint32_t     in = f->j->p->in, n_units = lls_ceil_div(in, FILL_UNIT);
-    uint64_t     first = (uint64_t)(row - f->chunk_first) * n_units;
+    const linear_job_t *j = f->c->j;
+    uint32_t     in = j->p->in, n_units = lls_ceil_div(in, FILL_UNIT), form = f->c->form;
+    uint64_t     first = (uint64_t)(row - f->c->first) * n_units;
     uint64_t     b = lls_max_u64(f->begin, first), e = lls_min_u64(f->end, first + n_units);
     uint32_t     k0, k1;
-    const float *x = lls_row_f32(f->j->in, out_row(f->j, row) / f->j->in_share);
-    lls_fill_fn  fill = f->j->isa.fill[lls_form_of_kernel(f->form)];
-    uint8_t     *acts = f->j->acts;
+    const float *x = lls_row_f32(j->in, out_row(j, row) / j->in_share);
+    lls_fill_fn  fill = j->isa.fill[lls_form_of_kernel(form)];
+    uint8_t     *acts = j->acts;
 
     if (b >= e)
         return;
     k0 = (uint32_t)(b - first) * FILL_UNIT;
     k1 = lls_min_u32((uint32_t)(e - first) * FILL_UNIT, in);
-    acts += acts_at(f->form, f->n_steps, m0 - f->chunk_first, mr, k0);
-    if (lls_form_planes(f->form) == 2)
+    acts += acts_at(form, f->n_steps, m0 - f->c->first, mr, k0);
+    if (lls_form_planes(form) == 2)
         fill_planes(fill, x + k0, k1 - k0, mr, row - m0, acts);
     else
         fill(x + k0, k1 - k0, mr, row - m0, acts);
 }
 
-static void fill_chunk(const linear_job_t *j, uint32_t form, uint32_t first, uint32_t end,
-                       uint32_t ith,
-                       uint32_t nth)
+static void fill_item(void *arg, uint32_t item, uint32_t ith)
 {
-    uint64_t   units = (uint64_t)(end - first) * lls_ceil_div(j->p->in, FILL_UNIT);
-    fill_job_t f = { .j = j, .form = form, .n_steps = lls_ceil_div(j->p->in, lls_form_step(form)),
-                     .chunk_first = first, .begin = units * ith / nth,
-                     .end = units * (ith + 1) / nth };
+    const chunk_t      *c = arg;
+    const linear_job_t *j = c->j;
+    uint64_t   units = (uint64_t)(c->end - c->first) * lls_ceil_div(j->p->in, FILL_UNIT);
+    fill_job_t f = { .c = c, .n_steps = lls_ceil_div(j->p->in, lls_form_step(c->form)),
+                     .begin = units * item / c->n_items, .end = units * (item + 1) / c->n_items };
 
     for (uint32_t r = 0; r < j->n_runs; r++) {
-        cut_t c = cut_run(&j->runs[r], first, end, max_rows_of(j, form));
+        cut_t cut = cut_run(&j->runs[r], c->first, c->end, max_rows_of(j, c->form));
 
-        for (uint32_t i = 0; i < c.n; i++) {
-            uint32_t m0 = block_start(&c, i), mr = block_start(&c, i + 1) - m0;
+        for (uint32_t i = 0; i < cut.n; i++) {
+            uint32_t m0 = block_start(&cut, i), mr = block_start(&cut, i + 1) - m0;
 
             for (uint32_t row = m0; row < m0 + mr; row++)
                 fill_row(&f, row, m0, mr);
@@ -227,7 +235,7 @@ static void multiply_steps(const panel_job_t *p, uint32_t panel, uint32_t s, uin
     const uint8_t          *w = lls_wmat_panel(p->j->p->w, p->seg, panel);
 
     w += (size_t)s * lls_kind_step_bytes(kind);
-    if (isa->widen[kind] != NULL && p->wide != NULL && p->cut.n >= WIDEN_FROM) {
+    if (isa->widen[kind] != NULL && p->cut.n >= WIDEN_FROM) {
         isa->widen[kind](w, n, p->wide);
         multiply = isa->multiply_wide[kind];
         w = p->wide;
@@ -254,62 +262,77 @@ static void multiply_panel(const panel_job_t *p, uint32_t panel)
         multiply_steps(p, panel, s, lls_min_u32(step, p->seg->n_steps - s));
 }
 
-static void multiply_chunk(const linear_job_t *j, uint32_t form, uint32_t first, uint32_t end,
-                           uint32_t ith, uint32_t nth)
+/* Panels of segment i that meet the chunk's rows of a run. */
+static uint32_t n_panels_of(const chunk_t *c, const lls_wseg_t *seg)
 {
-    panel_job_t p = { .j = j, .acts = j->acts, .form = form, .chunk_first = first,
-                      .n_acts = lls_ceil_div(j->p->in, lls_form_step(form)),
-                      .tile = j->tiles + (size_t)ith * 2 * j->chunk * LLS_PANEL,
-                      .wide = j->wide != NULL ? j->wide + (size_t)ith * WIDE_BYTES : NULL };
+    return c->j->isa.form[seg->kind] == c->form ? lls_wseg_n_panels(seg) : 0;
+}
 
-    for (uint32_t r = 0; r < j->n_runs; r++) {
-        p.cut = cut_run(&j->runs[r], first, end, max_rows_of(j, form));
+static void multiply_item(void *arg, uint32_t item, uint32_t ith)
+{
+    const chunk_t      *c = arg;
+    const linear_job_t *j = c->j;
+    panel_job_t         p = { .j = j, .acts = j->acts, .form = c->form, .chunk_first = c->first,
+                              .n_acts = lls_ceil_div(j->p->in, lls_form_step(c->form)),
+                              .tile = j->tiles + (size_t)ith * 2 * j->chunk * LLS_PANEL,
+                              .wide = j->wide + (size_t)ith * WIDE_BYTES };
+    uint32_t            at = 0, begin, end;
+
+    lls_share(c->n_panels, 1, item, c->n_items, &begin, &end);
+    for (uint32_t r = 0; r < j->n_runs && at < end; r++) {
+        p.cut = cut_run(&j->runs[r], c->first, c->end, max_rows_of(j, c->form));
         p.seg = lls_wmat_segs(j->p->w, j->runs[r].expert);
-        for (uint32_t i = 0; p.cut.n > 0 && i < j->p->w->n_segs; i++, p.seg++) {
-            uint32_t b, e;
+        for (uint32_t i = 0; p.cut.n > 0 && i < j->p->w->n_segs && at < end; i++, p.seg++) {
+            uint32_t n = n_panels_of(c, p.seg), stop = lls_min_u32(end - at, n);
 
-            if (j->isa.form[p.seg->kind] != form)
-                continue;
-            lls_share(lls_wseg_n_panels(p.seg), 1, ith, nth, &b, &e);
-            while (b < e)
-                multiply_panel(&p, b++);
+            for (uint32_t panel = lls_sub_u32(begin, at); panel < stop; panel++)
+                multiply_panel(&p, panel);
+            at += n;
         }
     }
 }
 
-/* ---- The team -------------------------------------------------------------------------------- */
+/* ---- The op ---------------------------------------------------------------------------------- */
 
-static bool wants_form(const linear_job_t *j, uint32_t form)
+/* Panels of all runs with rows in the chunk. */
+static uint32_t count_panels(const chunk_t *c)
 {
+    const linear_job_t *j = c->j;
+    uint32_t            n = 0;
+
     for (uint32_t r = 0; r < j->n_runs; r++) {
-        const lls_wseg_t *s = lls_wmat_segs(j->p->w, j->runs[r].expert);
+        const lls_wseg_t *seg = lls_wmat_segs(j->p->w, j->runs[r].expert);
+        bool              meets = j->runs[r].begin < c->end && j->runs[r].end > c->first;
 
-        for (uint32_t i = 0; i < j->p->w->n_segs; i++)
-            if (s[i].n > 0 && j->isa.form[s[i].kind] == form)
-                return true;
+        for (uint32_t i = 0; meets && i < j->p->w->n_segs; i++)
+            n += n_panels_of(c, &seg[i]);
     }
-    return false;
+    return n;
 }
 
-static void linear_team(void *arg, uint32_t ith, uint32_t nth)
+static void run_chunk(chunk_t *c)
 {
-    const linear_job_t *j = arg;
-    bool                used = false;       /* acts hold rows that others may still read */
+    const lls_cpu_t *cpu = c->j->cpu;
+    uint64_t         values = (uint64_t)(c->end - c->first) * c->j->p->in;
 
-    for (uint32_t form = 0; form < LLS_N_FORMS; form++) {
-        if (!wants_form(j, form))
-            continue;
-        for (uint32_t first = 0; first < j->n_rows; first += j->chunk) {
-            uint32_t end = first + lls_min_u32(j->chunk, j->n_rows - first);
+    c->n_panels = count_panels(c);
+    if (c->n_panels == 0)
+        return;
+    c->n_items = (uint32_t)lls_min_u64(values / FILL_ITEM + 1, 4 * cpu->n_threads);
+    lls_pool_run(cpu->pool, c->n_items, fill_item, c);
+    c->n_items = lls_cpu_n_panel_items(cpu, c->n_panels);
+    lls_pool_run(cpu->pool, c->n_items, multiply_item, c);
+}
 
-            if (used)
-                lls_pool_barrier(j->pool);
-            fill_chunk(j, form, first, end, ith, nth);
-            lls_pool_barrier(j->pool);
-            multiply_chunk(j, form, first, end, ith, nth);
-            used = true;
+static void run_job(const linear_job_t *j)
+{
+    chunk_t c = { .j = j };
+
+    for (c.form = 0; c.form < LLS_N_FORMS; c.form++)
+        for (c.first = 0; c.first < j->n_rows; c.first = c.end) {
+            c.end = c.first + lls_min_u32(j->chunk, j->n_rows - c.first);
+            run_chunk(&c);
         }
-    }
 }
 
 static uint32_t chunk_rows(uint32_t in, uint32_t n_rows)
@@ -359,7 +382,7 @@ static linear_job_t job_of(lls_exec_t *x, lls_out_t out, lls_in_t in, const lls_
 {
     const lls_cpu_t *cpu = lls_cpu_of(x);
 
-    return (linear_job_t){ .isa = kernels_of(cpu->isa), .pool = cpu->pool, .p = p, .in = in,
+    return (linear_job_t){ .isa = kernels_of(cpu->isa), .cpu = cpu, .p = p, .in = in,
                            .out = out, .in_share = 1, .n_rows = out->shape[0] };
 }
 
@@ -376,7 +399,7 @@ void lls_cpu_linear(lls_exec_t *x, lls_out_t out, lls_in_t in, const lls_linear_
     place(&j, p->in, nth, base);
     j.runs = &run;
     j.n_runs = 1;
-    lls_pool_run(j.pool, linear_team, &j);
+    run_job(&j);
 }
 
 /* ---- Experts --------------------------------------------------------------------------------- */
@@ -437,5 +460,5 @@ void lls_cpu_expert_linear(lls_exec_t *x, lls_out_t out, lls_in_t in, lls_in_t i
     j.order = order;
     j.runs = runs;
     j.n_runs = group_by_expert(ids->data, n, order, tmp, runs);
-    lls_pool_run(j.pool, linear_team, &j);
+    run_job(&j);
 }

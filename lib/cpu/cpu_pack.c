@@ -379,6 +379,7 @@ static void pack_k_blocks(const panel_job_t *j)
 typedef struct pack_job {
     const lls_wspec_t *spec;
     lls_wmat_t        *w;
+    uint32_t           n_panels, n_items;
 } pack_job_t;
 
 static void pack_seg(const pack_job_t *job, const lls_wpart_t *parts, const lls_wseg_t *s,
@@ -401,17 +402,23 @@ static void pack_seg(const pack_job_t *job, const lls_wpart_t *parts, const lls_
     }
 }
 
-static void pack_team(void *arg, uint32_t ith, uint32_t nth)
+/* The panels of a matrix are dealt out as the linear op does it, so that the pages of a panel lie
+ * near the CPU that will read it. */
+static void pack_item(void *arg, uint32_t item, uint32_t ith)
 {
     const pack_job_t *job = arg;
+    uint32_t          at = 0, begin, end;
 
+    lls_share(job->n_panels, 1, item, job->n_items, &begin, &end);
     for (uint32_t e = 0; e < job->w->n_experts; e++)
-        for (uint32_t i = 0; i < job->w->n_segs; i++) {
+        for (uint32_t i = 0; i < job->w->n_segs && at < end; i++) {
             const lls_wseg_t *s = lls_wmat_segs(job->w, e) + i;
-            uint32_t          begin, end;
+            uint32_t          n = lls_wseg_n_panels(s);
 
-            lls_share(lls_wseg_n_panels(s), 1, ith, nth, &begin, &end);
-            pack_seg(job, job->spec->parts + (size_t)e * job->spec->n_parts, s, begin, end);
+            if (at + n > begin)
+                pack_seg(job, job->spec->parts + (size_t)e * job->spec->n_parts, s,
+                         lls_sub_u32(begin, at), lls_min_u32(end - at, n));
+            at += n;
         }
 }
 
@@ -430,6 +437,9 @@ lls_wmat_t *lls_cpu_pack(void *backend, const lls_wspec_t *spec, void *dst)
         job.w->out += spec->parts[i].out;
     for (uint32_t e = 0; e < job.w->n_experts; e++)
         offset = cut(spec, e, offset, job.w->segs + (size_t)e * job.w->n_segs);
-    lls_pool_run(cpu->pool, pack_team, &job);
+    for (uint32_t i = 0; i < job.w->n_experts * job.w->n_segs; i++)
+        job.n_panels += lls_wseg_n_panels(&job.w->segs[i]);
+    job.n_items = lls_cpu_n_panel_items(cpu, job.n_panels);
+    lls_pool_run(cpu->pool, job.n_items, pack_item, &job);
     return job.w;
 }

@@ -18,29 +18,31 @@ const lls_row_kernels_t *lls_row_kernels(uint32_t isa)
     return &lls_row_kernels_plain;
 }
 
+#define ITEMS_PER_THREAD 4u
+
 typedef struct rows_job {
     lls_cpu_rows_fn fn;
     const void     *arg;
-    uint32_t        n;
+    uint32_t        n, n_items;
 } rows_job_t;
 
-static void run_share(void *arg, uint32_t ith, uint32_t nth)
+static void run_share(void *arg, uint32_t item, uint32_t ith)
 {
     const rows_job_t *job = arg;
     uint32_t          begin, end;
 
-    lls_share(job->n, 1, ith, nth, &begin, &end);
-    if (begin < end)
-        job->fn(job->arg, begin, end);
+    lls_share(job->n, 1, item, job->n_items, &begin, &end);
+    job->fn(job->arg, begin, end);
 }
 
 void lls_cpu_each_rows(const lls_exec_t *x, uint32_t n, uint64_t cost, lls_cpu_rows_fn fn,
                        const void *arg)
 {
-    rows_job_t job = { fn, arg, n };
+    const lls_cpu_t *cpu = lls_cpu_of(x);
+    rows_job_t       job = { fn, arg, n, lls_min_u32(n, ITEMS_PER_THREAD * cpu->n_threads) };
 
     if (n < 2 || n * cost < WORTH_A_FORK)
         fn(arg, 0, n);
     else
-        lls_pool_run(lls_cpu_of(x)->pool, run_share, &job);
+        lls_pool_run(cpu->pool, job.n_items, run_share, &job);
 }

@@ -19,7 +19,6 @@ struct sample_job {
     const lls_sample_kernels_t *k;
     uint8_t                 *scratch;   /* of member ith at ith * scratch_bytes */
     size_t                   scratch_bytes;
-    _Atomic uint32_t         next;
 };
 
 static const lls_sample_kernels_t *kernels_of(uint32_t isa)
@@ -33,16 +32,13 @@ static const lls_sample_kernels_t *kernels_of(uint32_t isa)
     return &lls_sample_kernels_plain;
 }
 
-/* Rows cost very different amounts, so members take them one by one. */
-static void run_member(void *arg, uint32_t ith, uint32_t nth)
+static void run_row(void *arg, uint32_t row, uint32_t ith)
 {
-    sample_job_t        *job = arg;
+    const sample_job_t  *job = arg;
     lls_sample_scratch_t s;
-    uint32_t             i;
 
     lls_sample_scratch_init(&s, job->scratch + ith * job->scratch_bytes, job->n_vocab, job->k);
-    while ((i = atomic_fetch_add_explicit(&job->next, 1, memory_order_relaxed)) < job->n)
-        job->fn(job, i, &s);
+    job->fn(job, row, &s);
 }
 
 static void run(lls_exec_t *x, sample_job_t *job)
@@ -52,13 +48,8 @@ static void run(lls_exec_t *x, sample_job_t *job)
     job->scratch_bytes = lls_align_up(lls_sample_scratch_bytes(job->n_vocab), 64);
     job->scratch = lls_scratch(x, cpu->n_threads * job->scratch_bytes);
     job->k = kernels_of(cpu->isa);
-    if (x->planning || x->status != LLM_OK || job->n == 0)
-        return;
-    atomic_init(&job->next, 0);
-    if (job->n == 1)
-        run_member(job, 0, 1);
-    else
-        lls_pool_run(cpu->pool, run_member, job);
+    if (!x->planning && x->status == LLM_OK)
+        lls_pool_run(cpu->pool, job->n, run_row, job);
 }
 
 static float *logits_of(const sample_job_t *job, uint32_t i)
@@ -84,9 +75,7 @@ static void truncate_row(const sample_job_t *job, uint32_t i, lls_sample_scratch
 
 static void draw_row(const sample_job_t *job, uint32_t i, lls_sample_scratch_t *s)
 {
-    uint32_t next = atomic_load_explicit(&job->next, memory_order_relaxed);
-
-    s->next = next < job->n ? logits_of(job, next) : NULL;
+    s->next = i + 1 < job->n ? logits_of(job, i + 1) : NULL;
     job->ids[i * job->ids_stride] = lls_sample_row_draw(&job->rows->row[i], logits_of(job, i),
                                                         &job->rows->out[i], s);
 }

@@ -79,10 +79,10 @@ typedef struct ceiling_job {
 PEAK(peak_fma, STEP_FMA)
 PEAK(peak_dot, STEP_DOT)
 
-/* Reads one stream a member. */
-__attribute__((target("avx512f"))) static void read_512(const ceiling_job_t *j, uint32_t ith, float *sink)
+/* Reads one stream an item. */
+__attribute__((target("avx512f"))) static void read_512(const ceiling_job_t *j, uint32_t item, float *sink)
 {
-    const uint8_t *p = j->data + ith * j->stride;
+    const uint8_t *p = j->data + item * j->stride;
     __m512i        a = _mm512_setzero_si512(), b = a;
 
     for (uint64_t i = 0; i < j->n; i += 128) {
@@ -95,13 +95,13 @@ __attribute__((target("avx512f"))) static void read_512(const ceiling_job_t *j, 
 }
 #endif
 
-static void ceiling_team(void *arg, uint32_t ith, uint32_t nth)
+static void ceiling_item(void *arg, uint32_t item, uint32_t ith)
 {
     ceiling_job_t *j = arg;
 
 #if defined(__x86_64__)
     if (j->data != NULL)
-        read_512(j, ith, j->sink + ith * 16);
+        read_512(j, item, j->sink + ith * 16);
     else
         (j->kind == FMA ? peak_fma : peak_dot)(j->n, j->sink + ith * 16);
 #endif
@@ -111,7 +111,7 @@ static double once(lls_pool_t *pool, lls_pool_fn fn, void *arg)
 {
     double t = now_s();
 
-    lls_pool_run(pool, fn, arg);
+    lls_pool_run(pool, lls_pool_n(pool), fn, arg);
     return now_s() - t;
 }
 
@@ -143,16 +143,16 @@ static ceilings_t measure_ceilings(lls_cpu_t *cpu)
     if (!lls_cpu_has_isa(LLS_ISA_AVX512))
         return c;
     memset(data, 1, (size_t)COPIES_BYTES * 2);
-    c.gflops = 2.0 * 16 * N_SUMS * nth * (double)j.n / best_of(pool, ceiling_team, &j) * 1e-9;
+    c.gflops = 2.0 * 16 * N_SUMS * nth * (double)j.n / best_of(pool, ceiling_item, &j) * 1e-9;
     j.kind = DOT_U8;
-    c.gops = 2.0 * 64 * N_SUMS * nth * (double)j.n / best_of(pool, ceiling_team, &j) * 1e-9;
+    c.gops = 2.0 * 64 * N_SUMS * nth * (double)j.n / best_of(pool, ceiling_item, &j) * 1e-9;
     j.stride = (size_t)COPIES_BYTES * 2 / nth / 128 * 128;
     j.n = 8u << 20;
     for (size_t at = 0; at + j.n <= j.stride; at += j.n) {
         double rate;
 
         j.data = data + at;
-        rate = (double)(j.n * nth) / once(pool, ceiling_team, &j) * 1e-9;
+        rate = (double)(j.n * nth) / once(pool, ceiling_item, &j) * 1e-9;
         c.gbytes = rate > c.gbytes ? rate : c.gbytes;
     }
     free(data);

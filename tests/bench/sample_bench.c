@@ -113,20 +113,17 @@ static void write_logits(const bench_t *b, const char *path)
 
 /* ---- What is timed --------------------------------------------------------------------------- */
 
-static void pass_member(void *arg, uint32_t ith, uint32_t nth)
+static void pass_row(void *arg, uint32_t row, uint32_t ith)
 {
     bench_t *b = arg;
-    uint32_t begin, end;
     float    peaks[16 * 1024], max;
 
-    lls_share(b->n_rows, 1, ith, nth, &begin, &end);
-    for (uint32_t r = begin; r < end; r++)
-        b->k->scan(b->logits + (size_t)r * b->n_vocab, b->n_vocab, peaks, &max);
+    b->k->scan(b->logits + (size_t)row * b->n_vocab, b->n_vocab, peaks, &max);
 }
 
 static void pass(bench_t *b)
 {
-    lls_pool_run(lls_cpu_pool(b->cpu), pass_member, b);
+    lls_pool_run(lls_cpu_pool(b->cpu), b->n_rows, pass_row, b);
 }
 
 static void draw(bench_t *b)

@@ -107,37 +107,6 @@ static void only_well_formed_utf8_is_valid(void **state)
     }
 }
 
-typedef struct { lls_pool_t *pool; _Atomic uint32_t sum; uint32_t before[4]; } team_t;
-
-static void team_fn(void *arg, uint32_t ith, uint32_t nth)
-{
-    team_t *t = arg;
-
-    t->before[ith] = ith + 1;
-    lls_pool_barrier(t->pool);
-    for (uint32_t i = 0; i < nth; i++)
-        atomic_fetch_add(&t->sum, t->before[i]);
-    lls_pool_barrier(t->pool);
-    t->before[ith] = 0;
-}
-
-static void a_pool_runs_all_members_and_its_barriers_hold(void **state)
-{
-    for (uint32_t n = 1; n <= 4; n++) {
-        lls_mem_t   mem;
-        team_t      t = { 0 };
-        llm_error_t err;
-
-        lls_mem_init(&mem, NULL);
-        assert_int_equal(lls_pool_create(&mem, n, &t.pool, &err), LLM_OK);
-        for (int i = 0; i < 500; i++)
-            lls_pool_run(t.pool, team_fn, &t);
-        assert_int_equal(atomic_load(&t.sum), 500 * n * (n * (n + 1) / 2));
-        lls_pool_destroy(t.pool);
-        assert_int_equal(atomic_load(&mem.held), 0);
-    }
-}
-
 static void shares_cover_everything_once(void **state)
 {
     for (uint32_t n = 0; n < 200; n++)
@@ -186,7 +155,6 @@ int main(void)
         cmocka_unit_test(siphash_equals_its_reference),
         cmocka_unit_test(philox_equals_its_reference),
         cmocka_unit_test(only_well_formed_utf8_is_valid),
-        cmocka_unit_test(a_pool_runs_all_members_and_its_barriers_hold),
         cmocka_unit_test(shares_cover_everything_once),
         cmocka_unit_test(files_say_what_is_wrong),
     };

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "unit/test.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/pool.h"
+
+#define MAX_ITEMS 300u
+
+static lls_pool_t *pool_of(lls_mem_t *mem, uint32_t n)
+{
+    lls_pool_t *pool;
+    llm_error_t err;
+
+    lls_mem_init(mem, NULL);
+    assert_int_equal(lls_pool_create(mem, n, &pool, &err), LLM_OK);
+    assert_int_equal(lls_pool_n(pool), n);
+    return pool;
+}
+
+typedef struct team {
+    uint32_t         n_threads;
+    uint32_t         times[MAX_ITEMS];  /* plain: two threads at one item would be a race */
+    uint32_t         busy[8];           /* plain likewise: two threads of one number */
+    _Atomic uint32_t n_wrong;
+} team_t;
+
+static void count_item(void *arg, uint32_t item, uint32_t ith)
+{
+    team_t *t = arg;
+
+    if (ith >= t->n_threads || t->busy[ith] != 0)
+        atomic_fetch_add(&t->n_wrong, 1);
+    t->busy[ith] = 1;
+    t->times[item]++;
+    t->busy[ith] = 0;
+}
+
+static void every_item_is_done_once_before_run_returns(void **state)
+{
+    for (uint32_t n = 1; n <= 5; n++) {
+        lls_mem_t   mem;
+        team_t      t = { .n_threads = n };
+        lls_pool_t *pool = pool_of(&mem, n);
+        uint32_t    total = 0, turns = 0;
+
+        for (uint32_t items = 0; items <= MAX_ITEMS; items += 1 + items / 7, turns++)
+            for (uint32_t again = 0; again < 20; again++) {
+                memset(t.times, 0, sizeof t.times);
+                lls_pool_run(pool, items, count_item, &t);
+                for (uint32_t i = 0; i < MAX_ITEMS; i++)
+                    assert_int_equal(t.times[i], i < items);
+                total += items;
+            }
+        assert_true(turns > 20 && total > 10000);
+        assert_int_equal(atomic_load(&t.n_wrong), 0);
+        lls_pool_destroy(pool);
+        assert_int_equal(atomic_load(&mem.held), 0);
+    }
+}
+
+/* ---- A member that is held up ---------------------------------------------------------------- */
+
+typedef struct held_up {
+    uint32_t         by;            /* the thread that stands still in its first item */
+    _Atomic uint32_t n_others;      /* items done by the rest */
+    _Atomic uint32_t stood_still;
+    uint32_t         n_items;
+} held_up_t;
+
+/* Whoever is held up waits until all other items are done: without taking items from each other the
+ * threads would wait for ever. */
+static void wait_for_others(void *arg, uint32_t item, uint32_t ith)
+{
+    held_up_t *h = arg;
+
+    if (ith != h->by || atomic_fetch_add(&h->stood_still, 1) > 0) {
+        atomic_fetch_add(&h->n_others, 1);
+        return;
+    }
+    while (atomic_load(&h->n_others) + 1 < h->n_items)
+        sched_yield();
+}
+
+static void a_member_that_stands_still_keeps_one_item(void **state)
+{
+    lls_mem_t   mem;
+    lls_pool_t *pool = pool_of(&mem, 3);
+
+    for (uint32_t by = 0; by < 3; by++)
+        for (uint32_t again = 0; again < 100; again++) {
+            held_up_t h = { .by = by, .n_items = 64 };
+
+            lls_pool_run(pool, h.n_items, wait_for_others, &h);
+            assert_int_equal(atomic_load(&h.n_others) + (atomic_load(&h.stood_still) > 0), 64);
+        }
+    lls_pool_destroy(pool);
+}
+
+/* ---- Waiting --------------------------------------------------------------------------------- */
+
+static double cpu_seconds(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static void idle_workers_use_no_cpu(void **state)
+{
+    lls_mem_t     mem;
+    team_t        t = { .n_threads = 4 };
+    lls_pool_t   *pool = pool_of(&mem, 4);
+    struct rusage before, after;
+    double        cpu;
+
+    lls_pool_run(pool, 100, count_item, &t);
+    usleep(100000);                 /* they spin for far less */
+    cpu = cpu_seconds();
+    getrusage(RUSAGE_SELF, &before);
+    usleep(400000);
+    getrusage(RUSAGE_SELF, &after);
+    cpu = cpu_seconds() - cpu;
+    assert_true(cpu < 0.1);         /* three that spin would take 0.4 at the least, and 1.2 */
+    assert_true(after.ru_nvcsw - before.ru_nvcsw < 20);
+    lls_pool_run(pool, 100, count_item, &t);
+    assert_int_equal(atomic_load(&t.n_wrong), 0);
+    lls_pool_destroy(pool);
+}
+
+/* Items so long that the caller, which has none of them left, goes to sleep over the last one. */
+static void take_a_nap(void *arg, uint32_t item, uint32_t ith)
+{
+    _Atomic uint32_t *n = arg;
+
+    usleep(ith == 0 ? 10 : 3000);
+    atomic_fetch_add(n, 1);
+}
+
+static void a_caller_that_sleeps_is_woken(void **state)
+{
+    lls_mem_t        mem;
+    lls_pool_t      *pool = pool_of(&mem, 3);
+    _Atomic uint32_t n = 0;
+
+    for (uint32_t i = 0; i < 20; i++) {
+        usleep(i % 3 * 1000);       /* workers awake or asleep */
+        lls_pool_run(pool, 4, take_a_nap, &n);
+        assert_int_equal(atomic_load(&n), 4 * (i + 1));
+    }
+    lls_pool_destroy(pool);
+}
+
+/* ---- The host's program ---------------------------------------------------------------------- */
+
+static void see_signal(void *arg, uint32_t item, uint32_t ith)
+{
+    _Atomic uint32_t *n_open = arg;
+    sigset_t          blocked;
+
+    usleep(1000);                   /* so that workers come to an item too */
+    pthread_sigmask(SIG_SETMASK, NULL, &blocked);
+    atomic_fetch_add(n_open, ith > 0 && !sigismember(&blocked, SIGALRM));
+    atomic_fetch_add(n_open, ith == 0 && sigismember(&blocked, SIGALRM) ? 1000 : 0);
+}
+
+static void signals_stay_with_the_host(void **state)
+{
+    lls_mem_t        mem;
+    lls_pool_t      *pool = pool_of(&mem, 4);
+    _Atomic uint32_t n_open = 0;
+
+    lls_pool_run(pool, 40, see_signal, &n_open);
+    assert_int_equal(atomic_load(&n_open), 0);
+    lls_pool_destroy(pool);
+}
+
+static void a_pool_without_memory_is_refused(void **state)
+{
+    test_alloc_t    t = { .fail_at = 1 };
+    llm_allocator_t hook = test_allocator(&t);
+    lls_mem_t       mem;
+    lls_pool_t     *pool;
+    llm_error_t     err;
+
+    lls_mem_init(&mem, &hook);
+    assert_int_equal(lls_pool_create(&mem, 2, &pool, &err), LLM_ERR_NO_MEMORY);
+    assert_null(pool);
+    lls_pool_destroy(NULL);
+    assert_int_equal(t.live_blocks, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_item_is_done_once_before_run_returns),
+        cmocka_unit_test(a_member_that_stands_still_keeps_one_item),
+        cmocka_unit_test(idle_workers_use_no_cpu),
+        cmocka_unit_test(a_caller_that_sleeps_is_woken),
+        cmocka_unit_test(signals_stay_with_the_host),
+        cmocka_unit_test(a_pool_without_memory_is_refused),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
