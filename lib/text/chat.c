@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "text/chat.h"
 
-#include "base/json.h"
-#include "text/buf.h"
-#include "text/chat_json.h"
 #include "text/chat_messages.h"
-#include "text/jinja.h"
 #include "text/tokenizer_int.h"
 
 #define MAX_CONSTS 16
@@ -15,58 +11,59 @@ static llm_status_t invalid(llm_error_t *err, const char *param, const char *why
     return lls_fail_param(err, LLM_ERR_INVALID, param, "%s", why);
 }
 
-static llm_status_t no_memory(llm_error_t *err)
-{
-    return lls_fail(err, LLM_ERR_NO_MEMORY, "no memory for a chat");
-}
-
-static bool is_null(const json_t *v) { return v == NULL || json_is_null(v); }
+static bool is_null(const lls_jval_t *v) { return v == NULL || v->type == JV_NONE; }
 
 /* ---- Templates ------------------------------------------------------------------------------- */
 
-typedef struct chosen { /* the template of a request */
-    const lls_jinja_t *j;
-    lls_jinja_t       *own; /* compiled for the request; NULL = the tokenizer's */
-} chosen_t;
+typedef struct work { /* what one request needs */
+    const lls_tokenizer_t *t;
+    lls_jdata_t           *data;
+    const lls_jinja_t     *j;
+    lls_jinja_t           *own; /* j if it was compiled for the request */
+    const lls_jstr_t      *final;
+    bool                   generate, go_on;
+} work_t;
 
-static lls_chat_template_t *model_template(const lls_tokenizer_t *t, const json_t *root)
+static const lls_jval_t *request_of(const work_t *w, const char *key)
+{
+    return lls_jdict_named(&w->data->run, w->data->root, key);
+}
+
+static lls_chat_template_t *model_template(const work_t *w)
 {
     lls_chat_template_t *found = NULL;
 
-    if (!is_null(json_object_get(root, "tools")))
-        found = lls_templates_find(&t->templates, "tool_use", 8);
-    return found != NULL ? found : lls_templates_find(&t->templates, "default", 7);
+    if (!is_null(request_of(w, "tools")))
+        found = lls_templates_find(&w->t->templates, "tool_use", 8);
+    return found != NULL ? found : lls_templates_find(&w->t->templates, "default", 7);
 }
 
 /* A model with several templates has names; one with a single template has none. */
-static lls_chat_template_t *named_template(const lls_tokenizer_t *t, const json_t *given)
+static lls_chat_template_t *named_template(const work_t *w, const lls_jstr_t *name)
 {
-    return t->templates.n > 1 ? lls_templates_find(&t->templates, json_string_value(given),
-                                                   json_string_length(given))
-                              : NULL;
+    return w->t->templates.n > 1 ? lls_templates_find(&w->t->templates, name->text, name->len)
+                                 : NULL;
 }
 
-static llm_status_t choose(const lls_tokenizer_t *t, lls_mem_t *mem, const json_t *root,
-                           chosen_t *out, llm_error_t *err)
+static llm_status_t choose(work_t *w, lls_mem_t *mem, llm_error_t *err)
 {
-    const json_t        *given = json_object_get(root, "chat_template");
-    lls_chat_template_t *found;
-    llm_status_t         st;
+    const lls_templates_t *all = &w->t->templates;
+    const lls_jval_t      *given = request_of(w, "chat_template");
+    lls_chat_template_t   *found;
+    llm_status_t           st;
 
-    *out = (chosen_t){NULL, NULL};
-    if (!is_null(given) && !json_is_string(given))
+    if (!is_null(given) && given->type != JV_STRING)
         return invalid(err, "chat_template", "chat_template must be a string");
-    found = is_null(given) ? model_template(t, root) : named_template(t, given);
+    found = is_null(given) ? model_template(w) : named_template(w, given->u.str);
     if (found != NULL)
-        return lls_templates_get(&t->templates, found, &out->j, err);
+        return lls_templates_get(all, found, &w->j, err);
     if (is_null(given))
         return invalid(err, "chat_template",
-                       t->templates.n != 0
+                       all->n != 0
                            ? "the model has named chat templates and no default; name one"
                            : "the model has no chat template; give one in chat_template");
-    st =
-        lls_jinja_compile(mem, json_string_value(given), json_string_length(given), &out->own, err);
-    out->j = out->own;
+    st = lls_jinja_compile(mem, given->u.str->text, given->u.str->len, &w->own, err);
+    w->j = w->own;
     return st;
 }
 
@@ -79,63 +76,69 @@ llm_status_t lls_chat_set_template(lls_tokenizer_t *t, const char *text, size_t 
     if (st != LLM_OK)
         return st;
     lls_jinja_free(j);
-    return lls_templates_replace(&t->templates, "default", text, len) ? LLM_OK : no_memory(err);
+    return lls_templates_replace(&t->templates, "default", text, len)
+               ? LLM_OK
+               : lls_fail(err, LLM_ERR_NO_MEMORY, "no memory for a chat template");
 }
 
 void lls_chat_set_time(lls_tokenizer_t *t, int64_t now) { t->templates.now = now; }
 
 /* ---- Variables ------------------------------------------------------------------------------- */
 
-static llm_status_t flag_of(const json_t *root, const char *key, bool def, bool *out,
+static llm_status_t flag_of(const work_t *w, const char *key, bool def, bool *out,
                             llm_error_t *err)
 {
-    const json_t *v = json_object_get(root, key);
+    const lls_jval_t *v = request_of(w, key);
 
-    *out = !is_null(v) ? json_is_true(v) : def;
-    if (!is_null(v) && !json_is_boolean(v))
+    *out = !is_null(v) ? v->u.b : def;
+    if (!is_null(v) && v->type != JV_BOOL)
         return lls_fail_param(err, LLM_ERR_INVALID, key, "%s must be true or false", key);
     return LLM_OK;
 }
 
-static llm_status_t check_kwargs(const json_t *kwargs, llm_error_t *err)
+static llm_status_t check_kwargs(const work_t *w, const lls_jval_t *kwargs, llm_error_t *err)
 {
     static const char *const reserved[] = {"messages", "tools", "chat_template", "tokenize"};
 
     if (is_null(kwargs))
         return LLM_OK;
-    if (!json_is_object(kwargs))
+    if (kwargs->type != JV_DICT)
         return invalid(err, "chat_template_kwargs", "chat_template_kwargs must be an object");
     for (size_t i = 0; i < LLS_ARRAY_LEN(reserved); i++)
-        if (json_object_get(kwargs, reserved[i]) != NULL)
+        if (lls_jdict_named(&w->data->run, *kwargs, reserved[i]) != NULL)
             return lls_fail_param(err, LLM_ERR_INVALID, "chat_template_kwargs",
                                   "chat_template_kwargs cannot set '%s'", reserved[i]);
     return LLM_OK;
 }
 
+static void set(lls_jrun_t *r, lls_jval_t vars, const char *name, lls_jval_t v)
+{
+    if (r->st == LLM_OK)
+        lls_jdict_put(r, vars.u.dict, lls_jcstr(r, name), v);
+}
+
 /* As transformers passes them: tools and documents are none, not undefined, when absent. */
-static llm_status_t make_vars(const json_t *root, const lls_jinja_t *j, json_t *messages,
-                              bool generate, json_t **out, llm_error_t *err)
+static llm_status_t make_vars(work_t *w, lls_jval_t messages, llm_error_t *err)
 {
     static const char *const passed[] = {"tools", "documents"};
-    json_t      *vars = json_object(), *kwargs = json_object_get(root, "chat_template_kwargs");
-    llm_status_t st = check_kwargs(kwargs, err);
-    bool         ok = vars != NULL && json_object_set(vars, "messages", messages) == 0;
+    lls_jrun_t              *r = &w->data->run;
+    const lls_jval_t        *kwargs = request_of(w, "chat_template_kwargs");
+    lls_jval_t               vars = lls_jdict(r, 8);
+    llm_status_t             st = check_kwargs(w, kwargs, err);
 
-    for (size_t i = 0; ok && i < LLS_ARRAY_LEN(passed); i++) {
-        json_t *v = json_object_get(root, passed[i]);
+    set(r, vars, "messages", messages);
+    for (size_t i = 0; i < LLS_ARRAY_LEN(passed); i++) {
+        const lls_jval_t *v = request_of(w, passed[i]);
 
-        ok = (v != NULL ? json_object_set(vars, passed[i], v)
-                        : json_object_set_new(vars, passed[i], json_null())) == 0;
+        set(r, vars, passed[i], v != NULL ? *v : lls_jnone());
     }
-    ok = ok && json_object_set_new(vars, "add_generation_prompt", json_boolean(generate)) == 0;
-    if (ok && lls_jinja_wants(j, "request_messages")) /* a format of ours */
-        ok = json_object_set(vars, "request_messages", json_object_get(root, "messages")) == 0;
-    if (st == LLM_OK && ok && json_is_object(kwargs))
-        ok = json_object_update(vars, kwargs) == 0;
-    if (st == LLM_OK && !ok)
-        st = no_memory(err);
-    *out = vars;
-    return st;
+    set(r, vars, "add_generation_prompt", lls_jbool(w->generate));
+    if (lls_jinja_wants(w->j, "request_messages")) /* a format of ours */
+        set(r, vars, "request_messages", *request_of(w, "messages"));
+    for (size_t i = 0; st == LLM_OK && !is_null(kwargs) && i < kwargs->u.dict->n; i++)
+        lls_jdict_put(r, vars.u.dict, kwargs->u.dict->keys[i], kwargs->u.dict->values[i]);
+    w->data->vars = vars;
+    return st != LLM_OK ? st : r->st;
 }
 
 static size_t special_consts(const lls_tokenizer_t *t, lls_jinja_const_t consts[MAX_CONSTS])
@@ -169,11 +172,11 @@ static void cut(lls_jinja_text_t *text, size_t len)
 
 /* The text ends where the tag behind the final message is; where the template has taken away the
  * blank behind the tag, it takes away those before it, too. */
-static llm_status_t cut_at_tag(const json_t *final, lls_jinja_text_t *text, llm_error_t *err)
+static llm_status_t cut_at_tag(const lls_jstr_t *final, lls_jinja_text_t *text, llm_error_t *err)
 {
     static const char tag[] = LLS_CHAT_TAG;
-    const char       *want = json_string_value(final);
-    size_t            n = json_string_length(final), tag_len = sizeof tag - 2, end = text->len;
+    const char       *want = final->text;
+    size_t            n = final->len, tag_len = sizeof tag - 2, end = text->len;
 
     while (n > 0 && blank(want[n - 1]))
         n--;
@@ -196,79 +199,67 @@ static llm_status_t cut_at_tag(const json_t *final, lls_jinja_text_t *text, llm_
     return LLM_OK;
 }
 
-typedef struct work { /* what one request needs */
-    chosen_t chosen;
-    json_t  *messages, *vars, *final;
-    bool     generate, go_on;
-} work_t;
-
-static llm_status_t read_flags(const json_t *root, work_t *w, llm_error_t *err)
+static llm_status_t read_flags(work_t *w, llm_error_t *err)
 {
-    llm_status_t st = flag_of(root, "continue_final_message", false, &w->go_on, err);
+    llm_status_t st = flag_of(w, "continue_final_message", false, &w->go_on, err);
 
     if (st == LLM_OK)
-        st = flag_of(root, "add_generation_prompt", !w->go_on, &w->generate, err);
+        st = flag_of(w, "add_generation_prompt", !w->go_on, &w->generate, err);
     if (st == LLM_OK && w->generate && w->go_on)
         st = invalid(err, "continue_final_message",
                      "cannot be set together with add_generation_prompt");
     return st;
 }
 
-static llm_status_t prepare(const lls_tokenizer_t *t, lls_mem_t *mem, const json_t *root, work_t *w,
-                            llm_error_t *err)
+static llm_status_t read_messages(work_t *w, llm_error_t *err)
 {
-    llm_status_t st = lls_chat_check_messages(json_object_get(root, "messages"), err);
+    lls_jrun_t *r = &w->data->run;
+    lls_jval_t  messages =
+        lls_chat_messages(r, *request_of(w, "messages"), lls_jinja_wants_parts(w->j),
+                          lls_jinja_knows_developer(w->j));
 
-    if (st == LLM_OK)
-        st = read_flags(root, w, err);
-    if (st == LLM_OK)
-        st = choose(t, mem, root, &w->chosen, err);
-    if (st == LLM_OK)
-        st = lls_chat_messages(mem, json_object_get(root, "messages"),
-                               lls_jinja_wants_parts(w->chosen.j),
-                               lls_jinja_mentions(w->chosen.j, "developer"), &w->messages, err);
-    if (st == LLM_OK && w->go_on && !lls_jinja_mentions(w->chosen.j, "content"))
-        st = invalid(err, "continue_final_message", "the template does not read content");
-    if (st == LLM_OK && w->go_on)
-        st = lls_chat_tag_last(mem, w->messages, &w->final, err);
-    if (st == LLM_OK)
-        st = make_vars(root, w->chosen.j, w->messages, w->generate, &w->vars, err);
-    return st;
+    if (r->st == LLM_OK && w->go_on && !lls_jinja_mentions(w->j, "content"))
+        return invalid(err, "continue_final_message", "the template does not read content");
+    if (r->st == LLM_OK && w->go_on)
+        w->final = lls_chat_tag_last(r, messages);
+    return r->st == LLM_OK ? make_vars(w, messages, err) : r->st;
 }
 
-static llm_status_t render_root(const lls_tokenizer_t *t, lls_mem_t *mem, const json_t *root,
-                                lls_jinja_text_t *out, llm_error_t *err)
+/* Arguments of tool calls are text, which is read as JSON here. */
+static llm_status_t prepare(work_t *w, lls_mem_t *mem, llm_error_t *err)
 {
-    work_t            w = {0};
-    lls_jinja_const_t consts[MAX_CONSTS];
-    lls_jinja_input_t in = {.consts = consts, .now = t->templates.now};
-    llm_status_t      st = prepare(t, mem, root, &w, err);
+    lls_jrun_t  *r = &w->data->run;
+    llm_status_t st;
 
-    in.vars = w.vars;
-    in.n_consts = special_consts(t, consts);
+    if (w->data->root.type != JV_DICT)
+        return lls_fail(err, LLM_ERR_INVALID, "chat must be a JSON object");
+    if (!lls_chat_check_messages(r, request_of(w, "messages")))
+        return r->st;
+    st = read_flags(w, err);
     if (st == LLM_OK)
-        st = lls_jinja_render(w.chosen.j, mem, &in, out, err);
-    if (st == LLM_OK && w.go_on)
-        st = cut_at_tag(w.final, out, err);
-    lls_jinja_free(w.chosen.own);
-    json_decref(w.final);
-    json_decref(w.vars);
-    json_decref(w.messages);
-    return st;
+        st = choose(w, mem, err);
+    return st == LLM_OK ? read_messages(w, err) : st;
 }
 
 static llm_status_t render(const lls_tokenizer_t *t, lls_mem_t *mem, const char *chat, size_t len,
                            lls_jinja_text_t *out, llm_error_t *err)
 {
-    json_t      *root;
-    llm_status_t st = lls_chat_read_json(mem, chat, len, &root, err);
+    work_t            w = {.t = t};
+    lls_jinja_const_t consts[MAX_CONSTS];
+    lls_jinja_input_t in = {.consts = consts, .now = t->templates.now};
+    llm_status_t      st = lls_jdata_read(mem, "chat", chat, len, &w.data, err);
 
     memset(out, 0, sizeof *out);
-    if (st != LLM_OK)
-        return st;
-    st = json_is_object(root) ? render_root(t, mem, root, out, err)
-                              : lls_fail(err, LLM_ERR_INVALID, "chat must be a JSON object");
-    json_decref(root);
+    if (st == LLM_OK)
+        st = prepare(&w, mem, err);
+    in.vars = w.data;
+    in.n_consts = special_consts(t, consts);
+    if (st == LLM_OK)
+        st = lls_jinja_render(w.j, mem, &in, out, err);
+    if (st == LLM_OK && w.go_on)
+        st = cut_at_tag(w.final, out, err);
+    lls_jinja_free(w.own);
+    lls_jdata_free(w.data);
     if (st != LLM_OK)
         lls_jinja_text_free(mem, out);
     return st;

@@ -4,24 +4,24 @@
  *
  * Content becomes one string, its parts joined by newlines, or stays a list of parts where the
  * template walks over it; the arguments of tool calls are parsed; keys that vLLM does not pass are
- * left out; reasoning has the three names that templates read.  Any thread.
+ * left out; reasoning has the three names that templates read.  What is made lies in the arena of
+ * the run; the request stays as it is.  A mistake of the request sets r->st.
  */
 #ifndef LLS_TEXT_CHAT_MESSAGES_H
 #define LLS_TEXT_CHAT_MESSAGES_H
 
-#include "base/json.h"
+#include "text/jinja_val.h"
 
 /* What a message that is to be gone on with ends with while it is rendered; transformers' words. */
 #define LLS_CHAT_TAG "CONTINUE_FINAL_MESSAGE_TAG "
 
-/* Whether messages is a list of at least one, and each has a role. */
-llm_status_t lls_chat_check_messages(const json_t *messages, llm_error_t *err);
+/* Whether messages, which may be NULL, is a list of at least one, and each has a role. */
+bool lls_chat_check_messages(lls_jrun_t *r, const lls_jval_t *messages);
 /* messages have been checked.  parts: content stays a list.  developer: the template knows this
- * role.  *out is the caller's to release. */
-llm_status_t lls_chat_messages(lls_mem_t *mem, const json_t *messages, bool parts, bool developer,
-                               json_t **out, llm_error_t *err);
-/* Puts the tag behind the text of the last message.  *text: the text before, the caller's to
- * release. */
-llm_status_t lls_chat_tag_last(lls_mem_t *mem, json_t *messages, json_t **text, llm_error_t *err);
+ * role. */
+lls_jval_t lls_chat_messages(lls_jrun_t *r, lls_jval_t messages, bool parts, bool developer);
+/* Puts the tag behind the text of the last of messages, which lls_chat_messages() has made; gives
+ * the text before. */
+const lls_jstr_t *lls_chat_tag_last(lls_jrun_t *r, lls_jval_t messages);
 
 #endif

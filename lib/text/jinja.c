@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "text/jinja_int.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 
 #include "base/utf8.h"
@@ -140,6 +141,7 @@ static llm_status_t compile(lls_jinja_t *j, const char *text, size_t len, llm_er
         st = lls_fail(err, LLM_ERR_NO_MEMORY, "no memory for a chat template");
     if (st == LLM_OK)
         find_methods(j);
+    j->knows_developer = lls_jinja_mentions(j, "developer");
     return st;
 }
 

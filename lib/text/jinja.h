@@ -19,7 +19,7 @@
 #ifndef LLS_TEXT_JINJA_H
 #define LLS_TEXT_JINJA_H
 
-#include "base/json.h"
+#include "base/mem.h"
 
 #define LLS_JINJA_STEPS 1000000u
 #define LLS_JINJA_OUTPUT ((size_t)64 << 20)
@@ -33,9 +33,11 @@ typedef struct lls_jinja_const { /* a variable that holds a trusted string: bos_
     size_t      len;
 } lls_jinja_const_t;
 
+typedef struct lls_jdata lls_jdata_t; /* values read from JSON; threads may share them */
+
 /* What a render sees; nothing of it needs to outlive the call. */
 typedef struct lls_jinja_input {
-    const json_t            *vars; /* an object; an entry hides a constant of the same name */
+    const lls_jdata_t       *vars; /* an object; an entry hides a constant of the same name */
     const lls_jinja_const_t *consts;
     size_t                   n_consts;
     int64_t                  now; /* of strftime_now(), seconds since 1970; < 0 = the clock */
@@ -50,6 +52,10 @@ typedef struct lls_jinja_text {
 llm_status_t lls_jinja_compile(lls_mem_t *mem, const char *text, size_t len, lls_jinja_t **out,
                                llm_error_t *err);
 void         lls_jinja_free(lls_jinja_t *j);
+/* `text` must outlive the data.  LLM_ERR_FORMAT names `name`, line and column. */
+llm_status_t lls_jdata_read(lls_mem_t *mem, const char *name, const char *text, size_t len,
+                            lls_jdata_t **out, llm_error_t *err);
+void         lls_jdata_free(lls_jdata_t *data);
 /* The caller frees out, which is empty after a failure. */
 llm_status_t lls_jinja_render(const lls_jinja_t *j, lls_mem_t *mem, const lls_jinja_input_t *in,
                               lls_jinja_text_t *out, llm_error_t *err);
@@ -63,6 +69,8 @@ const char *lls_jinja_wanted(const lls_jinja_t *j, size_t i, size_t *len);
 /* Whether some loop walks over the content of a message: the format "openai", where content stays a
  * list of parts; otherwise "string". */
 bool lls_jinja_wants_parts(const lls_jinja_t *j);
+/* Whether it knows the role of a developer: mentions it. */
+bool lls_jinja_knows_developer(const lls_jinja_t *j);
 /* Whether the template's text mentions `word`. */
 bool lls_jinja_mentions(const lls_jinja_t *j, const char *word);
 

@@ -49,7 +49,7 @@ static lls_jval_t number_attr(lls_jrun_t *r, lls_jval_t v, const lls_jstr_t *nam
     bool is_float = v.type == JV_FLOAT;
 
     if (lls_jstr_is(name, "real") || (!is_float && lls_jstr_is(name, "numerator")))
-        return is_float ? v : lls_jint(lls_jint_of(v));
+        return v.type == JV_BOOL ? lls_jint(lls_jint_of(v)) : v;
     if (lls_jstr_is(name, "imag"))
         return is_float ? lls_jfloat(0) : lls_jint(0);
     if (!is_float && lls_jstr_is(name, "denominator"))
@@ -109,6 +109,7 @@ static lls_jval_t attribute(lls_jrun_t *r, lls_jval_t v, const lls_jstr_t *name)
         break;
     case JV_BOOL:
     case JV_INT:
+    case JV_BIG:
     case JV_FLOAT: {
         lls_jval_t number = number_attr(r, v, name);
 
@@ -192,14 +193,14 @@ lls_jval_t lls_jget_item(lls_jrun_t *r, lls_jval_t v, lls_jval_t key)
 static lls_jval_t part_of_path(lls_jrun_t *r, const lls_jstr_t *path, size_t from, size_t len)
 {
     lls_jstr_t part = {.text = path->text + from, .len = len};
-    int64_t    i;
+    lls_jval_t i;
 
     for (size_t k = 0; k < len; k++)
         if (part.text[k] < '0' || part.text[k] > '9')
             return lls_jsubstr(r, path, from, len);
     if (len == 0)
         return lls_jcstr(r, "");
-    return lls_jparse_int(r, &part, 10, &i) ? lls_jint(i) : lls_jmissing();
+    return lls_jparse_int(r, &part, 10, &i) ? i : lls_jmissing();
 }
 
 static lls_jval_t follow_one(lls_jrun_t *r, lls_jval_t v, lls_jval_t key, lls_jval_t fallback)
@@ -237,6 +238,8 @@ static int64_t bound(lls_jrun_t *r, lls_jval_t v, int64_t n, int64_t other, bool
 
     if (v.type == JV_MISSING || v.type == JV_NONE)
         return other;
+    if (v.type == JV_BIG)
+        v = lls_jint(v.u.big->minus ? INT64_MIN + n : INT64_MAX);
     if (!lls_jis_int(v)) {
         lls_jraise(r, LLM_ERR_INVALID, "a slice needs integers, not %s", lls_jtype_name(v));
         return other;
@@ -316,7 +319,9 @@ lls_jval_t lls_jslice(lls_jrun_t *r, lls_jval_t v, lls_jval_t start_v, lls_jval_
         return lls_jraise_undefined(r, v);
     if (v.type != JV_STRING && !lls_jis_seq(v) && v.type != JV_RANGE)
         return lls_jraise(r, LLM_ERR_INVALID, "a %s has no slices", lls_jtype_name(v));
-    if (step_v.type != JV_MISSING && step_v.type != JV_NONE)
+    if (step_v.type == JV_BIG)
+        step = step_v.u.big->minus ? -INT32_MAX : INT32_MAX;
+    else if (step_v.type != JV_MISSING && step_v.type != JV_NONE)
         step = lls_jis_int(step_v) ? lls_jint_of(step_v) : 0;
     if (step == 0)
         return lls_jraise(r, LLM_ERR_INVALID, "the step of a slice must be an integer, not 0");

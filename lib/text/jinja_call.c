@@ -51,11 +51,13 @@ static bool bind_keyword(lls_jrun_t *r, const lls_jfunc_t *f, const lls_jstr_t *
 
 static bool bind(lls_jrun_t *r, const lls_jfunc_t *f, const lls_jargs_t *args, lls_jval_t *a)
 {
-    params_t p = {.at = f->params};
-    size_t   n = 0;
+    size_t n = *f->params != '\0';
 
-    for (; n < MAX_PARAMS && next_param(&p); n++)
-        a[n] = n < args->n_pos ? args->pos[n] : lls_jmissing();
+    for (const char *p = f->params; *p != '\0'; p++)
+        n += *p == ' ';
+    lls_assert(n <= MAX_PARAMS);
+    for (size_t i = 0; i < n; i++)
+        a[i] = i < args->n_pos ? args->pos[i] : lls_jmissing();
     if (args->n_pos > n) {
         lls_jraise(r, LLM_ERR_INVALID, "'%s' takes at most %zu arguments", f->name, n);
         return false;
@@ -84,7 +86,9 @@ int64_t lls_jint_arg(lls_jrun_t *r, lls_jval_t v, int64_t other)
 {
     if (v.type == JV_MISSING)
         return other;
-    if (!lls_jis_int(v))
+    if (v.type == JV_BIG)
+        lls_jraise(r, LLM_ERR_INVALID, "an integer of %zu digits is too large here", v.u.big->n);
+    else if (!lls_jis_int(v))
         lls_jraise(r, LLM_ERR_INVALID, "an integer is needed here, not %s", lls_jtype_name(v));
     return lls_jis_int(v) ? lls_jint_of(v) : other;
 }

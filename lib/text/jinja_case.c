@@ -54,10 +54,16 @@ static uint32_t map_one(char kind, uint32_t cp)
 {
     const lls_jcase_run_t *run = NULL;
 
+    if (cp < 0x80 && (kind == 'L' || kind == 'F'))
+        return cp >= 'A' && cp <= 'Z' ? cp + 32 : cp;
+    if (cp < 0x80)
+        return cp >= 'a' && cp <= 'z' ? cp - 32 : cp;
+    if (kind == 'F')
+        run = find_run(lls_jcase_fold, lls_jcase_n_fold, cp);
     if (kind == 'T')
         run = find_run(lls_jcase_title, lls_jcase_n_title, cp);
     if (run == NULL)
-        run = kind == 'L' ? find_run(lls_jcase_lower, lls_jcase_n_lower, cp)
+        run = kind == 'L' || kind == 'F' ? find_run(lls_jcase_lower, lls_jcase_n_lower, cp)
                           : find_run(lls_jcase_upper, lls_jcase_n_upper, cp);
     return run != NULL ? (uint32_t)((int32_t)cp + run->delta) : cp;
 }
@@ -121,8 +127,9 @@ static char kind_of(enum lls_jcase how, uint32_t cp, bool first, bool in_word)
     case LLS_JUPPER:
         return 'U';
     case LLS_JLOWER:
-    case LLS_JFOLD:
         return 'L';
+    case LLS_JFOLD:
+        return 'F';
     case LLS_JTITLE:
         return in_word ? 'L' : 'T';
     case LLS_JCAPITALIZE:
@@ -150,8 +157,6 @@ lls_jval_t lls_jcased(lls_jrun_t *r, const lls_jstr_t *s, enum lls_jcase how)
         n = n == 0 ? 1 : n;
         if (cp == 0x3a3)
             lls_jcharge(r, s->len / 64);
-        if (how == LLS_JFOLD && cp >= 0x80 && (cp == 0xb5 || find_long('U', cp) != NULL))
-            lls_jraise(r, LLM_ERR_UNSUPPORTED, "casefold of such a character");
         put_mapped(&c, at, n, cp, kind_of(how, cp, at == 0, in_word));
         in_word = how == LLS_JTITLE && is_cased(cp);
     }
@@ -182,4 +187,19 @@ bool lls_jhas_case(lls_jrun_t *r, const lls_jstr_t *s, bool upper)
         some |= upper ? is_upper(cp) : is_lower(cp);
     }
     return some;
+}
+
+uint8_t lls_jclass_of(uint32_t cp)
+{
+    size_t low = 0, high = lls_jclass_n;
+
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+
+        if (lls_jclass[mid].last < cp)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low < lls_jclass_n && lls_jclass[low].first <= cp ? lls_jclass[low].bits : 0;
 }

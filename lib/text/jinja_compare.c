@@ -10,7 +10,7 @@ const char *lls_jtype_name(lls_jval_t v)
 {
     /* ORDER jtype */
     static const char *const names[] = {"missing", "undefined", "None",      "bool",      "int",
-                                        "float",   "str",       "list",      "tuple",     "dict",
+                                        "int",     "float",     "str",       "list",      "tuple",     "dict",
                                         "view",    "range",     "generator", "namespace", "loop",
                                         "macro",   "function",  "method",    "cycler",    "joiner"};
 
@@ -49,11 +49,15 @@ bool lls_jtrue(lls_jval_t v)
 
 static bool same_text(const lls_jstr_t *a, const lls_jstr_t *b)
 {
-    return a->len == b->len && (a->text == b->text || memcmp(a->text, b->text, a->len) == 0);
+    return a->len == b->len && (a->text == b->text || lls_jsame(a->text, b->text, a->len));
 }
 
-static bool equal_numbers(lls_jval_t a, lls_jval_t b)
+static bool equal_numbers(lls_jrun_t *r, lls_jval_t a, lls_jval_t b)
 {
+    if (a.type == JV_BIG || b.type == JV_BIG)
+        return a.type == b.type ? lls_jbig_order(r, a, b) == 0
+                                : lls_jdouble_of(a) == lls_jdouble_of(b) &&
+                                      isfinite(lls_jdouble_of(a)) && lls_jbig_order(r, a, b) == 0;
     if (a.type != JV_FLOAT && b.type != JV_FLOAT)
         return lls_jint_of(a) == lls_jint_of(b);
     if (a.type == JV_FLOAT && b.type == JV_FLOAT)
@@ -143,7 +147,7 @@ bool lls_jequal(lls_jrun_t *r, lls_jval_t a, lls_jval_t b)
     bool equal;
 
     if (lls_jis_number(a) && lls_jis_number(b))
-        return equal_numbers(a, b);
+        return equal_numbers(r, a, b);
     if (a.type != b.type)
         return false;
     if (a.type == JV_STRING)
@@ -163,13 +167,16 @@ static bool holds(uint8_t op, int order)
                          : order >= 0;
 }
 
-static bool less_numbers(uint8_t op, lls_jval_t a, lls_jval_t b)
+static bool less_numbers(lls_jrun_t *r, uint8_t op, lls_jval_t a, lls_jval_t b)
 {
-    long double x = a.type == JV_FLOAT ? (long double)a.u.f : (long double)lls_jint_of(a);
-    long double y = b.type == JV_FLOAT ? (long double)b.u.f : (long double)lls_jint_of(b);
+    long double x, y;
 
-    if (isnan(x) || isnan(y))
+    if (isnan(lls_jdouble_of(a)) || isnan(lls_jdouble_of(b)))
         return false;
+    if (a.type == JV_BIG || b.type == JV_BIG)
+        return holds(op, lls_jbig_order(r, a, b));
+    x = a.type == JV_FLOAT ? (long double)a.u.f : (long double)lls_jint_of(a);
+    y = b.type == JV_FLOAT ? (long double)b.u.f : (long double)lls_jint_of(b);
     return holds(op, (x > y) - (x < y));
 }
 
@@ -197,7 +204,7 @@ bool lls_jless(lls_jrun_t *r, uint8_t op, lls_jval_t a, lls_jval_t b)
     bool less;
 
     if (lls_jis_number(a) && lls_jis_number(b))
-        return less_numbers(op, a, b);
+        return less_numbers(r, op, a, b);
     if (a.type == JV_STRING && b.type == JV_STRING)
         return holds(op, order_texts(a.u.str, b.u.str));
     if (a.type == JV_UNDEFINED || b.type == JV_UNDEFINED) {
@@ -339,6 +346,7 @@ uint64_t lls_jhash(lls_jval_t v)
     switch (v.type) {
     case JV_BOOL:
     case JV_INT:
+    case JV_BIG:
     case JV_FLOAT:
         f = lls_jdouble_of(v); /* equal numbers have equal doubles */
         f = f == 0 ? 0 : f;

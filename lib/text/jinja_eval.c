@@ -81,6 +81,8 @@ static lls_jval_t eval_concat(lls_jrun_t *r, const lls_jnode_t *n)
 
 static bool is_negative(lls_jval_t v)
 {
+    if (v.type == JV_BIG)
+        return v.u.big->minus;
     return v.type == JV_INT ? v.u.i < 0 : v.type == JV_FLOAT && signbit(v.u.f) != 0;
 }
 
@@ -343,7 +345,8 @@ lls_jval_t lls_jeval(lls_jrun_t *r, uint32_t at)
     case JN_STRING:
         return lls_jstrval(str_of(r, n));
     case JN_INT:
-        return lls_jint(n->num.i);
+        return n->flag ? lls_jinteger_in(r, str_of(r, n)->text, str_of(r, n)->len, n->op, false)
+                       : lls_jint(n->num.i);
     case JN_FLOAT:
         return lls_jfloat(n->num.f);
     case JN_BOOL:

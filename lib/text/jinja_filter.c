@@ -7,6 +7,9 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "base/utf8.h"
+#include "text/jinja_case.h"
+
 /* ---- Text ------------------------------------------------------------------------------------ */
 
 /* soft_str(): a string as it is, anything else as str() has it. */
@@ -223,20 +226,21 @@ FILTER(f_truncate)
 FILTER(f_wordcount)
 {
     const lls_jstr_t *s = soft(r, self);
-    int64_t           n = 0;
+    int64_t           count = 0;
     bool              in_word = false;
 
     UNUSED;
-    for (size_t i = 0; s != NULL && i < s->len; i++) {
-        char c = s->text[i];
-        bool word = (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') || c == '_';
+    for (size_t at = 0, n; s != NULL && at < s->len; at += n) {
+        uint32_t cp = 0xfffd;
+        bool     word;
 
-        if ((uint8_t)c >= 0x80)
-            return lls_jraise(r, LLM_ERR_UNSUPPORTED, "words beyond ASCII");
-        n += word && !in_word;
+        n = lls_utf8_decode(s->text + at, s->len - at, &cp);
+        n = n == 0 ? 1 : n;
+        word = cp == '_' || (lls_jclass_of(cp) & LLS_JALNUM) != 0;
+        count += word && !in_word;
         in_word = word;
     }
-    return s != NULL ? lls_jint(n) : lls_jmissing();
+    return s != NULL && lls_jcharge(r, s->len / 256) ? lls_jint(count) : lls_jmissing();
 }
 
 /* ---- JSON ------------------------------------------------------------------------------------ */
@@ -281,15 +285,15 @@ FILTER(f_tojson)
 
 FILTER(f_int)
 {
-    lls_jval_t other = a[0].type != JV_MISSING ? a[0] : lls_jint(0);
-    int64_t    base = lls_jint_arg(r, a[1], 10), i;
+    lls_jval_t other = a[0].type != JV_MISSING ? a[0] : lls_jint(0), i;
+    int64_t    base = lls_jint_arg(r, a[1], 10);
     double     d;
 
     UNUSED;
     if (r->st != LLM_OK)
         return lls_jmissing();
-    if (lls_jis_int(self))
-        return lls_jint(lls_jint_of(self));
+    if (lls_jis_int(self) || self.type == JV_BIG)
+        return lls_jnegate(r, self, false);
     if (self.type == JV_FLOAT)
         return isnan(self.u.f) ? other : lls_jtruncate(r, self.u.f);
     if (self.type == JV_UNDEFINED)
@@ -297,8 +301,8 @@ FILTER(f_int)
     if (self.type != JV_STRING)
         return other;
     if (lls_jparse_int(r, self.u.str, base, &i))
-        return lls_jint(i);
-    if (r->st == LLM_OK && lls_jparse_float(self.u.str, &d) && isfinite(d))
+        return i;
+    if (r->st == LLM_OK && lls_jparse_float(r, self.u.str, &d) && isfinite(d))
         return lls_jtruncate(r, d);
     return r->st == LLM_OK ? other : lls_jmissing();
 }
@@ -308,11 +312,13 @@ FILTER(f_float)
     double d;
 
     UNUSED;
+    if (self.type == JV_BIG && isinf(self.u.big->f))
+        return lls_jraise(r, LLM_ERR_INVALID, "an integer is too large for a float");
     if (lls_jis_number(self))
         return lls_jfloat(lls_jdouble_of(self));
     if (self.type == JV_UNDEFINED)
         return lls_jraise_undefined(r, self);
-    if (self.type == JV_STRING && lls_jparse_float(self.u.str, &d))
+    if (self.type == JV_STRING && lls_jparse_float(r, self.u.str, &d))
         return lls_jfloat(d);
     return a[0].type != JV_MISSING ? a[0] : lls_jfloat(0);
 }
@@ -322,9 +328,9 @@ FILTER(f_abs)
     UNUSED;
     if (self.type == JV_FLOAT)
         return lls_jfloat(fabs(self.u.f));
-    if (!lls_jis_int(self))
+    if (!lls_jis_number(self))
         return lls_jraise(r, LLM_ERR_INVALID, "a %s has no abs", lls_jtype_name(self));
-    return lls_jint_of(self) < 0 ? lls_jnegate(r, self, true) : lls_jint(lls_jint_of(self));
+    return lls_jnegate(r, self, lls_jless(r, JO_LT, self, lls_jint(0)));
 }
 
 /* ceil or floor of so many digits */
@@ -365,7 +371,7 @@ FILTER(f_filesizeformat)
     UNUSED;
     if (lls_jis_number(self))
         bytes = lls_jdouble_of(self);
-    else if (self.type != JV_STRING || !lls_jparse_float(self.u.str, &bytes))
+    else if (self.type != JV_STRING || !lls_jparse_float(r, self.u.str, &bytes))
         lls_jraise(r, LLM_ERR_INVALID, "filesizeformat needs a number");
     if (r->st == LLM_OK && (isnan(bytes) || (isinf(bytes) && bytes < 0)))
         lls_jraise(r, LLM_ERR_INVALID, "filesizeformat needs a number");

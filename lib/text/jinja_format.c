@@ -45,17 +45,6 @@ static bool add_value(lls_jrun_t *r, pieces_t *p, lls_jval_t v)
     return r->st == LLM_OK && add(r, p, v.u.str);
 }
 
-/* A copy of what is in text. */
-static lls_jval_t keep(lls_jrun_t *r, const char *text, size_t n)
-{
-    char *copy = lls_jalloc(r, n);
-
-    if (copy == NULL)
-        return lls_jmissing();
-    memcpy(copy, text, n);
-    return lls_jstring(r, copy, n, false);
-}
-
 /* ---- Numbers --------------------------------------------------------------------------------- */
 
 static size_t put_commas(const char *digits, size_t n, char *out)
@@ -72,28 +61,46 @@ static size_t put_commas(const char *digits, size_t n, char *out)
 
 /* sign and prefix, then zeros or blanks up to the width, then the digits */
 static lls_jval_t assemble(lls_jrun_t *r, const spec_t *s, const char *head, const char *body,
-                           char align)
+                           size_t n_body, char align)
 {
-    char       text[2200];
-    size_t     n_head = strlen(head), n_body = strlen(body);
+    size_t n_head = strlen(head), n = n_head + n_body,
+           width = align == '=' && s->width > (int64_t)n ? (size_t)s->width : n;
+    char      *text = lls_jalloc(r, width);
     lls_jval_t v;
 
-    if (align == '=' && s->width > (int64_t)(n_head + n_body) && s->width < 1000) {
-        size_t zeros = (size_t)s->width - n_head - n_body;
-
-        memcpy(text, head, n_head);
-        memset(text + n_head, s->fill, zeros);
-        memcpy(text + n_head + zeros, body, n_body);
-        return keep(r, text, (size_t)s->width);
-    }
-    if (align == '=' && s->width >= 1000)
-        return lls_jraise(r, LLM_ERR_UNSUPPORTED, "a number of 1,000 characters");
+    if (text == NULL)
+        return lls_jmissing();
     memcpy(text, head, n_head);
-    memcpy(text + n_head, body, n_body);
-    v = keep(r, text, n_head + n_body);
-    if (r->st != LLM_OK || s->width < 0)
+    memset(text + n_head, s->fill, width - n);
+    memcpy(text + n_head + width - n, body, n_body);
+    v = lls_jstring(r, text, width, false);
+    if (r->st != LLM_OK || s->width < 0 || align == '=')
         return v;
     return lls_jpad(r, v.u.str, s->width, s->fill, align == '<' ? -1 : align == '^' ? 0 : 1);
+}
+
+/* The first `whole` of n digits in groups; zeros before them make `room` characters of it all. */
+static char *with_commas(lls_jrun_t *r, const spec_t *s, const char *digits, size_t whole, size_t *n,
+                         size_t n_head, char align)
+{
+    size_t want = align == '=' && s->fill == '0' && s->width > (int64_t)n_head
+                      ? (size_t)s->width - n_head
+                      : 0;
+    size_t zeros = 0, rest = *n - whole, at;
+    char  *padded, *out;
+
+    while (whole + zeros + (whole + zeros - 1) / 3 + rest < want)
+        zeros++;
+    padded = lls_jalloc(r, zeros + whole);
+    out = lls_jalloc(r, 2 * (zeros + whole) + rest);
+    if (padded == NULL || out == NULL)
+        return NULL;
+    memset(padded, '0', zeros);
+    memcpy(padded + zeros, digits, whole);
+    at = put_commas(padded, zeros + whole, out);
+    memcpy(out + at, digits + whole, rest);
+    *n = at + rest;
+    return out;
 }
 
 static const char *sign_of(const spec_t *s, bool negative)
@@ -101,36 +108,54 @@ static const char *sign_of(const spec_t *s, bool negative)
     return negative ? "-" : s->sign_plus ? "+" : s->sign_blank ? " " : "";
 }
 
-static lls_jval_t format_int(lls_jrun_t *r, const spec_t *s, int64_t i, char align, bool percent)
+static const char *prefix_of(const spec_t *s, char kind)
 {
-    uint64_t u = i < 0 ? 0 - (uint64_t)i : (uint64_t)i;
-    char     digits[160], body[240], head[8];
+    if (!s->alternate)
+        return "";
+    return kind == 'b' ? "0b" : kind == 'o' ? "0o" : kind == 'x' ? "0x" : kind == 'X' ? "0X" : "";
+}
+
+/* At least so many digits. */
+static const char *with_zeros(lls_jrun_t *r, const char *digits, size_t *n, int64_t least)
+{
+    size_t zeros = least > (int64_t)*n ? (size_t)least - *n : 0;
+    char  *out = lls_jalloc(r, zeros + *n);
+
+    if (out == NULL)
+        return NULL;
+    memset(out, '0', zeros);
+    for (size_t i = 0; i < *n; i++)
+        out[zeros + i] = digits[i];
+    *n += zeros;
+    return out;
+}
+
+static lls_jval_t format_int(lls_jrun_t *r, const spec_t *s, lls_jval_t v, char align, bool percent)
+{
     char kind = s->kind == 0 || s->kind == 'i' || s->kind == 'u' || s->kind == 'n' ? 'd' : s->kind;
     int  base = kind == 'x' || kind == 'X' ? 16 : kind == 'o' ? 8 : kind == 'b' ? 2 : 10;
-    size_t n = sizeof digits;
+    bool minus = v.type == JV_BIG ? v.u.big->minus : lls_jint_of(v) < 0;
+    char head[8], *own;
+    size_t      n;
+    const char *digits = lls_jinteger_digits(r, v, (uint32_t)base, &n);
 
-    do
-        digits[--n] = (kind == 'X' ? "0123456789ABCDEF" : "0123456789abcdef")[u % (unsigned)base];
-    while ((u /= (unsigned)base) != 0);
-    while (percent && s->precision > (int64_t)(sizeof digits - n) && n > 0)
-        digits[--n] = '0';
-    if (s->precision > (int64_t)sizeof digits || (s->comma && base != 10))
-        return lls_jraise(r, LLM_ERR_UNSUPPORTED, "such a format of an integer");
-    snprintf(head, sizeof head, "%s%s", sign_of(s, i < 0),
-             !s->alternate || base == 10 ? ""
-             : base == 2                 ? "0b"
-             : base == 8                 ? "0o"
-             : kind == 'x'               ? "0x"
-                                         : "0X");
-    if (s->comma) {
-        body[put_commas(digits + n, sizeof digits - n, body)] = '\0';
-        if (align == '=')
-            return lls_jraise(r, LLM_ERR_UNSUPPORTED, "zeros and commas together");
-    } else {
-        memcpy(body, digits + n, sizeof digits - n);
-        body[sizeof digits - n] = '\0';
-    }
-    return assemble(r, s, head, body, align);
+    if (digits == NULL)
+        return lls_jmissing();
+    if (base == 10 && n > 4300)
+        return lls_jraise(r, LLM_ERR_INVALID, "an integer of %zu digits is too long to be text", n);
+    if (s->comma && base != 10)
+        return lls_jraise(r, LLM_ERR_INVALID, "commas are for decimal digits");
+    snprintf(head, sizeof head, "%s%s", sign_of(s, minus), prefix_of(s, kind));
+    if (percent)
+        digits = with_zeros(r, digits, &n, s->precision);
+    if (digits != NULL && s->comma)
+        digits = with_commas(r, s, digits, n, &n, strlen(head), align);
+    if (digits == NULL || kind != 'X')
+        return digits != NULL ? assemble(r, s, head, digits, n, align) : lls_jmissing();
+    own = lls_jalloc(r, n);
+    for (size_t i = 0; own != NULL && i < n; i++)
+        own[i] = digits[i] >= 'a' ? (char)(digits[i] - 32) : digits[i];
+    return own != NULL ? assemble(r, s, head, own, n, align) : lls_jmissing();
 }
 
 /* Without a kind Python writes a float as repr does, or with so many significant digits. */
@@ -161,31 +186,30 @@ static void float_digits(const spec_t *s, double f, char *out, size_t cap)
     snprintf(out, cap, format, precision, f);
 }
 
-static lls_jval_t format_float(lls_jrun_t *r, const spec_t *s, double f, char align)
+static lls_jval_t format_float(lls_jrun_t *r, const spec_t *s, lls_jval_t v, char align)
 {
-    char   digits[900], body[1300];
-    size_t whole, n;
+    double      f = lls_jdouble_of(v);
+    size_t      cap = (size_t)(s->precision > 0 ? s->precision : 0) + 400, n;
+    char       *digits = lls_jalloc(r, cap);
+    const char *sign = sign_of(s, signbit(f) && !isnan(f)), *body = digits;
 
-    if (s->precision > 400)
-        return lls_jraise(r, LLM_ERR_UNSUPPORTED, "a number of %lld digits",
-                          (long long)s->precision);
+    if (digits == NULL)
+        return lls_jmissing();
+    if (v.type == JV_BIG && isinf(f))
+        return lls_jraise(r, LLM_ERR_INVALID, "an integer is too large for a float");
     if (!isfinite(f))
-        snprintf(digits, sizeof digits, "%s", isnan(f) ? "nan" : "inf");
+        snprintf(digits, cap, "%s", isnan(f) ? "nan" : "inf");
     else
-        float_digits(s, fabs(s->kind == '%' ? f * 100 : f), digits, sizeof digits);
+        float_digits(s, fabs(s->kind == '%' ? f * 100 : f), digits, cap);
     if (s->kind >= 'A' && s->kind <= 'Z' && !isfinite(f))
         for (char *p = digits; *p != '\0'; p++)
             *p = (char)(*p - 32);
     if (s->kind == '%')
         strcat(digits, "%");
-    whole = strspn(digits, "0123456789");
-    n = s->comma ? put_commas(digits, whole, body) : whole;
-    if (!s->comma)
-        memcpy(body, digits, whole);
-    snprintf(body + n, sizeof body - n, "%s", digits + whole);
-    if (s->comma && align == '=')
-        return lls_jraise(r, LLM_ERR_UNSUPPORTED, "zeros and commas together");
-    return assemble(r, s, sign_of(s, signbit(f) && !isnan(f)), body, align);
+    n = strlen(digits);
+    if (s->comma && isfinite(f))
+        body = with_commas(r, s, digits, strspn(digits, "0123456789"), &n, strlen(sign), align);
+    return body != NULL ? assemble(r, s, sign, body, n, align) : lls_jmissing();
 }
 
 static lls_jval_t format_text(lls_jrun_t *r, const spec_t *s, lls_jval_t v, int align)
@@ -311,12 +335,12 @@ static lls_jval_t convert_number(lls_jrun_t *r, spec_t *s, lls_jval_t v)
                           lls_jtype_name(v));
     }
     if (strchr("eEfFgG", s->kind) != NULL)
-        return format_float(r, s, lls_jdouble_of(v), align);
+        return format_float(r, s, v, align);
     if (v.type == JV_FLOAT && strchr("xXo", s->kind) != NULL)
         return lls_jraise(r, LLM_ERR_INVALID, "%%%c needs an integer", s->kind);
     if (v.type == JV_FLOAT)
         v = lls_jtruncate(r, v.u.f);
-    return r->st == LLM_OK ? format_int(r, s, lls_jint_of(v), align, true) : v;
+    return r->st == LLM_OK ? format_int(r, s, v, align, true) : v;
 }
 
 static lls_jval_t convert_char(lls_jrun_t *r, const spec_t *s, lls_jval_t v)
@@ -473,9 +497,9 @@ static lls_jval_t field(braces_t *b, const char *p, size_t len)
         if (r->st == LLM_OK && (at == from || (item && at >= len)))
             lls_jraise(r, LLM_ERR_INVALID, "the format has an empty attribute");
         if (r->st == LLM_OK && item && p[from] >= '0' && p[from] <= '9') {
-            int64_t i;
+            lls_jval_t i;
             if (lls_jparse_int(r, key.u.str, 10, &i))
-                key = lls_jint(i);
+                key = i;
         }
         if (r->st == LLM_OK)
             v = item ? lls_jget_item(r, v, key) : lls_jget_attr(r, v, key.u.str);
@@ -537,10 +561,10 @@ static lls_jval_t format_number(lls_jrun_t *r, const spec_t *s, lls_jval_t v)
         return lls_jraise(r, s->kind == 'c' ? LLM_ERR_UNSUPPORTED : LLM_ERR_INVALID,
                           "a %s has no format '%c'", lls_jtype_name(v), s->kind);
     if (as_float)
-        return format_float(r, s, lls_jdouble_of(v), align);
+        return format_float(r, s, v, align);
     if (s->precision >= 0)
         return lls_jraise(r, LLM_ERR_INVALID, "an integer has no precision");
-    return format_int(r, s, lls_jint_of(v), align, false);
+    return format_int(r, s, v, align, false);
 }
 
 static lls_jval_t format_value(braces_t *b, lls_jval_t v, const char *p, size_t len)

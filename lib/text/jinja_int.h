@@ -34,6 +34,34 @@ static inline bool lls_jis(const char *a, size_t len, const char *b)
     return strlen(b) == len && memcmp(a, b, len) == 0;
 }
 
+static inline uint64_t lls_jword(const char *p)
+{
+    uint64_t word;
+
+    memcpy(&word, p, sizeof word);
+    return word;
+}
+
+/* Names are short: two words that may overlap decide about most. */
+static inline bool lls_jsame(const char *a, const char *b, size_t len)
+{
+    uint32_t x, y;
+
+    if (len > 16)
+        return memcmp(a, b, len) == 0;
+    if (len >= 8)
+        return lls_jword(a) == lls_jword(b) && lls_jword(a + len - 8) == lls_jword(b + len - 8);
+    if (len < 4)
+        return len == 0 || (a[0] == b[0] && a[len / 2] == b[len / 2] && a[len - 1] == b[len - 1]);
+    memcpy(&x, a, sizeof x);
+    memcpy(&y, b, sizeof y);
+    if (x != y)
+        return false;
+    memcpy(&x, a + len - 4, sizeof x);
+    memcpy(&y, b + len - 4, sizeof y);
+    return x == y;
+}
+
 static inline bool lls_jstr_is(const lls_jstr_t *s, const char *text)
 {
     return lls_jis(s->text, s->len, text);
@@ -136,6 +164,7 @@ enum lls_jarg_kind { JA_VALUE, JA_NAMED, JA_STAR, JA_STAR_STAR };
  *     flag = recursive
  * SET_BLOCK a = target, b = body, c = filters around the text of the block, or LLS_NONE
  * MACRO str, a = params, b = body; NAME of it is d | CALL_BLOCK a = call, b = body, c = params
+ * INT flag = of more than 64 bits: str are its digits, op the base
  * NONE flag = stands for the text of a block | FILTER_BLOCK a = filters, b = body | WITH a =
  * targets, b = values, c = body | GENERATION b = body LIST, TUPLE, CONCAT a, a, ... | DICT a = key,
  * value, key, ... | NOT, NEG, POS a | BINARY a op b, flag = the sign of a comes last | AND, OR a, b
@@ -200,7 +229,7 @@ struct lls_jinja {
     uint32_t     *funcs; /* slots of each function; 0 is the template's */
     size_t        n_funcs, funcs_cap;
     uint32_t      root; /* the first statement */
-    bool          wants_parts;
+    bool          wants_parts, knows_developer;
 };
 
 llm_status_t lls_jinja_lex(lls_jinja_t *j, llm_error_t *err);

@@ -6,7 +6,7 @@
 #include "text/jinja_val.h"
 
 #include "base/utf8.h"
-#include "text/uniclass.h"
+#include "text/jinja_case.h"
 
 enum { UNSAFE = 255 }; /* code of what the sandbox forbids */
 
@@ -423,29 +423,21 @@ METHOD(s_partition)
 
 /* ---- Strings: asking ------------------------------------------------------------------------- */
 
-enum { IS_ALPHA, IS_ALNUM, IS_DIGIT, IS_SPACE, IS_ASCII, IS_IDENTIFIER };
+enum { IS_SPACE = 128, IS_ASCII, IS_IDENTIFIER }; /* beside the bits of lls_jclass_of() */
 
-static bool is_kind(lls_jrun_t *r, uint8_t kind, uint32_t cp, bool first)
+static bool is_kind(uint8_t kind, uint32_t cp, bool first)
 {
-    uint8_t bits = lls_uniclass_search(cp);
-    bool    letter = (bits & LLS_UC_LETTER) != 0, number = (bits & LLS_UC_NUMBER) != 0;
-    char    text[4];
+    char text[4];
 
     switch (kind) {
-    case IS_ALPHA:
-        return letter;
-    case IS_ALNUM:
-        return letter || number;
     case IS_SPACE:
         return lls_jinja_blank(text, lls_utf8_encode(cp, text)) != 0;
     case IS_ASCII:
         return cp < 0x80;
     case IS_IDENTIFIER:
-        return letter || cp == '_' || (!first && (number || (bits & LLS_UC_MARK) != 0));
+        return (lls_jclass_of(cp) & (first ? LLS_JNAME_START : LLS_JNAME)) != 0;
     default:
-        if (cp >= 0x80 && (number || (letter && cp >= 0x3000)))
-            lls_jraise(r, LLM_ERR_UNSUPPORTED, "digits beyond ASCII");
-        return cp >= '0' && cp <= '9';
+        return (lls_jclass_of(cp) & kind) != 0;
     }
 }
 
@@ -460,10 +452,10 @@ METHOD(s_is)
 
         n = lls_utf8_decode(s->text + at, s->len - at, &cp);
         n = n == 0 ? 1 : n;
-        if (!is_kind(r, f->code, cp, at == 0))
+        if (!is_kind(f->code, cp, at == 0))
             return lls_jbool(false);
     }
-    return lls_jbool(s->len != 0 || f->code == IS_ASCII);
+    return lls_jbool(s->len != 0 || f->code == IS_ASCII || f->code == LLS_JPRINTABLE);
 }
 
 METHOD(s_is_case)
@@ -609,11 +601,11 @@ static const lls_jfunc_t string_methods[] = {
     {"zfill", "/width", 1, 0, s_zfill},
     {"expandtabs", "tabsize", 0, 0, s_expandtabs},
     {"format", NULL, 0, 0, s_format},
-    {"isalpha", "", 0, IS_ALPHA, s_is},
-    {"isalnum", "", 0, IS_ALNUM, s_is},
-    {"isdigit", "", 0, IS_DIGIT, s_is},
-    {"isdecimal", "", 0, IS_DIGIT, s_is},
-    {"isnumeric", "", 0, IS_DIGIT, s_is},
+    {"isalpha", "", 0, LLS_JALPHA, s_is},
+    {"isalnum", "", 0, LLS_JALNUM, s_is},
+    {"isdigit", "", 0, LLS_JDIGIT, s_is},
+    {"isdecimal", "", 0, LLS_JDECIMAL, s_is},
+    {"isnumeric", "", 0, LLS_JNUMERIC, s_is},
     {"isspace", "", 0, IS_SPACE, s_is},
     {"isascii", "", 0, IS_ASCII, s_is},
     {"isidentifier", "", 0, IS_IDENTIFIER, s_is},
@@ -622,7 +614,7 @@ static const lls_jfunc_t string_methods[] = {
     {"istitle", "", 0, 0, s_is_title},
     {"encode", NULL, 0, 0, NULL},
     {"format_map", NULL, 0, 0, NULL},
-    {"isprintable", NULL, 0, 0, NULL},
+    {"isprintable", "", 0, LLS_JPRINTABLE, s_is},
     {"maketrans", NULL, 0, 0, NULL},
     {"translate", NULL, 0, 0, NULL},
     {NULL, NULL, 0, 0, NULL},
@@ -710,6 +702,7 @@ static const lls_jfunc_t *methods_of(lls_jval_t v)
     case JV_FLOAT:
         return float_methods;
     case JV_INT:
+    case JV_BIG:
     case JV_BOOL:
         return int_methods;
     default:

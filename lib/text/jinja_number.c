@@ -8,6 +8,7 @@
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 /* The fewest digits that give the same number; an exponent where Python writes one. */
 void lls_jfloat_text(double f, char text[40])
@@ -29,13 +30,11 @@ void lls_jfloat_text(double f, char text[40])
 
 /* ---- Parsing --------------------------------------------------------------------------------- */
 
-/* The text without blanks around it and without '_' between digits, which *valid says are well
- * placed; NULL if it does not fit. */
-static const char *tidy(const lls_jstr_t *s, char text[400], bool *valid)
+/* s without blanks around it. */
+static lls_jstr_t stripped(const lls_jstr_t *s)
 {
-    size_t from = 0, to = s->len, n = 0, k;
+    size_t from = 0, to = s->len, n, k;
 
-    *valid = true;
     while (from < to && (n = lls_jinja_blank(s->text + from, to - from)) != 0)
         from += n;
     while (to > from) {
@@ -45,22 +44,7 @@ static const char *tidy(const lls_jstr_t *s, char text[400], bool *valid)
             break;
         to = k;
     }
-    if (to - from >= 400)
-        return NULL;
-    for (n = 0, k = from; k < to; k++) {
-        char c = s->text[k];
-
-        if (c == '_') {
-            bool between = k > from && k + 1 < to && s->text[k - 1] != '_' && s->text[k + 1] != '_';
-
-            *valid = *valid && between;
-            continue;
-        }
-        text[n++] = c;
-    }
-    text[n] = '\0';
-    *valid = *valid && n != 0 && memchr(text, 0, n) == NULL;
-    return text;
+    return (lls_jstr_t){.text = s->text + from, .len = to - from};
 }
 
 static bool alnum(char c) { return (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z'); }
@@ -72,36 +56,35 @@ static int prefix_base(const char *p)
     return c == 'x' ? 16 : c == 'o' ? 8 : c == 'b' ? 2 : 0;
 }
 
-/* Whether the underscores of s, which tidy() took out, stood between digits. */
-static bool good_underscores(const lls_jstr_t *s)
+/* The text of a number without its underscores, each of which must be between digits; NULL if one
+ * is not, if there is no text, or raised. */
+static char *tidy(lls_jrun_t *r, const lls_jstr_t *s)
 {
-    for (size_t i = 0; i < s->len; i++)
-        if (s->text[i] == '_' &&
-            (i == 0 || i + 1 == s->len || !alnum(s->text[i - 1]) || !alnum(s->text[i + 1])))
-            return false;
-    return true;
+    lls_jstr_t bare = stripped(s);
+    char      *text = lls_jalloc(r, bare.len + 1);
+    size_t     n = 0;
+
+    for (size_t i = 0; text != NULL && i < bare.len; i++) {
+        char c = bare.text[i];
+
+        if (c == '\0' || (c == '_' && (i == 0 || i + 1 == bare.len || !alnum(bare.text[i - 1]) ||
+                                       !alnum(bare.text[i + 1]))))
+            return NULL;
+        if (c != '_')
+            text[n++] = c;
+    }
+    if (text != NULL)
+        text[n] = '\0';
+    return n != 0 ? text : NULL;
 }
 
-bool lls_jparse_int(lls_jrun_t *r, const lls_jstr_t *s, int64_t base, int64_t *out)
+bool lls_jparse_int(lls_jrun_t *r, const lls_jstr_t *s, int64_t base, lls_jval_t *out)
 {
-    char        text[400];
-    bool        valid, minus;
-    const char *p = tidy(s, text, &valid);
-    uint64_t    value = 0, most;
+    const char *p = tidy(r, s);
+    bool        minus;
+    size_t      n;
 
-    if (base != 0 && (base < 2 || base > 36)) {
-        return false;
-    }
-    for (size_t i = 0; i < s->len; i++)
-        if ((uint8_t)s->text[i] >= 0xc3 && lls_jinja_blank(s->text + i, s->len - i) == 0) {
-            /* Digits of other scripts are numbers for Python; letters are not. */
-            return false;
-        }
-    if (p == NULL) {
-        lls_jraise(r, LLM_ERR_UNSUPPORTED, "an integer of more than 64 bits");
-        return false;
-    }
-    if (!valid || !good_underscores(s))
+    if (p == NULL || (base != 0 && (base < 2 || base > 36)))
         return false;
     minus = *p == '-';
     p += *p == '-' || *p == '+';
@@ -113,24 +96,19 @@ bool lls_jparse_int(lls_jrun_t *r, const lls_jstr_t *s, int64_t base, int64_t *o
             return false;
         base = 10;
     }
-    most = (uint64_t)INT64_MAX + minus;
-    if (*p == '\0')
-        return false;
-    for (; *p != '\0'; p++) {
-        uint64_t digit = *p >= '0' && *p <= '9' ? (uint64_t)(*p - '0')
-                         : alnum(*p)            ? (uint64_t)((*p | 32) - 'a' + 10)
-                                                : 99;
+    n = strlen(p);
+    for (size_t i = 0; i < n; i++) {
+        int digit = p[i] >= '0' && p[i] <= '9' ? p[i] - '0' : alnum(p[i]) ? (p[i] | 32) - 'a' + 10 : 99;
 
-        if (digit >= (uint64_t)base)
+        if (digit >= base)
             return false;
-        if (value > (most - digit) / (uint64_t)base) {
-            lls_jraise(r, LLM_ERR_UNSUPPORTED, "an integer of more than 64 bits");
-            return false;
-        }
-        value = value * (uint64_t)base + digit;
     }
-    *out = minus ? (int64_t)(0 - value) : (int64_t)value;
-    return true;
+    /* Python reads no more digits where that takes time. */
+    if (n == 0 || (n > 4300 && (base & (base - 1)) != 0))
+        return false;
+    *out = base == 10 ? lls_jinteger(r, p, n, minus)
+                      : lls_jinteger_in(r, p, n, (uint32_t)base, minus);
+    return r->st == LLM_OK;
 }
 
 static bool is_word(const char *p, const char *word)
@@ -141,13 +119,12 @@ static bool is_word(const char *p, const char *word)
     return *p == '\0';
 }
 
-bool lls_jparse_float(const lls_jstr_t *s, double *out)
+bool lls_jparse_float(lls_jrun_t *r, const lls_jstr_t *s, double *out)
 {
-    char        text[400], *end;
-    bool        valid;
-    const char *p = tidy(s, text, &valid), *body;
+    char       *end;
+    const char *p = tidy(r, s), *body;
 
-    if (p == NULL || !valid || !good_underscores(s))
+    if (p == NULL)
         return false;
     body = p + (*p == '-' || *p == '+');
     if (is_word(body, "inf") || is_word(body, "infinity") || is_word(body, "nan")) {
@@ -162,34 +139,41 @@ bool lls_jparse_float(const lls_jstr_t *s, double *out)
 
 lls_jval_t lls_jtruncate(lls_jrun_t *r, double f)
 {
+    char text[400];
+
     if (!isfinite(f))
         return lls_jraise(r, LLM_ERR_INVALID, "there is no integer for %s",
                           isnan(f) ? "NaN" : "infinity");
-    if (f >= 9223372036854775808.0 || f < -9223372036854775808.0)
-        return lls_jraise(r, LLM_ERR_UNSUPPORTED, "an integer of more than 64 bits");
-    return lls_jint((int64_t)f);
+    if (f < 9223372036854775808.0 && f >= -9223372036854775808.0)
+        return lls_jint((int64_t)f);
+    return lls_jinteger(r, text, (size_t)snprintf(text, sizeof text, "%.0f", fabs(f)), f < 0);
 }
 
 /* ---- Rounding -------------------------------------------------------------------------------- */
 
-static lls_jval_t round_int(lls_jrun_t *r, int64_t i, int64_t digits)
+/* To a multiple of a power of ten, half to even. */
+static lls_jval_t round_int(lls_jrun_t *r, lls_jval_t v, int64_t digits)
 {
-    int64_t unit = 1, rest, down;
+    lls_jval_t unit, rest, down, order;
+    bool       up;
 
     if (digits >= 0)
-        return lls_jint(i);
-    if (digits < -18)
+        return v.type == JV_BOOL ? lls_jint(v.u.b) : v;
+    if (digits < -25000)
         return lls_jint(0);
-    for (; digits < 0; digits++)
-        unit *= 10;
-    rest = i % unit + (i % unit < 0 ? unit : 0);
-    down = i - rest;
-    if (rest * 2 > unit || (rest * 2 == unit && (down / unit) % 2 != 0)) {
-        if (down > INT64_MAX - unit)
-            return lls_jraise(r, LLM_ERR_UNSUPPORTED, "an integer of more than 64 bits");
-        down += unit;
+    unit = lls_jbinary(r, JO_POW, lls_jint(10), lls_jint(-digits));
+    rest = r->st == LLM_OK ? lls_jbinary(r, JO_MOD, v, unit) : unit;
+    down = r->st == LLM_OK ? lls_jbinary(r, JO_SUB, v, rest) : rest;
+    order = r->st == LLM_OK ? lls_jbinary(r, JO_MUL, rest, lls_jint(2)) : down;
+    if (r->st != LLM_OK)
+        return lls_jmissing();
+    up = lls_jless(r, JO_GT, order, unit);
+    if (!up && lls_jequal(r, order, unit)) {
+        rest = lls_jbinary(r, JO_FLOORDIV, down, unit);
+        rest = r->st == LLM_OK ? lls_jbinary(r, JO_MOD, rest, lls_jint(2)) : rest;
+        up = r->st == LLM_OK && lls_jtrue(rest);
     }
-    return lls_jint(down);
+    return r->st == LLM_OK && up ? lls_jbinary(r, JO_ADD, down, unit) : down;
 }
 
 lls_jval_t lls_jround(lls_jrun_t *r, lls_jval_t v, int64_t digits)
@@ -201,7 +185,7 @@ lls_jval_t lls_jround(lls_jrun_t *r, lls_jval_t v, int64_t digits)
     if (!lls_jis_number(v))
         return lls_jraise(r, LLM_ERR_INVALID, "a %s cannot be rounded", lls_jtype_name(v));
     if (v.type != JV_FLOAT)
-        return round_int(r, lls_jint_of(v), digits);
+        return round_int(r, v, digits);
     if (!isfinite(v.u.f) || digits > 300)
         return v;
     if (digits < -308)
@@ -230,55 +214,81 @@ lls_jval_t lls_jround(lls_jrun_t *r, lls_jval_t v, int64_t digits)
 
 /* ---- Arithmetic ------------------------------------------------------------------------------ */
 
-static lls_jval_t too_long(lls_jrun_t *r)
+static double nearest(lls_jrun_t *r, lls_jval_t v)
 {
-    return lls_jraise(r, LLM_ERR_UNSUPPORTED, "an integer of more than 64 bits");
+    double f = lls_jdouble_of(v);
+
+    if (v.type == JV_BIG && isinf(f))
+        lls_jraise(r, LLM_ERR_INVALID, "an integer of %zu digits is too large for a float",
+                   v.u.big->n);
+    return f;
 }
 
-static lls_jval_t power_of_ints(lls_jrun_t *r, int64_t base, int64_t exp)
-{
-    int64_t out = 1;
+static lls_jval_t float_power(lls_jrun_t *r, double a, double b);
 
-    if (exp < 0)
-        return base == 0 ? lls_jraise(r, LLM_ERR_INVALID, "0 to a negative power")
-                         : lls_jfloat(pow((double)base, (double)exp));
-    while (exp > 0) {
-        if ((exp & 1) != 0 && __builtin_mul_overflow(out, base, &out))
-            return too_long(r);
-        exp >>= 1;
-        if (exp > 0 && __builtin_mul_overflow(base, base, &base))
-            return too_long(r);
+static lls_jval_t power_of_ints(lls_jrun_t *r, lls_jval_t base, lls_jval_t exp)
+{
+    int64_t out = 1, b, e;
+
+    if (exp.type == JV_BIG ? exp.u.big->minus : lls_jint_of(exp) < 0)
+        return float_power(r, nearest(r, base), nearest(r, exp));
+    if (base.type == JV_BIG || exp.type == JV_BIG)
+        return lls_jbig_math(r, JO_POW, base, exp);
+    b = lls_jint_of(base);
+    e = lls_jint_of(exp);
+    while (e > 0) {
+        if ((e & 1) != 0 && __builtin_mul_overflow(out, b, &out))
+            return lls_jbig_math(r, JO_POW, base, exp);
+        e >>= 1;
+        if (e > 0 && __builtin_mul_overflow(b, b, &b))
+            return lls_jbig_math(r, JO_POW, base, exp);
     }
     return lls_jint(out);
 }
 
-static lls_jval_t int_math(lls_jrun_t *r, uint8_t op, int64_t a, int64_t b)
+static lls_jval_t small_division(lls_jrun_t *r, uint8_t op, int64_t a, int64_t b)
 {
-    int64_t out = 0, rest;
+    const int64_t exact = (int64_t)1 << 53;
+    int64_t       rest;
 
-    switch (op) {
-    case JO_ADD:
-        return __builtin_add_overflow(a, b, &out) ? too_long(r) : lls_jint(out);
-    case JO_SUB:
-        return __builtin_sub_overflow(a, b, &out) ? too_long(r) : lls_jint(out);
-    case JO_MUL:
-        return __builtin_mul_overflow(a, b, &out) ? too_long(r) : lls_jint(out);
-    case JO_POW:
-        return power_of_ints(r, a, b);
-    default:
-        break;
-    }
     if (b == 0)
         return lls_jraise(r, LLM_ERR_INVALID, "division by zero");
-    if (op == JO_DIV) /* a long double holds both; it is rounded once more */
-        return lls_jfloat((double)((long double)a / (long double)b));
+    if (op == JO_DIV)
+        return a >= -exact && a <= exact && b >= -exact && b <= exact
+                   ? lls_jfloat((double)a / (double)b)
+                   : lls_jbig_math(r, op, lls_jint(a), lls_jint(b));
     if (b == -1) /* INT64_MIN / -1 overflows */
-        return op == JO_MOD                                  ? lls_jint(0)
-               : __builtin_sub_overflow((int64_t)0, a, &out) ? too_long(r)
-                                                             : lls_jint(out);
+        return op == JO_MOD ? lls_jint(0) : lls_jbig_math(r, JO_SUB, lls_jint(0), lls_jint(a));
     rest = a % b;
     rest += rest != 0 && (rest < 0) != (b < 0) ? b : 0;
     return lls_jint(op == JO_MOD ? rest : (a - rest) / b);
+}
+
+static lls_jval_t int_math(lls_jrun_t *r, uint8_t op, lls_jval_t a, lls_jval_t b)
+{
+    int64_t x, y, out = 0;
+    bool    big = a.type == JV_BIG || b.type == JV_BIG;
+
+    if (op == JO_POW)
+        return power_of_ints(r, a, b);
+    if (big)
+        return lls_jbig_math(r, op, a, b);
+    x = lls_jint_of(a);
+    y = lls_jint_of(b);
+    switch (op) {
+    case JO_ADD:
+        big = __builtin_add_overflow(x, y, &out);
+        break;
+    case JO_SUB:
+        big = __builtin_sub_overflow(x, y, &out);
+        break;
+    case JO_MUL:
+        big = __builtin_mul_overflow(x, y, &out);
+        break;
+    default:
+        return small_division(r, op, x, y);
+    }
+    return big ? lls_jbig_math(r, op, a, b) : lls_jint(out);
 }
 
 /* float.__floordiv__ and __mod__, which agree with each other. */
@@ -306,6 +316,8 @@ static lls_jval_t float_power(lls_jrun_t *r, double a, double b)
 {
     double out = pow(a, b);
 
+    if (r->st != LLM_OK)
+        return lls_jmissing();
     if (a == 0 && b < 0)
         return lls_jraise(r, LLM_ERR_INVALID, "0 to a negative power");
     if (isnan(out) && !isnan(a) && !isnan(b))
@@ -317,6 +329,8 @@ static lls_jval_t float_power(lls_jrun_t *r, double a, double b)
 
 static lls_jval_t float_math(lls_jrun_t *r, uint8_t op, double a, double b)
 {
+    if (r->st != LLM_OK)
+        return lls_jmissing();
     switch (op) {
     case JO_ADD:
         return lls_jfloat(a + b);
@@ -376,7 +390,7 @@ static lls_jval_t repeat_string(lls_jrun_t *r, const lls_jstr_t *s, size_t times
     if (s->len == 0)
         times = 0;
     if (s->len != 0 && times > LLS_JINJA_ARENA / s->len / sizeof *parts)
-        return lls_jraise(r, LLM_ERR_INVALID, "the template needs more than 256 MiB");
+        return lls_jraise(r, LLM_ERR_INVALID, "more than 256 MiB are needed");
     parts = lls_jalloc(r, times * sizeof *parts);
     for (size_t i = 0; parts != NULL && i < times; i++)
         parts[i] = s;
@@ -395,7 +409,7 @@ static lls_jval_t repeat(lls_jrun_t *r, lls_jval_t v, int64_t count)
     if (n == 0)
         times = 0;
     if (n != 0 && times > LLS_JINJA_ARENA / n)
-        return lls_jraise(r, LLM_ERR_INVALID, "the template needs more than 256 MiB");
+        return lls_jraise(r, LLM_ERR_INVALID, "more than 256 MiB are needed");
     out = lls_jlist(r, v.type, n * times);
     for (size_t i = 0; r->st == LLM_OK && lls_jcharge(r, n / 16) && i < times; i++)
         memcpy(out.u.list->items + i * n, v.u.list->items, n * sizeof *v.u.list->items);
@@ -409,8 +423,8 @@ lls_jval_t lls_jbinary(lls_jrun_t *r, uint8_t op, lls_jval_t a, lls_jval_t b)
 
     if (lls_jis_number(a) && lls_jis_number(b))
         return a.type == JV_FLOAT || b.type == JV_FLOAT
-                   ? float_math(r, op, lls_jdouble_of(a), lls_jdouble_of(b))
-                   : int_math(r, op, lls_jint_of(a), lls_jint_of(b));
+                   ? float_math(r, op, nearest(r, a), nearest(r, b))
+                   : int_math(r, op, a, b);
     if (op == JO_MOD && a.type == JV_STRING)
         return lls_jpercent(r, a.u.str, b);
     if (a.type == JV_UNDEFINED || b.type == JV_UNDEFINED)
@@ -433,8 +447,8 @@ lls_jval_t lls_jnegate(lls_jrun_t *r, lls_jval_t v, bool minus)
 {
     if (v.type == JV_FLOAT)
         return minus ? lls_jfloat(-v.u.f) : v;
-    if (lls_jis_int(v))
-        return minus ? int_math(r, JO_SUB, 0, lls_jint_of(v)) : lls_jint(lls_jint_of(v));
+    if (lls_jis_number(v))
+        return int_math(r, minus ? JO_SUB : JO_ADD, lls_jint(0), v);
     if (v.type == JV_UNDEFINED)
         return lls_jraise_undefined(r, v);
     return lls_jraise(r, LLM_ERR_INVALID, "a %s has no sign", lls_jtype_name(v));

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 /* ---- Tokens and nodes ------------------------------------------------------------------------ */
 
@@ -208,8 +209,15 @@ static uint32_t parse_number(lls_jparser_t *p)
                                        : 10;
     errno = 0;
     n.num.i = strtoll(text + (base == 10 ? 0 : 2), NULL, base);
-    if (errno == ERANGE)
-        return lls_jp_fail(p, LLM_ERR_UNSUPPORTED, "an integer of more than 64 bits");
+    if (errno == ERANGE && memchr(from, '_', t->len) != NULL)
+        return lls_jp_fail(p, LLM_ERR_UNSUPPORTED, "so long an integer with '_'");
+    if (errno == ERANGE) {
+        n.flag = true;
+        n.op = (uint8_t)base;
+        n.str = lls_jinja_intern(p->j, from + (base == 10 ? 0 : 2), t->len - (base == 10 ? 0 : 2));
+        if (n.str == LLS_NONE)
+            return lls_jp_fail(p, LLM_ERR_NO_MEMORY, "no memory for a chat template");
+    }
     return lls_jp_add(p, n);
 }
 

@@ -49,6 +49,8 @@ bool lls_jinja_mentions(const lls_jinja_t *j, const char *word)
 
 bool lls_jinja_wants_parts(const lls_jinja_t *j) { return j->wants_parts; }
 
+bool lls_jinja_knows_developer(const lls_jinja_t *j) { return j->knows_developer; }
+
 /* ---- Loops over content ---------------------------------------------------------------------- */
 
 /* The name whose variable this is, or whose variable's `key` if there is one, through filters,

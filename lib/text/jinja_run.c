@@ -74,11 +74,12 @@ static void put_text_only(lls_jrun_t *r, lls_jval_t v)
 
 static lls_jval_t look_up(lls_jrun_t *r, const lls_jstr_t *name)
 {
-    const json_t      *v = json_object_getn(r->in->vars, name->text, name->len);
+    const lls_jval_t   vars = r->in->vars != NULL ? r->in->vars->vars : lls_jnone();
+    const lls_jval_t  *v = vars.type == JV_DICT ? lls_jdict_text(r, vars.u.dict, name) : NULL;
     const lls_jfunc_t *f;
 
     if (v != NULL)
-        return lls_jfrom_json(r, v);
+        return *v;
     for (size_t i = 0; i < r->in->n_consts; i++)
         if (lls_jstr_is(name, r->in->consts[i].name))
             return lls_jstring(r, r->in->consts[i].text, r->in->consts[i].len, false);
@@ -561,7 +562,7 @@ llm_status_t lls_jinja_render(const lls_jinja_t *j, lls_mem_t *mem, const lls_ji
     /* Numbers and times are written as in C, whatever the host program's locale is. */
     locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0), own = (locale_t)0;
 
-    r.out.mem = r.mark.mem = mem;
+    r.out.mem = r.mark.mem = r.scratch.mem = mem;
     memset(out, 0, sizeof *out);
     if (plain == (locale_t)0)
         return lls_fail(err, LLM_ERR_NO_MEMORY, "no memory to render");
@@ -570,6 +571,7 @@ llm_status_t lls_jinja_render(const lls_jinja_t *j, lls_mem_t *mem, const lls_ji
     uselocale(own);
     freelocale(plain);
     lls_jarena_free(&r);
+    lls_buf_deinit(&r.scratch);
     if (r.st != LLM_OK) {
         lls_buf_deinit(&r.out);
         lls_buf_deinit(&r.mark);

@@ -55,7 +55,7 @@ static lls_jval_t fill_of(lls_jrun_t *r, size_t n, char fill)
     char *text = n <= LLS_JINJA_ARENA ? lls_jalloc(r, n) : NULL;
 
     if (text == NULL)
-        return lls_jraise(r, LLM_ERR_INVALID, "the template needs more than 256 MiB");
+        return lls_jraise(r, LLM_ERR_INVALID, "more than 256 MiB are needed");
     memset(text, fill, n);
     return lls_jstring(r, text, n, false);
 }

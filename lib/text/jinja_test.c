@@ -48,7 +48,7 @@ static bool is_kind(uint8_t kind, lls_jval_t v)
     case T_NUMBER:
         return lls_jis_number(v);
     case T_INTEGER:
-        return v.type == JV_INT;
+        return v.type == JV_INT || v.type == JV_BIG;
     case T_FLOAT:
         return v.type == JV_FLOAT;
     case T_BOOLEAN:
@@ -108,6 +108,7 @@ TEST(t_sameas)
         return lls_jbool(self.u.b == a[0].u.b);
     case JV_UNDEFINED:
     case JV_INT:
+    case JV_BIG:
     case JV_FLOAT:
     case JV_STRING:
     case JV_TUPLE:

@@ -8,7 +8,7 @@
 #include <stdio.h>
 
 #include "base/utf8.h"
-#include "text/uniclass.h"
+#include "text/jinja_case.h"
 
 typedef struct writer {
     lls_jrun_t        *r;
@@ -21,8 +21,11 @@ typedef struct writer {
 /* Room for what most values need, in one allocation. */
 static writer_t writer_of(lls_jrun_t *r)
 {
-    writer_t w = {.r = r, .b = {.mem = r->mem}};
+    writer_t w = {.r = r, .b = r->scratch};
 
+    r->scratch = (lls_buf_t){.mem = r->mem};
+    w.b.mem = r->mem;
+    w.b.len = 0;
     if (!lls_buf_room(&w.b, 1024))
         lls_jraise(r, LLM_ERR_NO_MEMORY, "no memory to render");
     return w;
@@ -32,8 +35,14 @@ static void put(writer_t *w, const char *text, size_t len)
 {
     if (w->r->st != LLM_OK)
         return;
-    if (len > LLS_JINJA_ARENA - w->b.len)
-        lls_jraise(w->r, LLM_ERR_INVALID, "the template needs more than 256 MiB");
+    if (len <= w->b.cap - w->b.len) {
+        /* Most are quotes, colons and commas. */
+        for (; len < 4 && len > 0; len--)
+            w->b.data[w->b.len++] = *text++;
+        memcpy(w->b.data + w->b.len, text, len);
+        w->b.len += len;
+    } else if (len > LLS_JINJA_ARENA - w->b.len)
+        lls_jraise(w->r, LLM_ERR_INVALID, "more than 256 MiB are needed");
     else if (!lls_buf_put(&w->b, text, len))
         lls_jraise(w->r, LLM_ERR_NO_MEMORY, "no memory to render");
 }
@@ -74,19 +83,9 @@ static void put_json_char(writer_t *w, const char *p, size_t n, uint32_t cp)
     }
 }
 
-/* What str.isprintable() says no to; beyond the tables of letters and marks only what is common. */
 static bool printable(uint32_t cp)
 {
-    if (cp < 0x7f)
-        return cp >= 0x20;
-    if (cp <= 0xa0 || cp == 0xad || (cp >= 0xd800 && cp < 0xf900) || (cp & 0xfffe) == 0xfffe)
-        return false;
-    if ((cp >= 0x200b && cp <= 0x200f) || (cp >= 0x2028 && cp <= 0x202e) ||
-        (cp >= 0x2060 && cp <= 0x206f) || cp == 0xfeff || (cp >= 0xfff0 && cp <= 0xfffb) ||
-        cp == 0x61c || cp == 0x180e || (cp >= 0x600 && cp <= 0x605) || cp == 0x6dd || cp == 0x70f ||
-        (cp >= 0xfdd0 && cp <= 0xfdef) || cp >= 0xe0000)
-        return cp >= 0xe0100 && cp <= 0xe01ef;
-    return (lls_uniclass_search(cp) & LLS_UC_SPACE) == 0;
+    return cp < 0x7f ? cp >= 0x20 : (lls_jclass_of(cp) & LLS_JPRINTABLE) != 0;
 }
 
 static void put_repr_char(writer_t *w, const char *p, size_t n, uint32_t cp, char quote)
@@ -282,6 +281,16 @@ static void put_int(writer_t *w, int64_t i)
     put(w, at, (size_t)(text + sizeof text - at));
 }
 
+/* Python writes out no more. */
+static void put_big(writer_t *w, const lls_jbig_t *big)
+{
+    if (big->n > 4300)
+        lls_jraise(w->r, LLM_ERR_INVALID, "an integer of %zu digits is too long to be text", big->n);
+    if (big->minus)
+        put_text(w, "-");
+    put(w, big->digits, big->n);
+}
+
 static void put_float(writer_t *w, double f)
 {
     char text[40];
@@ -445,6 +454,9 @@ static void put_plain(writer_t *w, lls_jval_t v, int depth)
     case JV_INT:
         put_int(w, v.u.i);
         break;
+    case JV_BIG:
+        put_big(w, v.u.big);
+        break;
     case JV_FLOAT:
         put_float(w, v.u.f);
         break;
@@ -486,7 +498,10 @@ static lls_jval_t take_written(writer_t *w)
             memcpy(text, w->b.data, w->b.len);
         out = lls_jstring(r, text, w->b.len, w->user);
     }
-    lls_buf_deinit(&w->b);
+    if (r->scratch.data == NULL)
+        r->scratch = w->b;
+    else
+        lls_buf_deinit(&w->b);
     return out;
 }
 
@@ -544,11 +559,12 @@ lls_jval_t lls_jescape(lls_jrun_t *r, lls_jval_t v)
     static const char        chars[] = "&<>'\"";
     static const char *const entities[] = {"&amp;", "&lt;", "&gt;", "&#39;", "&#34;"};
     const lls_jstr_t        *s = lls_jstr(r, v);
-    writer_t                 w = {.r = r, .b = {.mem = r->mem}};
+    writer_t                 w;
     lls_jval_t               out;
 
     if (s == NULL || s->safe)
         return s == NULL ? lls_jmissing() : v;
+    w = writer_of(r);
     w.user = s->user || s->mark != NULL;
     for (size_t i = 0; i < s->len && r->st == LLM_OK; i++) {
         const char *at = memchr(chars, s->text[i], sizeof chars - 1);

@@ -23,6 +23,7 @@ enum lls_jtype {
     JV_NONE,
     JV_BOOL,
     JV_INT,
+    JV_BIG,
     JV_FLOAT,
     JV_STRING,
     JV_LIST,
@@ -50,6 +51,7 @@ typedef struct lls_jval {
         bool                      b;
         int64_t                   i;
         double                    f;
+        const struct lls_jbig    *big;
         const lls_jstr_t         *str;  /* also what an UNDEFINED was asked for, or NULL */
         struct lls_jlist         *list; /* also TUPLE */
         struct lls_jdict         *dict; /* also VIEW and NAMESPACE */
@@ -62,6 +64,13 @@ typedef struct lls_jval {
         struct lls_jcycler       *cycler; /* also JOINER */
     } u;
 } lls_jval_t;
+
+typedef struct lls_jbig { /* an integer beyond 64 bits */
+    bool        minus;
+    size_t      n;
+    const char *digits; /* decimal, and a NUL */
+    double      f;      /* the nearest, perhaps infinity */
+} lls_jbig_t;
 
 typedef struct lls_jlist {
     lls_jval_t *items;
@@ -159,30 +168,44 @@ typedef struct lls_jmethod {
 } lls_jmethod_t;
 
 struct lls_jrun { /* one render */
-    const lls_jinja_t       *j;
+    const lls_jinja_t       *j; /* NULL = values are made only */
     lls_mem_t               *mem;
     llm_error_t             *err;
     llm_status_t             st;
     uint32_t                 line; /* of what is being evaluated */
     uint64_t                 steps;
     int                      depth, macros;
-    struct lls_jchunk       *chunks; /* the arena */
-    size_t                   arena_bytes;
+    struct lls_jchunk       *chunks; /* the arena, newest first */
+    char                    *free;   /* in the newest, n_free bytes, 16-aligned */
+    size_t                   n_free, arena_bytes;
     const lls_jinja_input_t *in;
     lls_jval_t              *context; /* by index in strs; MISSING with sub 0 = not looked for */
     lls_jact_t              *act;
     lls_buf_t                out, mark;
+    lls_buf_t                scratch;  /* of whoever writes a text; its data NULL while in use */
     lls_jval_t               captured; /* what the filters of a block get */
     int                      flow;     /* 0, JN_BREAK or JN_CONTINUE */
 };
 
 /* ---- jinja_value: memory, making, dictionaries ----------------------------------------------- */
 
+
 /* The first failure stays; gives MISSING, to be returned. */
 lls_jval_t lls_jraise(lls_jrun_t *r, llm_status_t status, const char *fmt, ...) LLS_PRINTF(3, 4);
 /* Raises what using something undefined raises. */
 lls_jval_t lls_jraise_undefined(lls_jrun_t *r, lls_jval_t v);
-void      *lls_jalloc(lls_jrun_t *r, size_t n); /* NULL and raised */
+void      *lls_jalloc_chunk(lls_jrun_t *r, size_t n);
+/* NULL and raised without memory; n may be 0. */
+static inline void *lls_jalloc(lls_jrun_t *r, size_t n)
+{
+    size_t room = (n + 16 - (n != 0)) & ~(size_t)15;
+
+    if (n > r->n_free || room > r->n_free)
+        return lls_jalloc_chunk(r, n);
+    r->free += room;
+    r->n_free -= room;
+    return r->free - room;
+}
 void       lls_jarena_free(lls_jrun_t *r);
 bool       lls_jraise_steps(lls_jrun_t *r);
 bool       lls_jraise_depth(lls_jrun_t *r);
@@ -213,12 +236,15 @@ static inline lls_jval_t lls_jundefined(uint8_t kind, const lls_jstr_t *name)
     return (lls_jval_t){.type = JV_UNDEFINED, .sub = kind, .u.str = name};
 }
 static inline bool    lls_jis_int(lls_jval_t v) { return v.type == JV_INT || v.type == JV_BOOL; }
-static inline bool    lls_jis_number(lls_jval_t v) { return lls_jis_int(v) || v.type == JV_FLOAT; }
+static inline bool    lls_jis_number(lls_jval_t v)
+{
+    return lls_jis_int(v) || v.type == JV_FLOAT || v.type == JV_BIG;
+}
 static inline bool    lls_jis_seq(lls_jval_t v) { return v.type == JV_LIST || v.type == JV_TUPLE; }
 static inline int64_t lls_jint_of(lls_jval_t v) { return v.type == JV_BOOL ? v.u.b : v.u.i; }
 static inline double  lls_jdouble_of(lls_jval_t v)
 {
-    return v.type == JV_FLOAT ? v.u.f : (double)lls_jint_of(v);
+    return v.type == JV_FLOAT ? v.u.f : v.type == JV_BIG ? v.u.big->f : (double)lls_jint_of(v);
 }
 
 /* A string that points at text. */
@@ -239,8 +265,24 @@ lls_jval_t lls_jdict(lls_jrun_t *r, size_t cap);
 bool              lls_jdict_put(lls_jrun_t *r, lls_jdict_t *d, lls_jval_t key, lls_jval_t value);
 const lls_jval_t *lls_jdict_get(lls_jrun_t *r, lls_jdict_t *d, lls_jval_t key);
 const lls_jval_t *lls_jdict_text(lls_jrun_t *r, lls_jdict_t *d, const lls_jstr_t *key);
-lls_jval_t        lls_jfrom_json(lls_jrun_t *r, const json_t *v);
+/* A dictionary of n keys, which are strings, each with its value behind it; of equal keys the last
+ * value stays.  To look something up changes nothing in it. */
+lls_jval_t        lls_jdict_of(lls_jrun_t *r, const lls_jval_t *pairs, size_t n);
+/* The value of a key; NULL: there is none, or v is no dictionary. */
+const lls_jval_t *lls_jdict_named(lls_jrun_t *r, lls_jval_t v, const char *name);
 size_t            lls_jchars(const char *text, size_t len); /* code points */
+
+/* ---- jinja_json ------------------------------------------------------------------------------ */
+
+struct lls_jdata {
+    lls_jrun_t run; /* its arena holds the values */
+    lls_jval_t root;
+    lls_jval_t vars; /* root, or what the owner has made of it */
+};
+
+/* What json.loads() gives; the text must outlive it.  False: the text is no JSON, and nothing is
+ * raised, or something is.  */
+bool lls_jread_json(lls_jrun_t *r, const char *text, size_t len, lls_jval_t *out);
 
 /* ---- jinja_compare --------------------------------------------------------------------------- */
 
@@ -276,14 +318,26 @@ lls_jval_t lls_jescape(lls_jrun_t *r, lls_jval_t v);
 
 /* Python's repr of a float. */
 void lls_jfloat_text(double f, char text[40]);
-/* int(text, base) and float(text): false if Python raises ValueError; raises what we cannot. */
-bool lls_jparse_int(lls_jrun_t *r, const lls_jstr_t *s, int64_t base, int64_t *out);
-bool lls_jparse_float(const lls_jstr_t *s, double *out);
-/* int(f): raises for infinities, NaN and what has more than 64 bits. */
+/* int(text, base) and float(text): false if Python raises ValueError, or raised. */
+bool lls_jparse_int(lls_jrun_t *r, const lls_jstr_t *s, int64_t base, lls_jval_t *out);
+bool lls_jparse_float(lls_jrun_t *r, const lls_jstr_t *s, double *out);
+/* int(f): raises for infinities and NaN. */
 lls_jval_t lls_jtruncate(lls_jrun_t *r, double f);
 lls_jval_t lls_jround(lls_jrun_t *r, lls_jval_t v, int64_t digits);
 lls_jval_t lls_jbinary(lls_jrun_t *r, uint8_t op, lls_jval_t a, lls_jval_t b);
 lls_jval_t lls_jnegate(lls_jrun_t *r, lls_jval_t v, bool minus);
+
+/* ---- jinja_big: integers of any size --------------------------------------------------------- */
+
+/* From n decimal digits, or digits of a base up to 36. */
+lls_jval_t lls_jinteger(lls_jrun_t *r, const char *digits, size_t n, bool minus);
+lls_jval_t lls_jinteger_in(lls_jrun_t *r, const char *digits, size_t n, uint32_t base, bool minus);
+/* The digits of its magnitude in lower case; NULL and raised without memory. */
+const char *lls_jinteger_digits(lls_jrun_t *r, lls_jval_t v, uint32_t base, size_t *len);
+/* a op b of integers; for POW b >= 0. */
+lls_jval_t lls_jbig_math(lls_jrun_t *r, uint8_t op, lls_jval_t a, lls_jval_t b);
+/* Below, equal or above 0 as a is below, equal or above b; one is a JV_BIG, none a NaN. */
+int lls_jbig_order(lls_jrun_t *r, lls_jval_t a, lls_jval_t b);
 
 /* ---- jinja_iter ------------------------------------------------------------------------------ */
 

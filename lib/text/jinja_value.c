@@ -4,16 +4,15 @@
  */
 #include "text/jinja_val.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 
 #define CHUNK ((size_t)32 << 10)
-#define MAX_JSON_NESTING 100
 #define SMALL_DICT 8 /* keys that are looked through one by one */
 
-typedef struct lls_jchunk {
+struct lls_jchunk {
     struct lls_jchunk *next;
-    size_t             used, size;
-} lls_jchunk_t;
+};
 
 /* ---- Failing --------------------------------------------------------------------------------- */
 
@@ -27,7 +26,8 @@ lls_jval_t lls_jraise(lls_jrun_t *r, llm_status_t status, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    r->st = lls_jinja_fail(r->err, status, r->line, "%s", text);
+    r->st = r->j != NULL ? lls_jinja_fail(r->err, status, r->line, "%s", text)
+                         : lls_fail(r->err, status, "%s", text);
     return lls_jmissing();
 }
 
@@ -59,48 +59,46 @@ bool lls_jraise_depth(lls_jrun_t *r)
 
 /* ---- Memory ---------------------------------------------------------------------------------- */
 
-static lls_jchunk_t *new_chunk(lls_jrun_t *r, size_t n)
+static bool new_chunk(lls_jrun_t *r, size_t n)
 {
-    size_t        head = lls_align_up(sizeof(lls_jchunk_t), 16);
-    size_t        size = (n > CHUNK ? n : CHUNK) + head;
-    lls_jchunk_t *c;
+    size_t             head = lls_align_up(sizeof(struct lls_jchunk), 16);
+    size_t             size = (n > CHUNK ? n : CHUNK) + head;
+    struct lls_jchunk *c;
 
     if (r->st != LLM_OK)
-        return NULL;
+        return false;
     if (n > LLS_JINJA_ARENA || size > LLS_JINJA_ARENA - r->arena_bytes) {
-        lls_jraise(r, LLM_ERR_INVALID, "the template needs more than 256 MiB");
-        return NULL;
+        lls_jraise(r, LLM_ERR_INVALID, "more than 256 MiB are needed");
+        return false;
     }
     c = lls_alloc(r->mem, size);
     if (c == NULL) {
-        lls_jraise(r, LLM_ERR_NO_MEMORY, "no memory to render");
-        return NULL;
+        lls_jraise(r, LLM_ERR_NO_MEMORY, "no memory for values");
+        return false;
     }
-    *c = (lls_jchunk_t){r->chunks, head, size};
+    c->next = r->chunks;
     r->chunks = c;
     r->arena_bytes += size;
-    return c;
+    r->free = (char *)c + head;
+    r->n_free = size - head;
+    return true;
 }
 
-void *lls_jalloc(lls_jrun_t *r, size_t n)
+void *lls_jalloc_chunk(lls_jrun_t *r, size_t n)
 {
-    lls_jchunk_t *c = r->chunks;
-    void         *p;
-
-    n = n == 0 ? 16 : n > LLS_JINJA_ARENA ? n : lls_align_up(n, 16);
-    if (c == NULL || c->size - c->used < n)
-        c = new_chunk(r, n);
-    if (c == NULL)
+    if (n <= LLS_JINJA_ARENA)
+        n = n == 0 ? 16 : lls_align_up(n, 16);
+    if (!new_chunk(r, n))
         return NULL;
-    p = (char *)c + c->used;
-    c->used += n;
-    return p;
+    r->free += n;
+    r->n_free -= n;
+    return r->free - n;
 }
 
 void lls_jarena_free(lls_jrun_t *r)
 {
     while (r->chunks != NULL) {
-        lls_jchunk_t *next = r->chunks->next;
+        struct lls_jchunk *next = r->chunks->next;
 
         lls_free(r->mem, r->chunks);
         r->chunks = next;
@@ -130,7 +128,12 @@ static lls_jval_t new_string(lls_jrun_t *r, lls_jstr_t s)
 
 lls_jval_t lls_jstring(lls_jrun_t *r, const char *text, size_t len, bool user)
 {
-    return new_string(r, (lls_jstr_t){.text = text, .len = len, .user = user});
+    lls_jstr_t *out = lls_jalloc(r, sizeof *out);
+
+    if (out == NULL)
+        return lls_jmissing();
+    *out = (lls_jstr_t){.text = text, .len = len, .user = user};
+    return lls_jstrval(out);
 }
 
 lls_jval_t lls_jcstr(lls_jrun_t *r, const char *text)
@@ -179,7 +182,7 @@ static size_t total_length(lls_jrun_t *r, const lls_jstr_t *const *parts, size_t
 
     for (size_t i = 0; i < n; i++) {
         if (parts[i]->len > LLS_JINJA_ARENA - len) {
-            lls_jraise(r, LLM_ERR_INVALID, "the template needs more than 256 MiB");
+            lls_jraise(r, LLM_ERR_INVALID, "more than 256 MiB are needed");
             return 0;
         }
         len += parts[i]->len;
@@ -315,7 +318,7 @@ static const lls_jval_t *find_text(const lls_jdict_t *d, const lls_jstr_t *key)
         const lls_jstr_t *s = d->keys[i].u.str;
 
         if (d->keys[i].type == JV_STRING && s->len == key->len &&
-            (s->len == 0 || memcmp(s->text, key->text, s->len) == 0))
+            lls_jsame(s->text, key->text, s->len))
             return &d->values[i];
     }
     return NULL;
@@ -388,56 +391,42 @@ bool lls_jdict_put(lls_jrun_t *r, lls_jdict_t *d, lls_jval_t key, lls_jval_t val
     return r->st == LLM_OK;
 }
 
-/* ---- JSON ------------------------------------------------------------------------------------ */
-
-static lls_jval_t from_json(lls_jrun_t *r, const json_t *v, int depth);
-
-static lls_jval_t from_object(lls_jrun_t *r, const json_t *v, int depth)
+static bool same_key(lls_jval_t a, lls_jval_t b)
 {
-    json_t       *object = (json_t *)v;
-    lls_jval_t    out = lls_jdict(r, json_object_size(v));
-    lls_jstr_t   *names = lls_jalloc(r, json_object_size(v) * sizeof *names);
-    lls_jdict_t  *d = out.u.dict;
+    return a.u.str->len == b.u.str->len &&
+           lls_jsame(a.u.str->text, b.u.str->text, a.u.str->len);
+}
 
-    /* Keys of an object differ, so there is no need to look for them. */
-    for (void *it = json_object_iter(object); r->st == LLM_OK && it != NULL;
-         it = json_object_iter_next(object, it), d->n++) {
-        names[d->n] = (lls_jstr_t){.text = json_object_iter_key(it),
-                                   .len = json_object_iter_key_len(it),
-                                   .user = true};
-        d->keys[d->n] = lls_jstrval(&names[d->n]);
-        d->values[d->n] = from_json(r, json_object_iter_value(it), depth + 1);
+/* Whether one of the first n of alternating keys and values has this key. */
+static bool has_key(const lls_jval_t *pairs, size_t n, lls_jval_t key)
+{
+    for (size_t i = 0; i < n; i++)
+        if (same_key(pairs[2 * i], key))
+            return true;
+    return false;
+}
+
+lls_jval_t lls_jdict_of(lls_jrun_t *r, const lls_jval_t *pairs, size_t n)
+{
+    lls_jval_t   out = lls_jdict(r, n);
+    lls_jdict_t *d = out.u.dict;
+
+    for (size_t i = 0; r->st == LLM_OK && i < n; i++) {
+        if (n > SMALL_DICT || has_key(pairs, i, pairs[2 * i])) {
+            lls_jdict_put(r, d, pairs[2 * i], pairs[2 * i + 1]);
+            continue;
+        }
+        d->keys[d->n] = pairs[2 * i];
+        d->values[d->n++] = pairs[2 * i + 1];
     }
+    if (r->st == LLM_OK && d->n > SMALL_DICT && d->index == NULL)
+        make_index(r, d); /* who looks something up later may be on another thread */
     return r->st == LLM_OK ? out : lls_jmissing();
 }
 
-static lls_jval_t from_json(lls_jrun_t *r, const json_t *v, int depth)
+const lls_jval_t *lls_jdict_named(lls_jrun_t *r, lls_jval_t v, const char *name)
 {
-    lls_jval_t out;
+    const lls_jstr_t key = {.text = name, .len = strlen(name)};
 
-    if (depth > MAX_JSON_NESTING)
-        return lls_jraise(r, LLM_ERR_INVALID, "the data is nested more than %d deep",
-                          MAX_JSON_NESTING);
-    switch (json_typeof(v)) {
-    case JSON_OBJECT:
-        return from_object(r, v, depth);
-    case JSON_ARRAY:
-        out = lls_jlist(r, JV_LIST, json_array_size(v));
-        for (size_t i = 0; r->st == LLM_OK && i < json_array_size(v); i++)
-            out.u.list->items[i] = from_json(r, json_array_get(v, i), depth + 1);
-        return out;
-    case JSON_STRING:
-        return lls_jstring(r, json_string_value(v), json_string_length(v), true);
-    case JSON_INTEGER:
-        return lls_jint(json_integer_value(v));
-    case JSON_REAL:
-        return lls_jfloat(json_real_value(v));
-    case JSON_TRUE:
-    case JSON_FALSE:
-        return lls_jbool(json_is_true(v));
-    default:
-        return lls_jnone();
-    }
+    return v.type == JV_DICT ? lls_jdict_text(r, v.u.dict, &key) : NULL;
 }
-
-lls_jval_t lls_jfrom_json(lls_jrun_t *r, const json_t *v) { return from_json(r, v, 0); }

@@ -18,15 +18,6 @@ static const char vars_json[] =
     "{\"type\":\"object\",\"properties\":{}}}}],\"documents\":null,\"add_generation_prompt\":true,"
     "\"n\":-3,\"big\":9223372036854775807,\"x\":0.1,\"s\":\"a,b c\\u0000\\ud83d\\ude42\"}";
 
-static json_t *vars(void)
-{
-    static json_t *v;
-
-    if (v == NULL)
-        v = json_loads(vars_json, JSON_ALLOW_NUL, NULL);
-    fuzz_check(v != NULL, "the variables are no JSON");
-    return v;
-}
 
 static void ask(const lls_jinja_t *j)
 {
@@ -47,10 +38,15 @@ static void ask(const lls_jinja_t *j)
 static void render(const lls_jinja_t *j, lls_mem_t *mem)
 {
     const lls_jinja_const_t bos = {"bos_token", "<s>", 3};
-    const lls_jinja_input_t in = {.vars = vars(), .consts = &bos, .n_consts = 1, .now = 1700000000};
-    lls_jinja_text_t        out;
+    lls_jinja_input_t       in = {.consts = &bos, .n_consts = 1, .now = 1700000000};
+    lls_jinja_text_t        out = {0};
+    lls_jdata_t            *vars;
     llm_error_t             err;
 
+    if (!fuzz_went_well(lls_jdata_read(mem, "vars", vars_json, sizeof vars_json - 1, &vars, &err),
+                        &err))
+        return;
+    in.vars = vars;
     if (fuzz_went_well(lls_jinja_render(j, mem, &in, &out, &err), &err)) {
         fuzz_check(out.len <= LLS_JINJA_OUTPUT, "more output than the limit");
         fuzz_check(out.text[out.len] == '\0', "no NUL behind the text");
@@ -59,6 +55,7 @@ static void render(const lls_jinja_t *j, lls_mem_t *mem)
             fuzz_check(out.mark[i] <= 1, "a mark that is no flag");
     }
     lls_jinja_text_free(mem, &out);
+    lls_jdata_free(vars);
 }
 
 static void try_input(const uint8_t *data, size_t n)
@@ -91,7 +88,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 int main(int argc, char **argv)
 {
     fuzz_run_corpus("jinja", argc > 1 ? strtoull(argv[1], NULL, 0) : 200, try_input);
-    json_decref(vars());
     return 0;
 }
 

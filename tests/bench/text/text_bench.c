@@ -225,9 +225,9 @@ static void do_values(bench_t *b, size_t times)
     size_t            n = 0;
     uint64_t          start;
     llm_error_t       err;
-    json_t           *vars;
+    lls_jdata_t      *vars;
 
-    check(lls_json_parse("chat", b->chat, b->chat_len, &vars, &err), &err);
+    check(lls_jdata_read(&b->mem, "chat", b->chat, b->chat_len, &vars, &err), &err);
     in.vars = vars;
     start = now_ns();
     for (size_t i = 0; i < times; i++) {
@@ -236,7 +236,7 @@ static void do_values(bench_t *b, size_t times)
         lls_jinja_text_free(&b->mem, &out);
     }
     answer((now_ns() - start) / times, n);
-    json_decref(vars);
+    lls_jdata_free(vars);
 }
 
 static size_t times_of(const char *arg)

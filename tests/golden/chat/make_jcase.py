@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-# Writes lib/text/jinja_case_tab.c: str.upper(), lower() and title() of each character as this Python
-# has them, in runs.  Usage: make_jcase.py > jinja_case_tab.c   (Python 3.11 has Unicode 14)
+# Writes lib/text/jinja_case_tab.c and jinja_class_tab.c: what str.upper(), lower(), title(), casefold()
+# and the questions isalpha() ... isprintable() of this Python say of each character, in runs.
+# Usage: make_jcase.py DIR   (lib/text; Python 3.11 has Unicode 14)
+import contextlib
+import os
 import sys
 import unicodedata
 
@@ -79,23 +82,60 @@ def emit(name, rows):
     print(f"const size_t lls_jcase_n_{name} = {len(rows)};\n")
 
 
-print("/* SPDX-License-Identifier: Apache-2.0 */")
-print(f"/* Made by tests/golden/chat/make_jcase.py from Unicode {unicodedata.unidata_version}; do not edit. */")
-print('#include "text/jinja_case.h"\n')
-emit("upper", runs(str.upper))
-emit("lower", runs(str.lower))
-emit("title", [r for r in runs(title) if any(title(chr(c)) != chr(c).upper() for c in range(r[0], r[1] + 1, r[2]))])
-emit("is_lower", [r + [0] for r in extra(lowercase)])
-emit("is_upper", [r + [0] for r in extra(uppercase)])
-rows = []
-for kind, fn in (("U", str.upper), ("L", str.lower), ("T", title)):
+def head():
+    print("/* SPDX-License-Identifier: Apache-2.0 */")
+    print(f"/* Made by tests/golden/chat/make_jcase.py from Unicode {unicodedata.unidata_version}; do not edit. */")
+
+
+def case_tables():
+    head()
+    print('#include "text/jinja_case.h"\n')
+    emit("upper", runs(str.upper))
+    emit("lower", runs(str.lower))
+    emit("title", [r for r in runs(title) if any(title(chr(c)) != chr(c).upper() for c in range(r[0], r[1] + 1, r[2]))])
+    emit("is_lower", [r + [0] for r in extra(lowercase)])
+    emit("is_upper", [r + [0] for r in extra(uppercase)])
+    emit("fold", [r for r in runs(str.casefold) if any(chr(c).casefold() != chr(c).lower() for c in range(r[0], r[1] + 1, r[2]))])
+    rows = []
+    for kind, fn in (("U", str.upper), ("L", str.lower), ("T", title), ("F", str.casefold)):
+        for c in SCALARS:
+            to = fn(chr(c))
+            if len(to) > 1:
+                rows.append((c, kind, to))
+    print("const lls_jcase_long_t lls_jcase_long[] = {")
+    for c, kind, to in rows:
+        text = "".join("\\x%02x" % b for b in to.encode())
+        print("    { 0x%x, '%s', \"%s\" }," % (c, kind, text))
+    print("};")
+    print(f"const size_t lls_jcase_n_long = {len(rows)};")
+
+
+QUESTIONS = [str.isalpha, str.isdecimal, str.isdigit, str.isnumeric, str.isprintable, str.isidentifier, lambda c: ("a" + c).isidentifier()]  # ORDER jclass
+
+
+def class_table():
+    rows = []
     for c in SCALARS:
-        to = fn(chr(c))
-        if len(to) > 1:
-            rows.append((c, kind, to))
-print("const lls_jcase_long_t lls_jcase_long[] = {")
-for c, kind, to in rows:
-    text = "".join("\\x%02x" % b for b in to.encode())
-    print("    { 0x%x, '%s', \"%s\" }," % (c, kind, text))
-print("};")
-print(f"const size_t lls_jcase_n_long = {len(rows)};")
+        bits = sum(1 << i for i, ask in enumerate(QUESTIONS) if ask(chr(c)))
+        if rows and rows[-1][2] == bits and rows[-1][1] == c - 1:
+            rows[-1][1] = c
+        else:
+            rows.append([c, c, bits])
+    rows = [r for r in rows if r[2]]
+    head()
+    print('#include "text/jinja_case.h"\n')
+    print("const lls_jclass_run_t lls_jclass[] = {")
+    line = "   "
+    for r in rows:
+        item = " { 0x%x, 0x%x, %d }," % tuple(r)
+        if len(line) + len(item) > 99:
+            print(line)
+            line = "   "
+        line += item
+    print(line + "\n};")
+    print(f"const size_t lls_jclass_n = {len(rows)};")
+
+
+for name, make in (("jinja_case_tab.c", case_tables), ("jinja_class_tab.c", class_table)):
+    with open(os.path.join(sys.argv[1], name), "w") as f, contextlib.redirect_stdout(f):
+        make()

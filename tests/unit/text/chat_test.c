@@ -322,9 +322,16 @@ static void the_demonstration_model_chats(void **state)
 
 static void failed_allocations_lose_nothing(void **state)
 {
+    static const char rest[] =
+        "{\"messages\":[{\"role\":\"developer\",\"content\":\"d\"},{\"role\":\"system\","
+        "\"content\":\"s\"},"
+        "{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"b\"},\"c\"]},"
+        "{\"role\":\"assistant\",\"content\":\"x\",\"reasoning\":\"r\",\"tool_calls\":[{"
+        "\"function\":"
+        "{\"name\":\"f\",\"arguments\":\"{\\\"a\\\":[1]}\"}}]}],\"continue_final_message\":true,"
+        "\"tools\":[{\"k\":1.5}],\"chat_template_kwargs\":{\"x\":[1]}}";
     lls_tokenizer_t *t = open_small("qwen2");
-    char            *chat = with_template("{\"messages\":[{\"role\":\"user\",\"content\":"
-                                                     "[{\"type\":\"text\",\"text\":\"b\"}]}]}");
+    char            *chat = with_template(rest);
     llm_status_t     st = LLM_ERR_NO_MEMORY;
 
     (void)state;
@@ -346,61 +353,6 @@ static void failed_allocations_lose_nothing(void **state)
     lls_tokenizer_close(t);
 }
 
-static uint64_t json_calls, json_fail_at;
-static int64_t  json_live;
-
-static void *failing_malloc(size_t n)
-{
-    if (++json_calls == json_fail_at)
-        return NULL;
-    json_live++;
-    return malloc(n);
-}
-
-static void counting_free(void *p)
-{
-    json_live -= p != NULL;
-    free(p);
-}
-
-/* The parser's memory is not ours to give, but its failures are ours to survive. */
-static void failed_allocations_of_the_parser_lose_nothing(void **state)
-{
-    static const char rest[] =
-        "{\"messages\":[{\"role\":\"developer\",\"content\":\"d\"},{\"role\":\"system\","
-        "\"content\":\"s\"},"
-        "{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"b\"},\"c\"]},"
-        "{\"role\":\"assistant\",\"content\":\"x\",\"reasoning\":\"r\",\"tool_calls\":[{"
-        "\"function\":"
-        "{\"name\":\"f\",\"arguments\":\"{\\\"a\\\":[1]}\"}}]}],\"continue_final_message\":true,"
-        "\"tools\":[{\"k\":1.5}],\"chat_template_kwargs\":{\"x\":[1]}}";
-    lls_tokenizer_t *t = open_small("qwen2");
-    char            *chat = with_template(rest);
-    llm_status_t     st = LLM_ERR_NO_MEMORY; /* of the last round, which has no failure */
-
-    (void)state;
-    json_set_alloc_funcs(failing_malloc, counting_free);
-    json_calls = 1;
-    for (json_fail_at = 1; json_calls + 1 >= json_fail_at; json_fail_at++) {
-        int32_t    *ids;
-        size_t      n;
-        llm_error_t err;
-
-        json_calls = 0;
-        st = lls_chat_encode(t, plain_mem(), chat, strlen(chat), &ids, &n, &err);
-        lls_free(plain_mem(), ids);
-        /* Without memory for a string jansson calls it a syntax error. */
-        if (st != LLM_OK && st != LLM_ERR_NO_MEMORY && st != LLM_ERR_FORMAT)
-            fail_msg("%s", err.message);
-        assert_int_equal(json_live, 0);
-    }
-    assert_int_equal(st, LLM_OK);
-    assert_true(json_fail_at > 20);
-    json_set_alloc_funcs(malloc, free);
-    free(chat);
-    lls_tokenizer_close(t);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -413,7 +365,6 @@ int main(void)
         cmocka_unit_test(mutated_requests_do_no_harm),
         cmocka_unit_test(the_demonstration_model_chats),
         cmocka_unit_test(failed_allocations_lose_nothing),
-        cmocka_unit_test(failed_allocations_of_the_parser_lose_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
