@@ -3,7 +3,7 @@
 """Draws tests/bench/cpu.svg from the tables of tests/bench/cpu.md: decoded tokens a second against
 streams, for this library and the engines beside it.  Needs matplotlib.
 
-  chart.py ["Title of a table" ...]     default: every table with at least three numbers of streams
+  chart.py ["Title of a table" ...]     default: each with a peer and three numbers of streams
 """
 import pathlib
 import re
@@ -33,7 +33,7 @@ def tables(text):
             for i, e in enumerate(engines, 1):
                 if streams and row[i]:
                     lines[e].append((int(streams[1]), float(row[i].split()[0])))
-        if len(lines.get("ours", [])) >= 3:
+        if len(engines) > 1 and len(lines["ours"]) >= 3:
             found[title] = lines
     return found
 
