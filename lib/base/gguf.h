@@ -70,6 +70,7 @@ bool lls_gguf_elem_i64(const lls_gguf_value_t *array, uint64_t i, int64_t *out);
 
 uint64_t                 lls_gguf_n_keys(const lls_gguf_t *gguf);
 lls_gguf_str_t lls_gguf_key(const lls_gguf_t *gguf, uint64_t i, const lls_gguf_value_t **value);
+const lls_map_t         *lls_gguf_map(const lls_gguf_t *gguf);     /* size 0 when from memory */
 uint64_t                 lls_gguf_n_tensors(const lls_gguf_t *gguf);
 const lls_gguf_tensor_t *lls_gguf_tensor(const lls_gguf_t *gguf, uint64_t i);
 /* "Q4_K", also of types whose size is not known to us; NULL if never heard of.  Static. */

@@ -159,6 +159,8 @@ lls_gguf_str_t lls_gguf_key(const lls_gguf_t *g, uint64_t i, const lls_gguf_valu
     return g->keys[i].name;
 }
 
+const lls_map_t *lls_gguf_map(const lls_gguf_t *g) { return &g->map; }
+
 uint64_t lls_gguf_n_tensors(const lls_gguf_t *g) { return g->n_tensors; }
 
 const lls_gguf_tensor_t *lls_gguf_tensor(const lls_gguf_t *g, uint64_t i)

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -21,18 +23,15 @@ static llm_status_t io_error(llm_error_t *err, const char *path, int code)
     return lls_fail(err, LLM_ERR_IO, "%s: %s", path, why);
 }
 
-static llm_status_t open_regular(const char *path, int *fd, uint64_t *size, llm_error_t *err)
+static llm_status_t open_regular(const char *path, int *fd, struct stat *st, llm_error_t *err)
 {
-    struct stat st;
-
     *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);      /* a FIFO must not block us */
     if (*fd < 0)
         return io_error(err, path, errno);
-    if (fstat(*fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+    if (fstat(*fd, st) != 0 || !S_ISREG(st->st_mode)) {
         close(*fd);
         return lls_fail(err, LLM_ERR_IO, "%s: not a regular file", path);
     }
-    *size = (uint64_t)st.st_size;
     return LLM_OK;
 }
 
@@ -40,11 +39,14 @@ llm_status_t lls_map_file(const char *path, lls_map_t *map, llm_error_t *err)
 {
     int          fd;
     void        *p;
-    llm_status_t st = open_regular(path, &fd, &map->size, err);
+    struct stat  is;
+    llm_status_t st = open_regular(path, &fd, &is, err);
 
-    map->data = (const uint8_t *)"";
+    *map = (lls_map_t){ .data = (const uint8_t *)"" };
     if (st != LLM_OK)
         return st;
+    map->size = (uint64_t)is.st_size;
+    map->changed_ns = (int64_t)is.st_mtim.tv_sec * 1000000000 + is.st_mtim.tv_nsec;
     if (map->size > 0) {
         p = mmap(NULL, map->size, PROT_READ, MAP_PRIVATE, fd, 0);
         if (p == MAP_FAILED)
@@ -63,7 +65,7 @@ void lls_unmap_file(lls_map_t *map)
     *map = (lls_map_t){ 0 };
 }
 
-static llm_status_t read_all(int fd, const char *path, char *to, size_t n, llm_error_t *err)
+static llm_status_t read_all(int fd, const char *path, uint8_t *to, size_t n, llm_error_t *err)
 {
     for (size_t at = 0; at < n;) {
         ssize_t got = read(fd, to + at, n - at);
@@ -82,12 +84,14 @@ llm_status_t lls_read_file(lls_mem_t *mem, const char *path, uint64_t limit, cha
 {
     int          fd;
     uint64_t     size;
-    llm_status_t st = open_regular(path, &fd, &size, err);
+    struct stat  is;
+    llm_status_t st = open_regular(path, &fd, &is, err);
 
     *text = NULL;
     *len = 0;
     if (st != LLM_OK)
         return st;
+    size = (uint64_t)is.st_size;
     if (size > limit) {
         close(fd);
         return lls_fail(err, LLM_ERR_FORMAT, "%s: %llu bytes, at most %llu are expected", path,
@@ -98,7 +102,7 @@ llm_status_t lls_read_file(lls_mem_t *mem, const char *path, uint64_t limit, cha
         st = lls_fail(err, LLM_ERR_NO_MEMORY, "%s: no memory for %llu bytes", path,
                       (unsigned long long)size);
     else
-        st = read_all(fd, path, *text, size, err);
+        st = read_all(fd, path, (uint8_t *)*text, size, err);
     close(fd);
     if (st == LLM_OK) {
         (*text)[size] = '\0';
@@ -107,6 +111,65 @@ llm_status_t lls_read_file(lls_mem_t *mem, const char *path, uint64_t limit, cha
     }
     lls_free(mem, *text);
     *text = NULL;
+    return st;
+}
+
+llm_status_t lls_read_exact(const char *path, void *head, uint64_t n_head, void *to, uint64_t n,
+                            llm_error_t *err)
+{
+    int          fd;
+    struct stat  is;
+    llm_status_t st = open_regular(path, &fd, &is, err);
+
+    if (st != LLM_OK)
+        return st;
+    if ((uint64_t)is.st_size < n_head || (uint64_t)is.st_size - n_head != n)
+        st = lls_fail(err, LLM_ERR_FORMAT, "%s: %lld bytes, %llu are expected", path,
+                      (long long)is.st_size, (unsigned long long)(n_head + n));
+    if (st == LLM_OK)
+        st = read_all(fd, path, head, n_head, err);
+    if (st == LLM_OK)
+        st = read_all(fd, path, to, n, err);
+    close(fd);
+    return st;
+}
+
+static bool write_all(int fd, const uint8_t *from, uint64_t n)
+{
+    for (uint64_t at = 0; at < n;) {
+        ssize_t put = write(fd, from + at, n - at);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put <= 0)
+            return false;
+        at += (uint64_t)put;
+    }
+    return true;
+}
+
+llm_status_t lls_write_whole(lls_mem_t *mem, const char *path, const void *head, uint64_t n_head,
+                             const void *from, uint64_t n, llm_error_t *err)
+{
+    static const char suffix[] = ".XXXXXX";
+    size_t            len = strlen(path);
+    char             *draft = lls_alloc(mem, len + sizeof suffix);
+    llm_status_t      st = LLM_OK;
+    int               fd;
+
+    if (draft == NULL)
+        return lls_fail(err, LLM_ERR_NO_MEMORY, "%s: no memory for its name", path);
+    memcpy(draft, path, len);
+    memcpy(draft + len, suffix, sizeof suffix);
+    fd = mkostemp(draft, O_CLOEXEC);
+    if (fd < 0 || !write_all(fd, head, n_head) || !write_all(fd, from, n) || fsync(fd) != 0)
+        st = io_error(err, path, errno);
+    if (fd >= 0 && close(fd) != 0 && st == LLM_OK)
+        st = io_error(err, path, errno);
+    if (st == LLM_OK && rename(draft, path) != 0)
+        st = io_error(err, path, errno);
+    if (fd >= 0 && st != LLM_OK)
+        unlink(draft);
+    lls_free(mem, draft);
     return st;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * io - files, read only: mapped, or read whole into memory.
+ * io - files: mapped or read whole, and written whole.
  */
 #ifndef LLS_BASE_IO_H
 #define LLS_BASE_IO_H
@@ -10,6 +10,7 @@
 typedef struct lls_map {            /* borrowed pages; empty files have data "" and size 0 */
     const uint8_t *data;
     uint64_t       size;
+    int64_t        changed_ns;      /* when the file was last written, since 1970 */
 } lls_map_t;
 
 /* LLM_ERR_IO names the path and the reason. */
@@ -19,6 +20,15 @@ void         lls_unmap_file(lls_map_t *map);
 /* The whole file with a NUL after it; at most `limit` bytes.  The caller frees *text. */
 llm_status_t lls_read_file(lls_mem_t *mem, const char *path, uint64_t limit, char **text,
                            size_t *len, llm_error_t *err);
+
+/* A file of exactly n_head + n bytes, into two places; LLM_ERR_FORMAT for another size, of which
+ * nothing is read. */
+llm_status_t lls_read_exact(const char *path, void *head, uint64_t n_head, void *to, uint64_t n,
+                            llm_error_t *err);
+/* Both, one after the other, under a name of its own and then renamed: readers of `path` see a whole
+ * file or the one before. */
+llm_status_t lls_write_whole(lls_mem_t *mem, const char *path, const void *head, uint64_t n_head,
+                             const void *from, uint64_t n, llm_error_t *err);
 
 bool lls_path_is_dir(const char *path);
 bool lls_path_exists(const char *path);

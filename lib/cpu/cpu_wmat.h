@@ -29,6 +29,7 @@
 #include "tensor/kquant.h"
 #include "tensor/ops.h"
 
+#define LLS_CPU_LAYOUT 1u           /* raised with each change of the bytes that pack writes */
 #define LLS_PANEL 32u               /* columns of a panel */
 #define LLS_GROUP 32u               /* values of k in a step, or in one of the 8 parts of a step */
 

@@ -28,6 +28,7 @@ typedef struct lls_engine_options {
     char      *dtype;               /* "auto", "float16", "bfloat16", "float32" */
     char      *kv_cache_dtype;      /* likewise */
     char      *load_format;         /* "auto", "safetensors", "gguf", "dummy" */
+    char      *weights_cache_dir;   /* NULL = none */
     char      *cpu_isa;             /* "auto", "plain", "avx2", "avx512", "avx512bf16" */
     char      *generation_config;   /* "auto", "vllm" or a folder */
     char      *hf_overrides;        /* JSON object, or NULL */

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/io.h"
 #include "base/sysmem.h"
 
 /* ---- Sizes ----------------------------------------------------------------------------------- */
@@ -126,9 +127,14 @@ static llm_status_t open_files(lls_engine_t *e, llm_error_t *err)
     const lls_engine_options_t *o = &e->options;
     lls_model_options_t         mo = { .path = o->model, .load_format = o->load_format,
                                        .dtype = o->dtype, .hf_overrides = o->hf_overrides,
+                                       .weights_cache_dir = o->weights_cache_dir,
                                        .max_model_len = o->max_model_len };
     llm_status_t                st;
 
+    if (o->weights_cache_dir != NULL && !lls_path_is_dir(o->weights_cache_dir))
+        return lls_fail_param(err, LLM_ERR_IO, "weights-cache-dir",
+                              "weights-cache-dir %s is not a directory; make it first",
+                              o->weights_cache_dir);
     st = lls_cpu_create(&e->mem, o->n_threads, o->cpu_isa, &e->cpu, err);
     if (st == LLM_OK)
         st = lls_model_open(&e->mem, &e->log, &mo, &e->model, err);

@@ -148,6 +148,7 @@ llm_status_t lls_model_open(lls_mem_t *mem, const lls_log_t *log,
         return lls_fail(err, LLM_ERR_NO_MEMORY, "model");
     m->mem = mem;
     m->log = log;
+    m->cache_dir = options->weights_cache_dir;
     st = open_parts(m, options, err);
     if (st == LLM_OK)
         *out = m;

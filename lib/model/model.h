@@ -23,6 +23,8 @@ typedef struct lls_model_options {
     const char *load_format;        /* "auto", "safetensors", "gguf"; NULL = auto */
     const char *dtype; /* "auto", "float32", "bfloat16", "float16", "half", "float"; NULL = auto */
     const char *hf_overrides;       /* JSON object laid over config.json; NULL = none */
+    const char *weights_cache_dir;  /* kept until load: packed weights are read from there, or left
+                                       there for the next; NULL = none */
     uint32_t max_model_len; /* 0 = from the model; chooses tables of ropes that depend on length */
 } lls_model_options_t;
 

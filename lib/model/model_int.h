@@ -46,6 +46,7 @@ typedef struct lls_bind {
 struct lls_model {
     lls_mem_t       *mem;
     const lls_log_t *log;
+    const char      *cache_dir;     /* of packed weights, until loaded; or NULL */
     lls_traits_t     traits;
     uint32_t         dtype;         /* enum lls_dtype */
     bool             loaded;

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/hash.h"
 #include "base/json.h"
 #include "base/sort.h"
 #include "model/safetensors.h"
@@ -463,6 +464,24 @@ void lls_weights_close(lls_weights_t *w)
     lls_free(w->mem, w->items);
     lls_free(w->mem, w->order);
     lls_free(w->mem, w);
+}
+
+static void feed_file(lls_sip_t *s, const lls_map_t *map)
+{
+    lls_sip_word(s, map->size);
+    lls_sip_word(s, (uint64_t)map->changed_ns);
+}
+
+uint64_t lls_weights_stamp(const lls_weights_t *w)
+{
+    static const uint64_t key[2] = { 0, 3 };
+    lls_sip_t             s = lls_sip_begin(key);
+
+    if (w->gguf != NULL)
+        feed_file(&s, lls_gguf_map(w->gguf));
+    for (size_t i = 0; i < w->n_shards; i++)
+        feed_file(&s, &w->shards[i].map);
+    return lls_sip_end(&s).lo;
 }
 
 uint32_t lls_weights_n(const lls_weights_t *w) { return w->n; }

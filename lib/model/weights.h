@@ -37,6 +37,8 @@ const lls_weight_t *lls_weights_at(const lls_weights_t *w, uint32_t i);
 const lls_weight_t *lls_weights_find(const lls_weights_t *w, const char *name);
 /* The container of a .gguf checkpoint, else NULL. */
 const lls_gguf_t   *lls_weights_gguf(const lls_weights_t *w);
+/* Of the lengths of the files and of when they were written. */
+uint64_t            lls_weights_stamp(const lls_weights_t *w);
 /* Tells the kernel that a tensor's pages will be read soon, or not again (its own whole pages leave
  * this process's memory; reading them again is allowed and brings them back).  Tensors of a table
  * only. */

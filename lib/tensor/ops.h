@@ -229,8 +229,10 @@ struct lls_ops {
 #undef LLS_OP_FIELD
     /* Bytes that pack will write, from shapes and schemes alone; data may be NULL. */
     size_t      (*pack_size)(const lls_wspec_t *spec);
-    /* Packs into dst, 64-byte aligned, pack_size() bytes; the result is valid as long as dst. */
+    /* Packs into dst, 64-byte aligned, pack_size() bytes, which then is the matrix wherever it is
+     * copied. */
     lls_wmat_t *(*pack)(void *backend, const lls_wspec_t *spec, void *dst);
+    uint32_t    layout;             /* of packed matrices: another number, other bytes */
     /* Bytes of one block of one layer: K and V of block_tokens tokens for n_heads heads. */
     size_t      (*page_bytes)(uint32_t dtype, uint32_t block_tokens, uint32_t n_heads,
                               uint32_t head_dim);

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The bytes that pack writes belong to LLS_CPU_LAYOUT: files of packed weights (model/packed.h) are
+ * read again by it.  If this test fails, raise LLS_CPU_LAYOUT and put both numbers here. */
+#include "unit/test.h"
+
+#include <stdio.h>
+
+#include "base/hash.h"
+#include "cpu/cpu.h"
+#include "cpu/cpu_wmat.h"
+
+#define LAYOUT  1u
+#define SUM     0u
+#define OUT     40u                 /* more than a panel, less than two */
+#define IN      512u
+
+static uint64_t sum_of(lls_cpu_t *cpu, uint32_t scheme, uint32_t dtype, uint64_t before)
+{
+    static uint8_t  from[OUT * IN * 4];
+    const lls_ops_t *ops = lls_cpu_ops(cpu);
+    lls_wpart_t     part = { .scheme = scheme, .out = OUT, .in = IN, .data = from };
+    lls_wspec_t     spec = { .parts = &part, .n_parts = 1, .use = LLS_USE_LINEAR, .dtype = dtype };
+    size_t          n = ops->pack_size(&spec);
+    uint64_t        key[2] = { before, scheme };
+    uint8_t        *to = aligned_alloc(64, (n + 63) / 64 * 64);
+    uint64_t        sum;
+
+    for (uint32_t i = 0; i < sizeof from; i++)      /* no float of any kind is infinite by it */
+        from[i] = (uint8_t)(i * 2654435761u >> 16) & 0x3b;
+    memset(to, 0, n);
+    ops->pack(cpu, &spec, to);
+    sum = lls_hash64(key, to, n);
+    free(to);
+    return sum;
+}
+
+static void the_bytes_belong_to_the_number(void **state)
+{
+    static const char *const isas[] = { "plain", "avx2", "avx512", "avx512bf16" };
+    lls_mem_t                mem;
+    llm_error_t              err;
+
+    lls_mem_init(&mem, NULL);
+    assert_int_equal(LLS_CPU_LAYOUT, LAYOUT);
+    for (uint32_t i = 0; i < 4; i++) {
+        lls_cpu_t *cpu;
+        uint64_t   sum = 0;
+
+        if (lls_cpu_create(&mem, 1, isas[i], &cpu, &err) != LLM_OK)
+            continue;
+        assert_int_equal(lls_cpu_ops(cpu)->layout, LAYOUT);
+        for (uint32_t s = 0; s < LLS_N_SCHEMES; s++)
+            sum = sum_of(cpu, s, s == LLS_W_F32 ? LLS_F32 : LLS_BF16, sum);
+        lls_cpu_destroy(cpu);
+        if (sum != SUM)
+            fail_msg("%s: layout %u has the sum 0x%llx", isas[i], LAYOUT, (unsigned long long)sum);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(the_bytes_belong_to_the_number) };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
