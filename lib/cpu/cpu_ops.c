@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cpu/cpu_int.h"
+#include "cpu/cpu_wmat.h"
 
 #define LLS_CPU_FIELD(name, args) .name = lls_cpu_##name,
 #define LLS_CPU_TABLE(isa)                                                                      \

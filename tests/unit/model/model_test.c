@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unit/test.h"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/io.h"
@@ -320,6 +323,80 @@ static void loading_can_be_stopped(void **state)
     assert_int_equal(atomic_load(&mem.held), 0);
 }
 
+/* Loads once with packed weights kept in `cache`; returns the matrices that had to be packed. */
+static uint32_t load_with_cache(lls_mem_t *mem, const lls_ops_t *ops, const char *cache,
+                                uint8_t *arena)
+{
+    lls_model_t *m;
+    llm_error_t  err = { 0 };
+
+    if (open_with(mem, &(lls_model_options_t){ .weights_cache_dir = cache }, &m, &err) != LLM_OK)
+        fail_msg("%s", err.message);
+    n_packed = 0;
+    memset(arena, 0xa5, 1024);
+    assert_int_equal(lls_model_load(m, ops, NULL, arena, NULL, NULL, &err), LLM_OK);
+    lls_model_close(m);
+    assert_int_equal(atomic_load(&mem->held), 0);
+    return n_packed;
+}
+
+static uint32_t empty(const char *dir, void (*with)(const char *path))
+{
+    DIR     *d = opendir(dir);
+    uint32_t n = 0;
+
+    assert_non_null(d);
+    for (struct dirent *e; (e = readdir(d)) != NULL;) {
+        char path[600];
+        if (e->d_name[0] == '.')
+            continue;
+        snprintf(path, sizeof path, "%s/%.200s", dir, e->d_name);
+        with(path);
+        n++;
+    }
+    closedir(d);
+    return n;
+}
+
+static void change_a_byte(const char *path)
+{
+    FILE *f = fopen(path, "r+b");
+
+    fseek(f, 100, SEEK_SET);
+    fputc(0x77, f);
+    fclose(f);
+}
+
+static void remove_file(const char *path) { assert_int_equal(unlink(path), 0); }
+
+static void packed_weights_are_read_again_when_nothing_changed(void **state)
+{
+    static _Alignas(64) uint8_t first[1024], again[1024];
+    char                        cache[] = "/tmp/lls_cache_XXXXXX", path[512];
+    struct timespec             then[2] = { { 1, 0 }, { 1, 0 } };
+    lls_ops_t                   other = fake_ops;
+    lls_mem_t                   mem;
+
+    other.layout = 1;
+    lls_mem_init(&mem, NULL);
+    assert_non_null(mkdtemp(cache));
+    write_checkpoint("{" CONFIG "}", NULL, NULL, NULL);
+    assert_int_equal(load_with_cache(&mem, &fake_ops, cache, first), 6);
+    assert_int_equal(load_with_cache(&mem, &fake_ops, cache, again), 0);
+    assert_memory_equal(first, again, sizeof first);
+    assert_int_equal(load_with_cache(&mem, &other, cache, again), 6);
+    assert_int_equal(empty(cache, change_a_byte), 2);
+    assert_int_equal(load_with_cache(&mem, &fake_ops, cache, again), 6);
+    assert_memory_equal(first, again, sizeof first);
+    assert_int_equal(load_with_cache(&mem, &fake_ops, cache, again), 0);
+    snprintf(path, sizeof path, "%s/model.safetensors", folder);
+    assert_int_equal(utimensat(AT_FDCWD, path, then, 0), 0);
+    assert_int_equal(load_with_cache(&mem, &fake_ops, cache, again), 6);
+    assert_int_equal(empty(cache, remove_file), 3);
+    assert_int_equal(rmdir(cache), 0);
+    assert_int_equal(load_with_cache(&mem, &fake_ops, cache, again), 6);    /* it works without */
+}
+
 /* Opens and loads a model with the n-th allocation failing, for every n. */
 static void walk_failures(const char *path)
 {
@@ -373,6 +450,7 @@ int main(void)
         cmocka_unit_test(configs_that_are_no_configs),
         cmocka_unit_test(architectures_of_gguf),
         cmocka_unit_test(loading_can_be_stopped),
+        cmocka_unit_test(packed_weights_are_read_again_when_nothing_changed),
         cmocka_unit_test(no_memory_is_told_and_nothing_stays),
     };
 
