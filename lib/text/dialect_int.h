@@ -167,6 +167,11 @@ void   lls_dp_end(lls_dparse_t *p);
 /* Reasoning ends where `at` bytes were taken: what comes behind the first may become content. */
 void   lls_dp_reasoning_end(lls_dparse_t *p, size_t at);
 bool   lls_dp_has_mark(const lls_dparse_t *p, uint32_t mark);
+/* Reads what is in p->in as far as it is certain; all of it if it is the last. */
+void   lls_dp_drive(lls_dparse_t *p, bool last);
+/* The text ends here, in whatever state. */
+void   lls_dp_finish(lls_dparse_t *p);
+
 static inline bool lls_dp_is_blank(char c)
 {
     return c == ' ' || c == '\n' || c == '\t' || c == '\r';

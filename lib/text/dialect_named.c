@@ -80,17 +80,15 @@ size_t lls_dp_read_name(lls_dparse_t *p, const char *text, size_t n)
         }
         if (text[i] == '{' && !keys) {
             args_begin(p);
-            if (p->in_call)
-                return i;
+            return i;
         }
         lls_dp_note(p, text + i, 1);
         if (p->state == DP_NAME && (p->name.len > 0 || !lls_dp_is_blank(text[i])))
             lls_dp_put(p, &p->name, text + i, 1);
-        if (i + 1 < n && ((unsigned char)text[i + 1] & 0xc0) == 0x80)
+        if (i + 1 < n && lls_dp_is_tail(text[i + 1]))
             continue;               /* what fails becomes content, in whole characters */
-        if (p->state == DP_CONTENT || p->name.len > DP_MAX_NAME || p->undo.len > 4 * DP_MAX_NAME) {
-            if (p->state != DP_CONTENT || p->undo.len > 0)
-                lls_dp_fail(p);
+        if (p->name.len > DP_MAX_NAME || p->undo.len > 4 * DP_MAX_NAME) {
+            lls_dp_fail(p);
             return i + 1;
         }
     }

@@ -146,6 +146,55 @@ static void auto_goes_by_the_template(void **state)
     }
 }
 
+static bool same_syntax(const lls_dialect_t *a, const lls_dialect_t *b)
+{
+    bool same = a->reader == b->reader && a->flags == b->flags;
+
+    for (size_t i = 0; i < LLS_DIALECT_MARKS && same; i++) {
+        same = a->marks[i].mark == b->marks[i].mark &&
+               (a->marks[i].text == NULL) == (b->marks[i].text == NULL);
+        if (same && a->marks[i].text == NULL)
+            break;
+        same = same && strcmp(a->marks[i].text, b->marks[i].text) == 0;
+    }
+    return same;
+}
+
+/* The first row that reads the same and says how to tell it. */
+static const lls_dialect_t *with_patterns(const lls_dialect_t *d)
+{
+    const lls_dialect_t *e;
+
+    for (size_t i = 0; (e = lls_dialect_at(i)) != NULL; i++)
+        if (e->in_template[0] != NULL && same_syntax(e, d))
+            return e;
+    return NULL;
+}
+
+/* A template with what a row looks for finds that row, or one that reads the same. */
+static void auto_finds_every_syntax(void **state)
+{
+    const lls_dialect_t *d, *found;
+    char                 template[200];
+    llm_error_t          err;
+
+    for (size_t i = 0; (d = lls_dialect_at(i)) != NULL; i++) {
+        lls_tokenizer_t     *t = marked_tokenizer(plain_mem());
+        const lls_dialect_t *twin = with_patterns(d);
+
+        if (twin == NULL)
+            fail_msg("nothing tells %s from a template", d->name);
+        snprintf(template, sizeof template, "%s %s", twin->in_template[0],
+                 twin->in_template[1] == NULL ? "" : twin->in_template[1]);
+        if (lls_chat_set_template(t, template, strlen(template), &err) != LLM_OK)
+            fail_msg("%s: %s", d->name, err.message);
+        assert_int_equal(lls_dialect_find(t, "auto", &found, &err), LLM_OK);
+        if (found == NULL || !same_syntax(found, d))
+            fail_msg("%s is taken for %s", d->name, found == NULL ? "none" : found->name);
+        lls_tokenizer_close(t);
+    }
+}
+
 static void auto_goes_by_the_vocabulary_without_a_template(void **state)
 {
     lls_tokenizer_t     *t = marked_tokenizer(plain_mem());
@@ -569,6 +618,7 @@ int main(void)
         cmocka_unit_test(names_are_unique_and_every_row_opens),
         cmocka_unit_test(names_that_are_not_there_are_refused),
         cmocka_unit_test(auto_goes_by_the_template),
+        cmocka_unit_test(auto_finds_every_syntax),
         cmocka_unit_test(auto_goes_by_the_vocabulary_without_a_template),
         cmocka_unit_test(a_marker_spelled_in_letters_is_text_where_tokens_are_fed),
         cmocka_unit_test(arguments_stream_while_they_are_written),
