@@ -151,7 +151,7 @@ static lls_jval_t indention(lls_jrun_t *r, lls_jval_t width)
 {
     if (width.type == JV_STRING)
         return width;
-    return lls_jpad(r, &(lls_jstr_t){.text = ""}, lls_jint_arg(r, width, 4), ' ', 1);
+    return lls_jblanks(r, lls_jint_arg(r, width, 4));
 }
 
 /* Lines behind the first get the indention; blank: empty ones too. */
@@ -252,10 +252,8 @@ static const lls_jstr_t *json_indent(lls_jrun_t *r, lls_jval_t v)
         return NULL;
     if (v.type == JV_STRING)
         return v.u.str;
-    v = lls_jpad(r, &(lls_jstr_t){.text = ""}, lls_jint_arg(r, v, 0), ' ', 1);
-    if (r->st != LLM_OK)
-        return NULL;
-    return v.u.str->len != 0 ? v.u.str : lls_jcstr(r, "").u.str;
+    v = lls_jblanks(r, lls_jint_arg(r, v, 0));
+    return r->st == LLM_OK ? v.u.str : NULL;
 }
 
 FILTER(f_tojson)

@@ -320,8 +320,9 @@ static bool read_elements(reader_t *d, char close)
 
 static bool read_container(reader_t *d, lls_jval_t *out)
 {
-    size_t from = d->n, n;
-    bool   object = d->text[d->at] == '{';
+    const lls_jval_t *items;
+    size_t            from = d->n, n;
+    bool              object = d->text[d->at] == '{';
 
     if (++d->depth > MAX_JSON_NESTING) {
         lls_jraise(d->r, LLM_ERR_INVALID, "the data is nested more than %d deep",
@@ -331,11 +332,12 @@ static bool read_container(reader_t *d, lls_jval_t *out)
     if (!read_elements(d, object ? '}' : ']'))
         return false;
     n = d->n - from;
-    *out = object ? lls_jdict_of(d->r, d->stack + from, n / 2) : lls_jlist(d->r, JV_LIST, n);
+    items = n == 0 ? NULL : d->stack + from;    /* the stack may be NULL still */
+    *out = object ? lls_jdict_of(d->r, items, n / 2) : lls_jlist(d->r, JV_LIST, n);
     if (d->r->st != LLM_OK)
         return false;
     if (!object && n != 0)
-        memcpy(out->u.list->items, d->stack + from, n * sizeof *d->stack);
+        memcpy(out->u.list->items, items, n * sizeof *items);
     d->n = from;
     d->depth--;
     return true;

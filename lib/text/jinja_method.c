@@ -131,7 +131,7 @@ METHOD(s_expandtabs)
         len = lls_jchar_offset(&rest, 1);
         piece = lls_jsubstr(r, s, at, len);
         if (c == '\t' && size > 0)
-            piece = lls_jpad(r, &(lls_jstr_t){.text = ""}, size - column % size, ' ', 1);
+            piece = lls_jblanks(r, size - column % size);
         if (r->st != LLM_OK)
             break;
         if (c == '\t' && size > 0)

@@ -60,6 +60,11 @@ static lls_jval_t fill_of(lls_jrun_t *r, size_t n, char fill)
     return lls_jstring(r, text, n, false);
 }
 
+lls_jval_t lls_jblanks(lls_jrun_t *r, int64_t n)
+{
+    return fill_of(r, n > 0 ? (size_t)n : 0, ' ');
+}
+
 /* align < 0 left, 0 centre, > 0 right */
 lls_jval_t lls_jpad(lls_jrun_t *r, const lls_jstr_t *s, int64_t width, char fill, int align)
 {

@@ -395,6 +395,7 @@ lls_jval_t lls_jreplace(lls_jrun_t *r, const lls_jstr_t *s, const lls_jstr_t *fr
 lls_jval_t lls_jsplitlines(lls_jrun_t *r, const lls_jstr_t *s, bool keep);
 /* sep.join(str(x) for x in v) if as_text, else each must be a string. */
 lls_jval_t lls_jjoin(lls_jrun_t *r, lls_jval_t v, const lls_jstr_t *sep, bool as_text);
+lls_jval_t lls_jblanks(lls_jrun_t *r, int64_t n);   /* "" for n <= 0 */
 lls_jval_t lls_jpad(lls_jrun_t *r, const lls_jstr_t *s, int64_t width, char fill, int align);
 lls_jval_t lls_jpercent(lls_jrun_t *r, const lls_jstr_t *format, lls_jval_t args);
 lls_jval_t lls_jformat(lls_jrun_t *r, const lls_jstr_t *format, const lls_jargs_t *args);

@@ -186,6 +186,17 @@ static void deep_nesting_is_refused(void **state)
     json_decref(none);
 }
 
+static void indentions_of_nothing_are_empty(void **state)
+{
+    json_t *none = json_object(), *want = json_string("a\nb a\nb [\n1\n]");
+
+    (void)state;
+    check_case("{{ 'a\nb'|indent(0) }} {{ 'a\nb'|indent(-1, true) }} {{ [1]|tojson(indent=0) }}",
+               none, want);
+    json_decref(none);
+    json_decref(want);
+}
+
 static void sorting_is_stable_either_way(void **state)
 {
     json_t *none = json_object(), *want = json_string("AabB bBAa BbaA");
@@ -404,6 +415,7 @@ int main(void)
         cmocka_unit_test(templates_equal_jinja2),
         cmocka_unit_test(random_templates_equal_jinja2),
         cmocka_unit_test(errors_name_line_and_thing),
+        cmocka_unit_test(indentions_of_nothing_are_empty),
         cmocka_unit_test(sorting_is_stable_either_way),
         cmocka_unit_test(the_clock_is_given),
         cmocka_unit_test(content_formats_are_found),
