@@ -27,7 +27,7 @@ typedef _Atomic uint64_t ticket_t;
 
 typedef struct member {
     _Alignas(64) ticket_t ticket;
-    _Atomic uint32_t      asleep;
+    _Atomic uint32_t      slept_in; /* the last round that it fell asleep in; its own to write */
     uint32_t              first;    /* item of the range; for whoever holds one of it */
     uint32_t              ith;
     lls_pool_t           *pool;
@@ -102,10 +102,9 @@ static void await_round(member_t *m, uint32_t old)
 
     while (round_of(atomic_load_explicit(&m->ticket, memory_order_acquire)) == old)
         if (!wait_more(&p)) {
-            atomic_store(&m->asleep, 1);
+            atomic_store(&m->slept_in, old);
             while (round_of(atomic_load(&m->ticket)) == old)
                 sleep_while(&m->ticket, old);
-            atomic_store(&m->asleep, 0);
         }
 }
 
@@ -182,7 +181,8 @@ static void *work(void *arg)
     }
 }
 
-/* Opens the round for a member and wakes it if need be: once, for its sleep is over then. */
+/* Opens the round for a member.  Who fell asleep in the last round is woken by this one, and by no
+ * later one: a thread takes a while to wake up. */
 static void deal(lls_pool_t *pool, uint32_t n_items, uint32_t ith)
 {
     member_t *m = &pool->members[ith];
@@ -191,10 +191,8 @@ static void deal(lls_pool_t *pool, uint32_t n_items, uint32_t ith)
     lls_share(n_items, 1, ith, pool->n_threads, &m->first, &end);
     lls_assert(end - m->first <= LLS_POOL_MAX_ITEMS);
     atomic_store(&m->ticket, pool->round | (uint64_t)(end - m->first) << 32);
-    if (atomic_load(&m->asleep) != 0) {
-        atomic_store(&m->asleep, 0);
+    if (atomic_load(&m->slept_in) == pool->round - 1)
         wake(&m->ticket);
-    }
 }
 
 static void open_round(lls_pool_t *pool, uint32_t n_items)

@@ -157,6 +157,24 @@ static void a_caller_that_sleeps_is_woken(void **state)
     lls_pool_destroy(pool);
 }
 
+/* Gaps about as long as the time after which a worker sleeps: so that some fall asleep just when a
+ * round opens.  One that is not woken would hang the end. */
+static void nobody_sleeps_through_a_round(void **state)
+{
+    for (uint32_t again = 0; again < 10; again++) {
+        lls_mem_t   mem;
+        team_t      t = { .n_threads = 4 };
+        lls_pool_t *pool = pool_of(&mem, 4);
+
+        for (uint32_t i = 0; i < 100; i++) {
+            lls_pool_run(pool, 50, count_item, &t);
+            usleep(100 + i % 10 * 20);
+        }
+        assert_int_equal(t.times[49], 100);
+        lls_pool_destroy(pool);
+    }
+}
+
 /* ---- The host's program ---------------------------------------------------------------------- */
 
 static void see_signal(void *arg, uint32_t item, uint32_t ith)
@@ -203,6 +221,7 @@ int main(void)
         cmocka_unit_test(a_member_that_stands_still_keeps_one_item),
         cmocka_unit_test(idle_workers_use_no_cpu),
         cmocka_unit_test(a_caller_that_sleeps_is_woken),
+        cmocka_unit_test(nobody_sleeps_through_a_round),
         cmocka_unit_test(signals_stay_with_the_host),
         cmocka_unit_test(a_pool_without_memory_is_refused),
     };
