@@ -36,9 +36,8 @@ enum {
     LLS_DIALECT_SHORT_ID    = 16,   /* nine letters and digits: the template refuses others */
     LLS_DIALECT_NO_LIST     = 32,   /* calls stand in lines, without brackets */
     LLS_DIALECT_TRIM_LINE   = 64,   /* one newline at each end of a value is markup */
-    LLS_DIALECT_TRIM        = 128,  /* so is all blank space */
-    LLS_DIALECT_ECHO_LIST   = 256,  /* NAME may also be a list of objects */
-    LLS_DIALECT_TOOL_NAME   = 512   /* the name's key is "tool_name" */
+    LLS_DIALECT_ECHO_LIST   = 128,  /* NAME may also be a list of objects */
+    LLS_DIALECT_TOOL_NAME   = 256   /* the name's key is "tool_name" */
 };
 
 /* ORDER dialect markers */
@@ -70,7 +69,7 @@ typedef struct lls_mark {
     const char *text;
 } lls_mark_t;
 
-#define LLS_DIALECT_MARKS 9
+#define LLS_DIALECT_MARKS 10
 
 /*
  * How calls are written, for a grammar that binds a model to them:

@@ -121,8 +121,9 @@ struct lls_dparse {
 
     /* tags */
     uint32_t   types_of_value;
-    lls_buf_t  value, tail;         /* what waits to be typed; what may be trimmed */
-    bool       value_begun, raw_json, quoted, streaming;
+    lls_buf_t  value;               /* what waits to be typed */
+    bool       value_begun, quoted, streaming;
+    bool       newline;             /* one is held back: it may be the value's last byte */
     uint32_t   n_params;
 
     /* python */

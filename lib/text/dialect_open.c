@@ -143,7 +143,7 @@ llm_status_t lls_dparse_create(lls_mem_t *mem, const lls_tokenizer_t *t,
         return lls_fail(err, LLM_ERR_NO_MEMORY, "parser of tool calls");
     p->mem = p->types.mem = mem;
     p->in.mem = p->undo.mem = p->blank.mem = p->name.mem = p->id.mem = p->key.mem = mem;
-    p->late.mem = p->value.mem = p->tail.mem = p->header.mem = p->out.mem = p->raw.mem = mem;
+    p->late.mem = p->value.mem = p->header.mem = p->out.mem = p->raw.mem = mem;
     p->seed = config->seed;
     p->whole = config->whole;
     st = set_up(p, t, config, err);
@@ -167,7 +167,6 @@ void lls_dparse_destroy(lls_dparse_t *p)
     lls_buf_deinit(&p->key);
     lls_buf_deinit(&p->late);
     lls_buf_deinit(&p->value);
-    lls_buf_deinit(&p->tail);
     lls_buf_deinit(&p->header);
     lls_buf_deinit(&p->out);
     lls_buf_deinit(&p->raw);

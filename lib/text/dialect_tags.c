@@ -73,8 +73,7 @@ static void value_begin(lls_dparse_t *p)
     lls_dp_quote(p, p->key.data, p->key.len);
     lls_dp_args(p, ": ", 2);
     lls_dp_value_open(p);
-    p->tail.len = 0;
-    p->value_begun = p->quoted = false;
+    p->value_begun = p->quoted = p->newline = false;
     p->state = DP_VALUE;
 }
 
@@ -155,51 +154,21 @@ void lls_dp_value_text(lls_dparse_t *p, const char *text, size_t n)
     p->streaming = true;
 }
 
-/* Blank space at the end of a value is markup as far as the dialect trims. */
-static bool may_be_trimmed(const lls_dparse_t *p, char c)
-{
-    if (p->quoted)
-        return false;
-    if (p->tools->flags & LLS_DIALECT_TRIM)
-        return lls_dp_is_blank(c);
-    return (p->tools->flags & LLS_DIALECT_TRIM_LINE) && c == '\n' && p->tail.len == 0;
-}
-
-static void tail_text(lls_dparse_t *p)
-{
-    lls_dp_value_text(p, p->tail.data, p->tail.len);
-    p->tail.len = 0;
-}
-
+/* Where the dialect writes values in lines of their own, one newline at each end is markup. */
 size_t lls_dp_read_value(lls_dparse_t *p, const char *text, size_t n)
 {
-    bool   lines = p->tools->flags & LLS_DIALECT_TRIM_LINE;
-    size_t i = 0;
+    bool   lines = (p->tools->flags & LLS_DIALECT_TRIM_LINE) && !p->quoted;
+    size_t from = lines && !p->value_begun && text[0] == '\n', to = n;
 
-    if (!p->value_begun && !p->quoted) {
-        if (lines && text[0] == '\n')
-            i++;
-        while ((p->tools->flags & LLS_DIALECT_TRIM) && i < n && lls_dp_is_blank(text[i]))
-            i++;
-        p->value_begun = lines || i < n || !(p->tools->flags & LLS_DIALECT_TRIM);
-    }
-    while (i < n) {
-        size_t from = i;
-
-        if (lines && text[i] == '\n' && p->tail.len > 0)
-            tail_text(p);
-        if (may_be_trimmed(p, text[i])) {
-            if (p->tail.len >= DP_MAX_BLANK)
-                tail_text(p);
-            lls_dp_put(p, &p->tail, text + i++, 1);
-            continue;
-        }
-        tail_text(p);
-        while (i < n && (p->quoted || !(lls_dp_is_blank(text[i]))))
-            i++;
-        i += i == from;
-        lls_dp_value_text(p, text + from, i - from);
-    }
+    p->value_begun = true;
+    if (from == n)
+        return n;
+    if (p->newline)
+        lls_dp_value_text(p, "\n", 1);
+    p->newline = lines && text[n - 1] == '\n';
+    to -= p->newline;
+    if (to > from)
+        lls_dp_value_text(p, text + from, to - from);
     return n;
 }
 
@@ -207,7 +176,6 @@ static void value_end(lls_dparse_t *p)
 {
     if (p->state != DP_VALUE)
         return;
-    p->tail.len = 0;
     lls_dp_value_close(p);
     p->state = DP_PARAMS;
 }

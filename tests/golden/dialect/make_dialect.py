@@ -422,7 +422,7 @@ for name, b, e, p in (
         + "\n"
         + invoke("g", p)
         + e,
-        call("get_weather", WANT.replace('Par\\"is\\n\\n', "New York")),
+        call("get_weather", WANT.replace('Par\\"is\\n\\n', "  New York \\n")),
         call("g", "{}"),
         content="Hm.",
         chat=CHAT,
@@ -439,6 +439,16 @@ for name, b, e, p in (
         call("f", '{"a": "q"}'),
         broken=b + "<%sinvoke name='f'><%sparameter name=a>q" % (p, p),
     )
+case(
+    "step3",
+    "<｜tool_calls_begin｜><｜tool_call_begin｜>"
+    + invoke("f", "steptml:")
+    + "<｜tool_call_end｜><｜tool_sep｜><｜tool_call_begin｜>"
+    + invoke("g", "steptml:", a=" x\n")
+    + "<｜tool_call_end｜><｜tool_calls_end｜>",
+    call("f", "{}"),
+    call("g", '{"a": " x\\n"}'),
+)
 D = "｜DSML｜"
 for name, w in (("deepseek_v32", "function_calls"), ("deepseek_v4", "tool_calls")):
     b, e = "<%s%s>\n" % (D, w), "\n</%s%s>" % (D, w)
@@ -465,7 +475,7 @@ case(
     "minicpm5",
     '<function name="f"></function><function name="g"><param name="x"> 1 </param></function>',
     call("f", "{}"),
-    call("g", '{"x": "1"}'),
+    call("g", '{"x": " 1 "}'),
 )
 
 for name in ("glm45", "glm47", "ling3", "poolside_v1"):
