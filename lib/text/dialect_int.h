@@ -71,6 +71,9 @@ typedef enum dp_object {
     DO_BEGIN, DO_KEY_OR_END, DO_KEY, DO_COLON, DO_VALUE, DO_COMMA
 } dp_object_t;
 
+/* Arguments may be a string of JSON that holds the object: "{\"a\": 1}". */
+typedef enum dp_wrap { DW_UNKNOWN, DW_QUOTE, DW_NONE, DW_STRING } dp_wrap_t;
+
 typedef enum dp_python {
     PY_CALLS, PY_NAME, PY_PAREN, PY_ARG, PY_KEY, PY_EQUALS, PY_VALUE, PY_OPEN1, PY_OPEN2, PY_STRING,
     PY_ESCAPE, PY_CLOSED, PY_WORD, PY_AFTER
@@ -118,6 +121,9 @@ struct lls_dparse {
     lls_buf_t   key, late;          /* arguments that came before the name */
     bool        have_name, have_args, args_done;
     int         value_is;           /* 'n' name, 'a' arguments, 0 other */
+    dp_wrap_t   wrap;
+    char        escape[6];
+    uint32_t    n_escape;
 
     /* tags */
     uint32_t   types_of_value;

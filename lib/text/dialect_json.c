@@ -181,6 +181,75 @@ static bool key_done(lls_dparse_t *p)
     return true;
 }
 
+/* The inside of a long string at once. */
+static size_t string_run(const char *text, size_t n)
+{
+    size_t i = 0;
+
+    while (i < n && text[i] != '"' && text[i] != '\\')
+        i++;
+    return i;
+}
+
+static void args_out(lls_dparse_t *p, const char *text, size_t n)
+{
+    if (p->in_call)
+        lls_dp_args(p, text, n);
+    else
+        lls_dp_put(p, &p->late, text, n);
+}
+
+/* The escape in p->escape; those of other characters mean the same in the strings inside. */
+static void escape_out(lls_dparse_t *p)
+{
+    static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
+    char              c = p->escape[1];
+    const char       *at = c == '\0' ? NULL : strchr(from, c);
+
+    if (at != NULL)
+        args_out(p, &to[at - from], 1);
+    else if (c == 'u' && memcmp(p->escape + 2, "0022", 4) == 0)
+        args_out(p, "\"", 1);
+    else if (c == 'u' && strncasecmp(p->escape + 2, "005c", 4) == 0)
+        args_out(p, "\\", 1);
+    else
+        args_out(p, p->escape, p->n_escape);
+    p->n_escape = 0;
+}
+
+/* Part of a string that holds the arguments. */
+static void unwrap(lls_dparse_t *p, const char *text, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        size_t run = p->n_escape == 0 ? string_run(text + i, n - i) : 0;
+
+        if (run > 0) {
+            args_out(p, text + i, run);
+            i += run - 1;
+        } else if (p->n_escape > 0 || text[i] == '\\') {
+            p->escape[p->n_escape++] = text[i];
+            if (p->n_escape == (p->escape[1] == 'u' ? 6 : 2))
+                escape_out(p);
+        }                           /* otherwise the string's end */
+    }
+}
+
+static void args_bytes(lls_dparse_t *p, const char *text, size_t n)
+{
+    if (p->wrap == DW_UNKNOWN && text[0] == '"') {
+        p->wrap = DW_QUOTE;         /* n is 1: no string has begun before */
+        return;
+    }
+    if (p->wrap == DW_QUOTE && text[0] != '{')
+        args_out(p, "\"", 1);
+    if (p->wrap <= DW_QUOTE)
+        p->wrap = p->wrap == DW_QUOTE && text[0] == '{' ? DW_STRING : DW_NONE;
+    if (p->wrap == DW_STRING)
+        unwrap(p, text, n);
+    else
+        args_out(p, text, n);
+}
+
 static void value_bytes(lls_dparse_t *p, const char *text, size_t n)
 {
     if (n == 0)
@@ -190,10 +259,7 @@ static void value_bytes(lls_dparse_t *p, const char *text, size_t n)
     } else if (p->value_is == 'a') {
         p->have_args = true;
         object_start(p);
-        if (p->in_call)
-            lls_dp_args(p, text, n);
-        else
-            lls_dp_put(p, &p->late, text, n);
+        args_bytes(p, text, n);
     }
 }
 
@@ -245,21 +311,13 @@ static bool object_mark(lls_dparse_t *p, char c)
     case DO_COLON:
         p->obj = DO_VALUE;
         p->scan = (dp_scan_t){ 0 };
+        p->wrap = DW_UNKNOWN;
+        p->n_escape = 0;
         return c == ':';
     default:                        /* DO_COMMA */
         p->obj = DO_KEY_OR_END;
         return c == ',';
     }
-}
-
-/* The inside of a long string at once. */
-static size_t string_run(const char *text, size_t n)
-{
-    size_t i = 0;
-
-    while (i < n && text[i] != '"' && text[i] != '\\')
-        i++;
-    return i;
 }
 
 size_t lls_dp_read_object(lls_dparse_t *p, const char *text, size_t n)

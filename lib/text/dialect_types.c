@@ -16,6 +16,7 @@
 static const struct { const char *name; uint32_t type; } type_names[] = {   /* ORDER schema types */
     { "null", DP_NULL },        { "integer", DP_INTEGER }, { "int", DP_INTEGER },
     { "int32", DP_INTEGER },    { "int64", DP_INTEGER },   { "uint", DP_INTEGER },
+    { "uint32", DP_INTEGER },   { "uint64", DP_INTEGER },  { "unsigned", DP_INTEGER },
     { "long", DP_INTEGER },     { "short", DP_INTEGER },   { "number", DP_NUMBER },
     { "float", DP_NUMBER },     { "float32", DP_NUMBER },  { "float64", DP_NUMBER },
     { "double", DP_NUMBER },    { "boolean", DP_BOOLEAN }, { "bool", DP_BOOLEAN },

@@ -140,7 +140,21 @@ case("hermes", '<tool_call>{"name": "f", "arguments": 12}</tool_call>', call("f"
 case(
     "hermes",
     '<tool_call>{"name": "f", "arguments": "{\\"a\\": 1}"}</tool_call>',
-    call("f", '"{\\"a\\": 1}"'),
+    call("f", '{"a": 1}'),
+)
+case(
+    "granite4",
+    '<tool_call>{"arguments": "{\\"a\\": \\"x\\\\\\"y\\\\n\\u00e9\\/</tool_call>\\", \\n\\u0022b\\u0022: {}}", "name": "f"}'
+    "</tool_call>",
+    call("f", '{"a": "x\\"y\\n\\u00e9/</tool_call>", \n"b": {}}'),
+)
+case("hermes", '<tool_call>{"name": "f", "arguments": "x{}"}</tool_call>', call("f", '"x{}"'))
+case("hermes", '<tool_call>{"name": "f", "arguments": ""}</tool_call>', call("f", '""'))
+case(
+    "hermes",
+    '<tool_call>{"name": "f", "arguments": "{\\"a\\',
+    call("f", '{"a'),
+    broken='<tool_call>{"name": "f", "arguments": "{\\"a\\',
 )
 case(
     "hermes",
