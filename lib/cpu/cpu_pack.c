@@ -7,6 +7,7 @@
 
 #include "cpu/cpu_int.h"
 #include "cpu/cpu_wmat.h"
+#include "tensor/quantise.h"
 
 #define CHUNK LLS_K_BLOCK            /* values of a lane that are converted at a time */
 
@@ -25,6 +26,10 @@ typedef struct panel_job {
 
 static uint32_t kind_of(const lls_wspec_t *spec, const lls_wpart_t *part)
 {
+    uint32_t scheme = lls_quant_scheme(spec->quant, part->scheme, part->in);
+
+    if (scheme != part->scheme)
+        return scheme;
     if (spec->dtype == LLS_F32)
         return LLS_W_F32;
     if (part->scheme == LLS_W_IQ4_NL)
@@ -297,29 +302,43 @@ static void put_codes(const uint8_t *b, uint32_t lane, uint8_t *dst)
     memcpy(dst + lls_kind_value_bytes(LLS_W_Q8_0) + lane * 2, b, 2);
 }
 
+/* 32 plain values as a block of a kind. */
+static void put_quantised(uint32_t kind, fields_t f, const lane_t *l, uint32_t s, uint32_t lane,
+                          uint8_t *dst)
+{
+    float   values[LLS_GROUP];
+    uint8_t block[LLS_GROUP + 2];
+
+    read_lane(l, s * LLS_GROUP, LLS_GROUP, values);
+    lls_quantise_block(kind, values, block);
+    put_block(kind, f, block, lane, dst);
+}
+
 static bool is_zero_or(const lane_t *lane, uint32_t scheme)
 {
     return lane->data == NULL || lane->scheme == scheme;
 }
 
-/* Lanes of Q8_0 and of IQ4_NL may share a panel. */
-static void pack_codes(const panel_job_t *j)
+/* Lanes that become Q8_0 or Q4_1 from several schemes may share a panel. */
+static void pack_mixed(const panel_job_t *j)
 {
-    fields_t f = fields_of(LLS_W_Q8_0);
+    fields_t f = fields_of(j->kind);
     uint8_t *dst = j->dst;
 
-    for (uint32_t s = 0; s < j->n_steps; s++, dst += lls_kind_step_bytes(LLS_W_Q8_0))
+    for (uint32_t s = 0; s < j->n_steps; s++, dst += lls_kind_step_bytes(j->kind))
         for (uint32_t lane = 0; lane < LLS_PANEL; lane++) {
             const lane_t *l = &j->lanes[lane];
 
-            if (is_zero_or(l, LLS_W_Q8_0))
-                put_block(LLS_W_Q8_0, f, block_of(l, s, f.bytes), lane, dst);
+            if (is_zero_or(l, j->kind))
+                put_block(j->kind, f, block_of(l, s, f.bytes), lane, dst);
+            else if (l->scheme <= LLS_W_BF16)
+                put_quantised(j->kind, f, l, s, lane, dst);
             else
                 put_codes(block_of(l, s, lls_scheme_block_bytes(l->scheme)), lane, dst);
         }
 }
 
-static bool has_codes(const panel_job_t *j)
+static bool is_mixed(const panel_job_t *j)
 {
     for (uint32_t lane = 0; lane < LLS_PANEL; lane++)
         if (!is_zero_or(&j->lanes[lane], j->kind))
@@ -395,8 +414,8 @@ static void pack_seg(const pack_job_t *job, const lls_wpart_t *parts, const lls_
             pack_plain(&j);
         else if (lls_scheme_is_k(s->kind))
             pack_k_blocks(&j);
-        else if (has_codes(&j))
-            pack_codes(&j);
+        else if (is_mixed(&j))
+            pack_mixed(&j);
         else
             pack_blocks(&j);
     }

@@ -122,6 +122,16 @@ static const lls_option_def_t table[] = {
                "directory where packed weights are kept for the next start; default: none"),
      .put = LLS_PUT_STRING,
      AT_E(weights_cache_dir)},
+    {.info = E("quantization", "none|int8|int4", "none", NULL,
+               "makes matrices of float32, float16 or bfloat16 integers while they are loaded, with "
+               "a scale for each 32 values: int8, 1.06 bytes a weight, or int4, 0.63, with "
+               "embedding and head as int8; norms and routers stay; none: as the checkpoint has "
+               "them"),
+     .put = LLS_PUT_STRING,
+     AT_E(quantization),
+     .later = "awq|auto_awq|awq_marlin|gptq|auto_gptq|gptq_marlin|fp8|fp8_per_tensor|fp8_per_block|"
+              "compressed-tensors|modelopt|modelopt_fp4|mxfp4|mxfp8|nvfp4|torchao|quark|"
+              "int8_per_channel_weight_only|bitsandbytes|gguf"},
     {.info = E("skip-tokenizer-init", "bool", "false", NULL, "token ids in and out, no text"),
      .put = LLS_PUT_BOOL,
      AT_E(skip_tokenizer_init)},
@@ -171,7 +181,6 @@ static const lls_option_def_t table[] = {
          E("pipeline-parallel-size", "int", "1", "[1, 65536]", "ranks that share the layers; 1")},
     {.info = E("data-parallel-size", "int", "1", "[1, 65536]", "replicas; 1")},
     {.info = E("tokenizer-mode", "auto|hf|slow|mistral", "auto", NULL, "kind of tokenizer; auto")},
-    {.info = E("quantization", "string", NULL, NULL, "taken from the checkpoint; cannot be set")},
     {.info = E("enable-lora", "bool", "false", NULL, "adapters; false")},
     {.info = E("speculative-config", "json", NULL, NULL, "drafting; none")},
 

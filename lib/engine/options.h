@@ -29,6 +29,7 @@ typedef struct lls_engine_options {
     char      *kv_cache_dtype;      /* likewise */
     char      *load_format;         /* "auto", "safetensors", "gguf", "dummy" */
     char      *weights_cache_dir;   /* NULL = none */
+    char      *quantization;        /* "none", "int8", "int4" */
     char      *cpu_isa;             /* "auto", "plain", "avx2", "avx512", "avx512bf16" */
     char      *generation_config;   /* "auto", "vllm" or a folder */
     char      *hf_overrides;        /* JSON object, or NULL */

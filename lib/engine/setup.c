@@ -126,7 +126,8 @@ static llm_status_t open_files(lls_engine_t *e, llm_error_t *err)
 {
     const lls_engine_options_t *o = &e->options;
     lls_model_options_t         mo = { .path = o->model, .load_format = o->load_format,
-                                       .dtype = o->dtype, .hf_overrides = o->hf_overrides,
+                                       .dtype = o->dtype, .quantization = o->quantization,
+                                       .hf_overrides = o->hf_overrides,
                                        .weights_cache_dir = o->weights_cache_dir,
                                        .max_model_len = o->max_model_len };
     llm_status_t                st;

@@ -185,6 +185,15 @@ static const uint32_t *interleaved_order(binder_t *b)
 
 /* ---- Matrices and vectors ------------------------------------------------------------------- */
 
+static void check_is_plain(binder_t *b, const lls_weight_t *t)
+{
+    if (b->status == LLM_OK && b->m->quant != LLS_QUANT_NONE && t->scheme > LLS_W_BF16)
+        b->status = lls_fail_param(b->err, LLM_ERR_UNSUPPORTED, "quantization",
+                                   "tensor %.100s is %s already; leave quantization at none, or "
+                                   "use a checkpoint of float32, float16 or bfloat16", t->name,
+                                   lls_scheme_name(t->scheme));
+}
+
 static void add_piece(binder_t *b, const piece_t *p, uint32_t layer, uint32_t expert, uint32_t in)
 {
     uint32_t            flags = 0, n_experts = b->m->traits.route.n_experts;
@@ -207,6 +216,7 @@ static void add_piece(binder_t *b, const piece_t *p, uint32_t layer, uint32_t ex
         b->status =
             lls_fail(b->err, LLM_ERR_UNSUPPORTED, "tensor %.100s is %s; a plain type is needed",
                      t->name, lls_scheme_name(t->scheme));
+    check_is_plain(b, t);
     if (b->status == LLM_OK && stacked)
         part.data = t->data + (uint64_t)expert * p->out * lls_scheme_row_bytes(t->scheme, in);
     if ((flags & LLS_NAME_INTERLEAVED) != 0)
@@ -215,18 +225,30 @@ static void add_piece(binder_t *b, const piece_t *p, uint32_t layer, uint32_t ex
         push_part(b, &part, t);
 }
 
+/* What becomes of a matrix.  Positions and routers are small, and a wrong expert is not a small
+ * error; embedding and head, which every token meets, are better than 4 bits. */
+static uint32_t quant_of(const lls_model_t *m, uint32_t slot)
+{
+    if (slot == LLS_SLOT_ROUTER || slot == LLS_SLOT_POSITIONS)
+        return LLS_QUANT_NONE;
+    if (m->quant == LLS_QUANT_INT4 && (slot == LLS_SLOT_EMBED || slot == LLS_SLOT_HEAD))
+        return LLS_QUANT_INT8;
+    return m->quant;
+}
+
 /* A matrix of pieces stacked along `out`; with n_experts a stack of as many. */
 static void bind_matrix(binder_t *b, const lls_wmat_t **target, const piece_t *pieces, uint32_t n,
                         uint32_t in, uint32_t layer, uint32_t n_experts, uint32_t use)
 {
     lls_bind_t     *plan = &b->m->bind;
-    lls_bound_mat_t mat = { target, (uint32_t)plan->n_parts, n, n_experts, use, b->m->dtype };
+    lls_bound_mat_t mat = { target, (uint32_t)plan->n_parts, n, n_experts, use, b->m->dtype,
+                            quant_of(b->m, pieces[0].slot) };
 
     for (uint32_t e = 0; e < lls_max_u32(n_experts, 1); e++)
         for (uint32_t i = 0; i < n; i++)
             add_piece(b, &pieces[i], layer, e, in);
     if (pieces[0].slot == LLS_SLOT_ROUTER)
-        mat.dtype = LLS_F32;        /* small, and a wrong expert is not a small error */
+        mat.dtype = LLS_F32;
     if (b->status == LLM_OK && !lls_reserve(b->m->mem, (void **)&plan->mats, &plan->cap_mats,
                                             plan->n_mats + 1, sizeof mat))
         b->status = lls_fail(b->err, LLM_ERR_NO_MEMORY, "table of matrices");

@@ -14,7 +14,8 @@
 static lls_wspec_t spec_of(const lls_model_t *m, const lls_bound_mat_t *mat)
 {
     return (lls_wspec_t){ .parts = m->bind.parts + mat->first_part, .n_parts = mat->n_parts,
-                          .n_experts = mat->n_experts, .use = mat->use, .dtype = mat->dtype };
+                          .n_experts = mat->n_experts, .use = mat->use, .dtype = mat->dtype,
+                          .quant = mat->quant };
 }
 
 static size_t mat_bytes(const lls_model_t *m, const lls_ops_t *ops, const lls_bound_mat_t *mat)
@@ -160,7 +161,7 @@ static lls_hash128_t key_of(const lls_model_t *m, const lls_ops_t *ops, uint64_t
     lls_sip_word(&s, lls_weights_stamp(m->weights));
     for (size_t i = 0; i < m->bind.n_mats; i++) {
         const lls_bound_mat_t *b = &m->bind.mats[i];
-        uint64_t               form[] = { b->n_parts, b->n_experts, b->use, b->dtype };
+        uint64_t               form[] = { b->n_parts, b->n_experts, b->use, b->dtype, b->quant };
 
         feed(&s, form, sizeof form);
     }

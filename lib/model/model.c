@@ -121,6 +121,24 @@ static llm_status_t choose_dtype(lls_model_t *m, const char *name, llm_error_t *
     return LLM_OK;
 }
 
+/* ---- Quantisation ---------------------------------------------------------------------------- */
+
+static llm_status_t choose_quant(lls_model_t *m, const char *name, llm_error_t *err)
+{
+    /* ORDER quant */
+    static const char *const names[] = { "none", "int8", "int4" };
+
+    for (uint32_t i = 0; name != NULL && i < LLS_ARRAY_LEN(names); i++)
+        if (strcmp(name, names[i]) == 0) {
+            m->quant = i;
+            return LLM_OK;
+        }
+    if (name == NULL)
+        return LLM_OK;
+    return lls_fail_param(err, LLM_ERR_INVALID, "quantization",
+                          "quantization is \"%.40s\"; use none, int8 or int4", name);
+}
+
 /* ---- Life ----------------------------------------------------------------------------------- */
 
 static llm_status_t open_parts(lls_model_t *m, const lls_model_options_t *o, llm_error_t *err)
@@ -132,6 +150,8 @@ static llm_status_t open_parts(lls_model_t *m, const lls_model_options_t *o, llm
         st = read_traits(m, o, err);
     if (st == LLM_OK)
         st = choose_dtype(m, o->dtype, err);
+    if (st == LLM_OK)
+        st = choose_quant(m, o->quantization, err);
     if (st == LLM_OK)
         st = lls_model_bind(m, err);
     return st;

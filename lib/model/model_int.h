@@ -11,6 +11,7 @@
 #include "model/family.h"
 #include "model/model.h"
 #include "model/weights.h"
+#include "tensor/quantise.h"
 
 typedef struct lls_layer {
     lls_layer_traits_t traits;
@@ -25,7 +26,7 @@ typedef struct lls_layer {
 typedef struct lls_bound_mat {      /* one pack() */
     const lls_wmat_t **target;
     uint32_t           first_part, n_parts;     /* n_parts of each expert */
-    uint32_t           n_experts, use, dtype;
+    uint32_t           n_experts, use, dtype, quant;
 } lls_bound_mat_t;
 
 typedef struct lls_bound_vec {      /* float32 numbers; parts one after another, `add` onto each */
@@ -49,6 +50,7 @@ struct lls_model {
     const char      *cache_dir;     /* of packed weights, until loaded; or NULL */
     lls_traits_t     traits;
     uint32_t         dtype;         /* enum lls_dtype */
+    uint32_t         quant;         /* enum lls_quant */
     bool             loaded;
     size_t           weight_bytes;  /* once loaded */
     lls_weights_t   *weights;       /* until loaded */

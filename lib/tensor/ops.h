@@ -51,11 +51,12 @@ enum lls_use {                      /* what pack() may arrange for */
 /* Parts stacked along `out` into one matrix (q, k, v; gate, up).  With n_experts > 0 there are
  * n_experts * n_parts parts, expert by expert, each expert a matrix of its own.  dtype is how plain
  * parts are kept: LLS_F32, LLS_F16 or LLS_BF16; LLS_F32 also dequantises block formats, else these
- * stay as exact as the file has them. */
+ * stay as exact as the file has them.  quant, unless it is NONE, makes plain parts blocks first. */
 typedef struct lls_wspec {
     const lls_wpart_t *parts;
     uint32_t           n_parts, n_experts;
     uint32_t           use, dtype;
+    uint32_t           quant;       /* enum lls_quant of tensor/quantise.h */
 } lls_wspec_t;
 
 /* The rows of a step as the kernels see them.  Arrays lie on the backend.  Built by build_inputs

@@ -43,6 +43,8 @@ static void make_request(int32_t tokens[N_PROMPT], llm_sampling_params_t *sp, ll
     r->sampling = sp;
 }
 
+static void serve(llm_engine_t *e, uint32_t n);
+
 static void the_plan_is_exact(void **state)
 {
     test_alloc_t        t = { 0 };
@@ -71,6 +73,36 @@ static void the_plan_is_exact(void **state)
     llm_engine_destroy(e);
     assert_int_equal(t.live_bytes, 0);
     assert_int_equal(t.live_blocks, 0);
+}
+
+static void the_plan_knows_what_quantising_saves(void **state)
+{
+    static const char *const words[] = { "none", "int8", "int4" };
+    uint64_t                 last = UINT64_MAX;
+
+    for (size_t i = 0; i < 3; i++) {
+        test_alloc_t        t = { 0 };
+        llm_allocator_t     hook = test_allocator(&t);
+        llm_option_t        opts[16];
+        llm_engine_config_t cfg = config_of(&hook, opts);
+        llm_plan_t          plan = LLM_INIT(llm_plan_t);
+        llm_stats_t         stats = LLM_INIT(llm_stats_t);
+        llm_engine_t       *e;
+        llm_error_t         err;
+
+        opts[cfg.n_options++] = (llm_option_t){ "quantization", words[i] };
+        assert_int_equal(llm_plan(&cfg, &plan, &err), LLM_OK);
+        assert_true(plan.weight_bytes < last);
+        last = plan.weight_bytes;
+        assert_int_equal(llm_engine_create(&cfg, &e, &err), LLM_OK);
+        assert_int_equal(llm_engine_stats(e, &stats), LLM_OK);
+        assert_int_equal(stats.device_bytes,
+                         plan.weight_bytes + plan.workspace_bytes + plan.kv_cache_bytes);
+        assert_int_equal(t.live_bytes, stats.device_bytes + stats.host_bytes);
+        serve(e, 20);
+        llm_engine_destroy(e);
+        assert_int_equal(t.live_bytes, 0);
+    }
 }
 
 static void a_plan_that_does_not_fit_says_so(void **state)
@@ -386,6 +418,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_plan_is_exact),
+        cmocka_unit_test(the_plan_knows_what_quantising_saves),
         cmocka_unit_test(a_plan_that_does_not_fit_says_so),
         cmocka_unit_test(a_hundred_requests_leave_nothing_behind),
         cmocka_unit_test(destroy_drops_what_is_unfinished),

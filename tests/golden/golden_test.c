@@ -279,11 +279,71 @@ static void hidden_states_and_cancelling(void **state)
     drive_close(&d);
 }
 
+/* ---- Quantised at load ---------------------------------------------------------------------- */
+
+enum { N_RANDOM = 48 };
+
+static void open_quantised(const char *family, const char *quantization, drive_t *d)
+{
+    char                path[512];
+    lls_model_options_t o = { .path = path, .dtype = "float32", .quantization = quantization,
+                              .max_model_len = N_RANDOM };
+
+    snprintf(path, sizeof path, GOLDEN "%s", family);
+    drive_open(d, &o, N_RANDOM, "auto", 2);
+}
+
+static float *run_random(drive_t *d, uint32_t chunk)
+{
+    int32_t  ids[N_RANDOM];
+    golden_t g = { .ids = ids, .n = N_RANDOM };
+
+    for (uint32_t i = 0; i < N_RANDOM; i++)
+        ids[i] = (int32_t)(lls_mix64(5, i) % d->n_vocab);
+    return run(d, &g, chunk);
+}
+
+/* Fewer bytes, results near to those of float32 (where a router turns elsewhere, not so near), and
+ * the same bits whatever the chunks. */
+static void check_quantised(const char *family, const char *quantization, double bound)
+{
+    drive_t exact, quick;
+    float  *p, *q, *again;
+    double  kl;
+
+    open_quantised(family, "none", &exact);
+    open_quantised(family, quantization, &quick);
+    assert_true(lls_model_weight_bytes(quick.model, quick.ops) <
+                lls_model_weight_bytes(exact.model, exact.ops));
+    p = run_random(&exact, N_RANDOM);
+    q = run_random(&quick, N_RANDOM);
+    again = run_random(&quick, 7);
+    assert_memory_equal(q, again, (size_t)N_RANDOM * quick.n_vocab * sizeof *q);
+    kl = drive_kl(p, q, N_RANDOM, quick.n_vocab) / N_RANDOM;
+    printf("%-10s %s: mean KL to float32 %.5f\n", family, quantization, kl);
+    if (!(kl > 0 && kl <= bound))
+        fail_msg("%s %s: %g, at most %g", family, quantization, kl, bound);
+    free(p);
+    free(q);
+    free(again);
+    drive_close(&exact);
+    drive_close(&quick);
+}
+
+static void every_family_can_be_quantised_at_load(void **state)
+{
+#define FAMILY_QUANTISED(name) check_quantised(#name, "int8", 0.03); \
+                               check_quantised(#name, "int4", 1.0);
+    FAMILIES(FAMILY_QUANTISED)
+    (void)state;
+}
+
 int main(int argc, char **argv)
 {
 #define FAMILY_ROW(name) cmocka_unit_test(name),
     const struct CMUnitTest tests[] = { FAMILIES(FAMILY_ROW) cmocka_unit_test(models_as_gguf),
-        cmocka_unit_test(hidden_states_and_cancelling) };
+        cmocka_unit_test(hidden_states_and_cancelling),
+        cmocka_unit_test(every_family_can_be_quantised_at_load) };
 
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (argc > 1)

@@ -6,16 +6,12 @@
  *     LLM_DEMO_MODEL  the .gguf file; else the cache that examples/quickstart.sh fills
  *     LLM_DEMO_HF     the same weights as a Hugging Face directory, if it has been made
  */
-#include "golden/drive.h"
-
-#include <stdio.h>
-#include <time.h>
+#include "golden/closeness.h"
 
 #include "base/io.h"
 #include "base/json.h"
 
 #define GGUF "SmolLM2-135M-Instruct.Q4_1.gguf"
-#define PIECE 250u
 
 static json_t *data;
 
@@ -110,48 +106,21 @@ static void continuations_of_the_directory(void **state)
     continues_all(path, "hf", "auto", 5, 24);
 }
 
-/* Adds to kl and same what one piece of the text shows. */
-static void compare(const drive_t *d, float *exact, float *quick, uint32_t n, double *kl,
-                    uint32_t *same)
-{
-    for (uint32_t i = 0; i < n; i++) {
-        float *p = exact + (size_t)i * d->n_vocab, *q = quick + (size_t)i * d->n_vocab;
-
-        *same += drive_argmax(p, d->n_vocab) == drive_argmax(q, d->n_vocab);
-        drive_logprobs(p, d->n_vocab);
-        drive_logprobs(q, d->n_vocab);
-        *kl += drive_kl(p, q, 1, d->n_vocab);
-    }
-}
-
 static void quantised_is_close_to_float32(void **state)
 {
     const char *path = gguf_path();
     drive_t     exact, quick;
-    uint32_t    n, same = 0;
+    uint32_t    n;
     int32_t    *ids = ids_of(json_object_get(data, "text"), &n);
-    float      *p, *q;
-    double      kl = 0;
-    clock_t     start = clock();
+    closeness_t c;
 
     (void)state;
     assert_int_equal(n, 2000);
     open_model(&exact, path, "float32", "auto", n);
     open_model(&quick, path, "auto", "auto", n);
     assert_int_equal(lls_model_dtype(quick.model), LLS_BF16);
-    p = malloc((size_t)PIECE * exact.n_vocab * sizeof *p);
-    q = malloc((size_t)PIECE * exact.n_vocab * sizeof *q);
-    for (uint32_t at = 0; at < n; at += PIECE) {
-        drive_run(&exact, ids + at, at, PIECE, PIECE, PIECE, p);
-        drive_run(&quick, ids + at, at, PIECE, PIECE, PIECE, q);
-        compare(&exact, p, q, PIECE, &kl, &same);
-    }
-    print_message("%s: mean KL to float32 %.5f, top-1 agreement %.2f %%, %.1f s\n", quick.ops->name,
-                  kl / n, 100.0 * same / n, (double)(clock() - start) / CLOCKS_PER_SEC);
-    assert_true(kl / n <= 0.01);
-    assert_true(same >= 0.97 * n);
-    free(p);
-    free(q);
+    c = closeness_of(&exact, &quick, ids, n, "the file");
+    assert_true(c.kl <= 0.01 && c.same >= 0.97);
     free(ids);
     drive_close(&exact);
     drive_close(&quick);

@@ -8,18 +8,21 @@
 #include "base/hash.h"
 #include "cpu/cpu.h"
 #include "cpu/cpu_wmat.h"
+#include "tensor/quantise.h"
 
 #define LAYOUT  1u
-#define SUM     0xa68b73d1b4b93d45u
+#define SUM     0xad1ab45ddddc05b6u
 #define OUT     40u                 /* more than a panel, less than two */
 #define IN      512u
 
-static uint64_t sum_of(lls_cpu_t *cpu, uint32_t scheme, uint32_t dtype, uint64_t before)
+static uint64_t sum_of(lls_cpu_t *cpu, uint32_t scheme, uint32_t dtype, uint32_t quant,
+                       uint64_t before)
 {
     static uint8_t  from[OUT * IN * 4];
     const lls_ops_t *ops = lls_cpu_ops(cpu);
     lls_wpart_t     part = { .scheme = scheme, .out = OUT, .in = IN, .data = from };
-    lls_wspec_t     spec = { .parts = &part, .n_parts = 1, .use = LLS_USE_LINEAR, .dtype = dtype };
+    lls_wspec_t     spec = { .parts = &part, .n_parts = 1, .use = LLS_USE_LINEAR, .dtype = dtype,
+                             .quant = quant };
     size_t          n = ops->pack_size(&spec);
     uint64_t        key[2] = { before, scheme };
     uint8_t        *to = aligned_alloc(64, (n + 63) / 64 * 64);
@@ -50,7 +53,9 @@ static void the_bytes_belong_to_the_number(void **state)
             continue;
         assert_int_equal(lls_cpu_ops(cpu)->layout, LAYOUT);
         for (uint32_t s = 0; s < LLS_N_SCHEMES; s++)
-            sum = sum_of(cpu, s, s == LLS_W_F32 ? LLS_F32 : LLS_BF16, sum);
+            sum = sum_of(cpu, s, s == LLS_W_F32 ? LLS_F32 : LLS_BF16, LLS_QUANT_NONE, sum);
+        sum = sum_of(cpu, LLS_W_BF16, LLS_BF16, LLS_QUANT_INT8, sum);
+        sum = sum_of(cpu, LLS_W_BF16, LLS_BF16, LLS_QUANT_INT4, sum);
         lls_cpu_destroy(cpu);
         if (sum != SUM)
             fail_msg("%s: layout %u has the sum 0x%llx", isas[i], LAYOUT, (unsigned long long)sum);

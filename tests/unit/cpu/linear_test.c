@@ -7,6 +7,7 @@
 #include "base/philox.h"
 #include "cpu/cpu_int.h"
 #include "cpu/cpu_wmat.h"
+#include "tensor/quantise.h"
 
 #define GUARD 64u
 
@@ -397,6 +398,61 @@ static void instruction_sets_agree(void **state)
     free(y[1].data);
 }
 
+/* One matrix with two instruction sets: the same int8 and the same bfloat16, so that only the
+ * rounding of sums differs. */
+static void check_same_as_plain(fixture_t *plain, fixture_t *f, uint32_t scheme, uint32_t m,
+                                uint32_t out, uint32_t in)
+{
+    source_t     s = source_of(scheme, out, in, m);
+    packed_t     w = packed_one(f->cpu, &s, dtype_of(scheme));
+    lls_tensor_t x = random_rows(m, in, m), y = tensor_of(m, out, out), z = tensor_of(m, out, out);
+    lls_linear_t p = { .w = w.w, .in = in, .out = out };
+    bound_t      b = { .relative = 4e-6 };
+
+    if (scheme == LLS_W_BF16 && lls_cpu_isa(f->cpu) == LLS_ISA_AVX512BF16)
+        b.relative = 4e-3;                      /* this one rounds activations too */
+    run_linear(plain, &y, &x, &p);
+    run_linear(f, &z, &x, &p);
+    for (uint32_t r = 0; r < m; r++)
+        for (uint32_t c = 0; c < out; c++) {
+            double allowed, a = lls_row_f32(&y, r)[c], b2 = lls_row_f32(&z, r)[c];
+
+            exact(lls_row_f32(&x, r), s.values + (size_t)c * in, in, b, &allowed);
+            if (!(fabs(a - b2) <= allowed))
+                fail_msg("%s of %s, %u x %u x %u: %.9g, plain %.9g", lls_scheme_name(scheme),
+                         lls_cpu_isa_name(lls_cpu_isa(f->cpu)), m, out, in, b2, a);
+        }
+    free(x.data);
+    free(y.data);
+    free(z.data);
+    free(w.block);
+    free_source(&s);
+}
+
+/* Every number of rows that a block may have, beside columns and depths that are multiples of
+ * nothing, or of the scheme's block alone. */
+static void every_remainder_agrees_with_plain(void **state)
+{
+    fixture_t plain = fixture_of(LLS_ISA_PLAIN, 1);
+
+    for (uint32_t isa = LLS_ISA_PLAIN + 1; isa < LLS_N_ISAS; isa++) {
+        fixture_t f;
+
+        if (!lls_cpu_has_isa(isa))
+            continue;
+        f = fixture_of(isa, 2);
+        for (uint32_t scheme = 0; scheme < LLS_N_SCHEMES; scheme++)
+            for (uint32_t m = 1; m <= 70; m++) {
+                uint32_t block = lls_scheme_block(scheme), out = 1 + m * 29 % 67;
+
+                check_same_as_plain(&plain, &f, scheme, m, out,
+                                    block == 1 ? 1 + m * 31 % 97 : block * (1 + m % 3));
+            }
+        close_fixture(&f);
+    }
+    close_fixture(&plain);
+}
+
 /* ---- What is added, what is stacked ---------------------------------------------------------- */
 
 static void bias_and_sum_are_added_last(void **state)
@@ -529,6 +585,73 @@ static void parts_are_stacked_permuted_and_transposed(void **state)
     }
 }
 
+/* ---- Quantised while packing ----------------------------------------------------------------- */
+
+/* The values of a source as blocks. */
+static source_t quantised(const source_t *s, uint32_t scheme)
+{
+    uint32_t n = s->part.out * s->part.in, bytes = lls_scheme_block_bytes(scheme);
+    source_t q = { .part = { .scheme = scheme, .out = s->part.out, .in = s->part.in } };
+
+    q.block = malloc(n / LLS_QUANT_BLOCK * bytes);
+    q.part.data = q.block;
+    for (uint32_t i = 0; i < n / LLS_QUANT_BLOCK; i++)
+        lls_quantise_block(scheme, s->values + i * LLS_QUANT_BLOCK, q.block + i * bytes);
+    return q;
+}
+
+/* Plain parts of any type and order beside blocks: the bytes of a checkpoint of such blocks. */
+static void check_quantised(fixture_t *f, uint32_t quant, uint32_t dtype)
+{
+    uint32_t    scheme = quant == LLS_QUANT_INT8 ? LLS_W_Q8_0 : LLS_W_Q4_1;
+    source_t    plain[] = { source_of(LLS_W_F32, 40, 64, 1), permuted(LLS_W_BF16, 33, 64, 2),
+                            transposed(LLS_W_F16, 37, 64, 3), source_of(scheme, 30, 64, 4) };
+    source_t    blocks[4];
+    lls_wpart_t parts[2][4];
+    packed_t    w[2];
+    size_t      size[2];
+
+    for (uint32_t i = 0; i < 4; i++) {
+        blocks[i] = i < 3 ? quantised(&plain[i], scheme) : source_of(scheme, 30, 64, 4);
+        parts[0][i] = plain[i].part;
+        parts[1][i] = blocks[i].part;
+    }
+    for (uint32_t i = 0; i < 2; i++) {
+        /* with float32 blocks of the file are written out */
+        lls_wspec_t spec = { .parts = parts[i], .n_parts = dtype == LLS_F32 ? 3 : 4,
+                             .dtype = i == 0 ? dtype : LLS_BF16, .quant = i == 0 ? quant : 0 };
+
+        size[i] = lls_cpu_pack_size(&spec);
+        w[i] = packed_of(f->cpu, &spec);
+    }
+    assert_int_equal(size[0], size[1]);
+    assert_memory_equal(w[0].w, w[1].w, size[0]);
+    for (uint32_t i = 0; i < 4; i++) {
+        free_source(&plain[i]);
+        free_source(&blocks[i]);
+    }
+    free(w[0].block);
+    free(w[1].block);
+}
+
+static void plain_parts_are_quantised_as_asked(void **state)
+{
+    fixture_t f = fixture_of(LLS_ISA_PLAIN, 2);
+    source_t  odd = source_of(LLS_W_BF16, 20, 52, 1);
+
+    for (uint32_t quant = LLS_QUANT_INT8; quant <= LLS_QUANT_INT4; quant++) {
+        lls_wspec_t spec = { .parts = &odd.part, .n_parts = 1, .dtype = LLS_BF16 };
+        size_t      size = lls_cpu_pack_size(&spec);
+
+        check_quantised(&f, quant, LLS_BF16);
+        check_quantised(&f, quant, LLS_F32);
+        spec.quant = quant;
+        assert_int_equal(lls_cpu_pack_size(&spec), size);   /* rows of no whole blocks */
+    }
+    free_source(&odd);
+    close_fixture(&f);
+}
+
 /* ---- Embeddings ------------------------------------------------------------------------------ */
 
 static void check_embed(fixture_t *f, uint32_t scheme, uint32_t in)
@@ -642,15 +765,13 @@ static void experts_have_the_bits_of_linear(void **state)
 /* A NaN or an infinity shows in its own row and in no other. */
 static void a_nan_stays_in_its_row(void **state)
 {
-    static const uint32_t schemes[] = { LLS_W_F32, LLS_W_BF16, LLS_W_Q4_0, LLS_W_Q4_1, LLS_W_Q8_0,
-                                        LLS_W_Q4_K, LLS_W_Q6_K };
     enum { M = 15, OUT = 40, IN = 256 };
 
     for (uint32_t isa = 0; isa < LLS_N_ISAS; isa++)
-        for (uint32_t i = 0; lls_cpu_has_isa(isa) && i < LLS_ARRAY_LEN(schemes); i++) {
+        for (uint32_t i = 0; lls_cpu_has_isa(isa) && i < LLS_N_SCHEMES; i++) {
             fixture_t    f = fixture_of(isa, 2);
-            source_t     s = source_of(schemes[i], OUT, IN, 6);
-            packed_t     w = packed_one(f.cpu, &s, LLS_BF16);
+            source_t     s = source_of(i, OUT, IN, 6);
+            packed_t     w = packed_one(f.cpu, &s, dtype_of(i));
             lls_tensor_t x = random_rows(M, IN, 2), y = tensor_of(M, OUT, OUT);
 
             lls_row_f32(&x, 3)[40] = NAN;
@@ -745,8 +866,10 @@ int main(void)
         cmocka_unit_test(linear_is_close_to_float64),
         cmocka_unit_test(bits_do_not_depend_on_rows_or_threads),
         cmocka_unit_test(instruction_sets_agree),
+        cmocka_unit_test(every_remainder_agrees_with_plain),
         cmocka_unit_test(bias_and_sum_are_added_last),
         cmocka_unit_test(parts_are_stacked_permuted_and_transposed),
+        cmocka_unit_test(plain_parts_are_quantised_as_asked),
         cmocka_unit_test(embed_gives_the_values_of_the_file),
         cmocka_unit_test(experts_have_the_bits_of_linear),
         cmocka_unit_test(a_nan_stays_in_its_row),

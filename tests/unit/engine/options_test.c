@@ -271,6 +271,7 @@ static void an_empty_config_has_the_defaults(void **state)
     assert_string_equal(o.dtype, "auto");
     assert_string_equal(o.kv_cache_dtype, "auto");
     assert_string_equal(o.load_format, "auto");
+    assert_string_equal(o.quantization, "none");
     assert_string_equal(o.cpu_isa, "auto");
     assert_string_equal(o.generation_config, "auto");
     assert_true(o.kv_cache_memory_bytes == 0 && o.seed == 0);
