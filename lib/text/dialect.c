@@ -224,13 +224,15 @@ static uint32_t opening(const lls_dparse_t *p)
 
 static uint32_t marks_of_content(const lls_dparse_t *p)
 {
-    uint32_t marks = BIT(SPECIAL) | opening(p);
+    uint32_t marks = BIT(SPECIAL) | BIT(HEAD) | opening(p);
 
     if (p->tools != NULL && p->tools->reader == LLS_READ_OBJECTS)
         marks |= BIT(DROP);
-    if (p->thinking != NULL)
-        marks |= BIT(THINK_END) | (p->at_start && !p->left_reasoning ? BIT(THINK) : 0);
-    return marks;
+    if (p->thinking == NULL)
+        return marks;
+    if ((p->at_start && !p->left_reasoning) || (p->thinking->flags & LLS_THINK_AGAIN))
+        marks |= BIT(THINK);
+    return marks | BIT(THINK_END);
 }
 
 static uint32_t marks_of_reasoning(const lls_dparse_t *p)
@@ -271,7 +273,9 @@ static uint32_t marks_of(const lls_dparse_t *p)
         return p->py >= PY_OPEN1 && p->py <= PY_ESCAPE ? 0 : BIT(OPEN) | BIT(CLOSE);
     case DP_BARE:
         return p->bare == BK_STRING ? BIT(QUOTE) : BIT(QUOTE) | BIT(OPEN) | BIT(CLOSE);
-    case DP_HEADER:    return BIT(CHANNEL) | BIT(MESSAGE) | BIT(STOP) | BIT(OPEN) | BIT(DROP);
+    case DP_HEADER:
+        return BIT(CHANNEL) | BIT(MESSAGE) | BIT(STOP) | BIT(OPEN) | BIT(DROP) | BIT(HEAD) |
+               BIT(CLOSE) | BIT(THINK);
     default:           return 0;
     }
 }
@@ -363,6 +367,10 @@ static void content_mark(lls_dparse_t *p, const dp_mark_t *m)
         p->state = DP_REASONING;
         p->blank.len = 0;
         break;
+    case LLS_MARK_HEAD:
+        p->state = DP_HEADER;
+        p->header.len = 0;
+        break;
     default:                        /* THINK_END that nothing began, DROP */
         break;
     }
@@ -433,10 +441,16 @@ static void call_mark(lls_dparse_t *p, const dp_mark_t *m)
         lls_dp_tags_mark(p, m);
 }
 
-static void on_mark(lls_dparse_t *p, dp_mark_t *m)
+/* The token of a marker is in the text: of all markers that are this token. */
+static void met(lls_dparse_t *p, int32_t token)
 {
-    if (m->seen > 0)
-        m->seen--;
+    for (uint32_t i = 0; i < p->n_marks; i++)
+        if (p->marks[i].token == token && p->marks[i].seen > 0)
+            p->marks[i].seen--;
+}
+
+static void on_mark(lls_dparse_t *p, const dp_mark_t *m)
+{
     if (m->mark == LLS_MARK_SPECIAL)
         return;
     if (p->tools != NULL && p->tools->reader == LLS_READ_HARMONY && m->mark != LLS_MARK_THINK &&
@@ -447,6 +461,11 @@ static void on_mark(lls_dparse_t *p, dp_mark_t *m)
     switch (p->state) {
     case DP_CONTENT:   content_mark(p, m); break;
     case DP_REASONING: reasoning_mark(p, m); break;
+    case DP_HEADER:
+        p->undo.len = 0;
+        p->state = DP_CONTENT;
+        content_mark(p, m);
+        break;
     case DP_LIST:      list_mark(p, m); break;
     case DP_OBJECT:    cut_call(p, m); break;
     case DP_PYTHON:    python_mark(p, m); break;
@@ -551,6 +570,7 @@ void lls_dp_drive(lls_dparse_t *p, bool last)
         if (found >= 0) {
             p->taken += took;
             p->at += took;
+            met(p, p->marks[found].token);
             on_mark(p, &p->marks[found]);
             continue;
         }

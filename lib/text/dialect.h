@@ -37,13 +37,15 @@ enum {
     LLS_DIALECT_NO_LIST     = 32,   /* calls stand in lines, without brackets */
     LLS_DIALECT_TRIM_LINE   = 64,   /* one newline at each end of a value is markup */
     LLS_DIALECT_ECHO_LIST   = 128,  /* NAME may also be a list of objects */
-    LLS_DIALECT_TOOL_NAME   = 256   /* the name's key is "tool_name" */
+    LLS_DIALECT_TOOL_NAME   = 256,  /* the name's key is "tool_name" */
+    LLS_DIALECT_ARGS        = 512   /* that of the arguments is "args" */
 };
 
 /* ORDER dialect markers */
 enum {
     LLS_MARK_OPEN = 0,              /* begins a section of calls */
     LLS_MARK_CALL,                  /* begins a call in it */
+    LLS_MARK_HEAD,                  /* text up to the next marker is a message's header */
     LLS_MARK_SKIP,                  /* text up to here is of no interest */
     LLS_MARK_NAME_END,
     LLS_MARK_PARAM,                 /* begins a key */
@@ -110,7 +112,8 @@ typedef enum lls_think_start {
 
 enum {
     LLS_THINK_TOOL_ENDS = 1,        /* a tool marker ends reasoning */
-    LLS_THINK_APPEND    = 2         /* <think> is put before, and all is content */
+    LLS_THINK_APPEND    = 2,        /* <think> is put before, and all is content */
+    LLS_THINK_AGAIN     = 4         /* there may be more than one piece of reasoning */
 };
 
 typedef struct lls_thinking {

@@ -175,7 +175,8 @@ static bool key_done(lls_dparse_t *p)
         p->value_is = 'a';
     } else if (key_is(p, name) && !p->have_name) {
         p->value_is = 'n';
-    } else if ((key_is(p, "arguments") || key_is(p, "parameters")) && !p->have_args) {
+    } else if ((key_is(p, "arguments") || key_is(p, "parameters") ||
+                (key_is(p, "args") && (p->tools->flags & LLS_DIALECT_ARGS))) && !p->have_args) {
         p->value_is = 'a';
     }
     return true;
@@ -320,6 +321,19 @@ static bool object_mark(lls_dparse_t *p, char c)
     }
 }
 
+/* At the i'th byte: what was read of a call stays, what was none becomes content. */
+static size_t no_object(lls_dparse_t *p, size_t i)
+{
+    p->broken = true;
+    if (!p->in_call) {
+        lls_dp_fail(p);
+        return i + 1;
+    }
+    lls_dp_end(p);
+    p->state = DP_CONTENT;
+    return i;
+}
+
 size_t lls_dp_read_object(lls_dparse_t *p, const char *text, size_t n)
 {
     bool took = true, ok;
@@ -350,16 +364,8 @@ size_t lls_dp_read_object(lls_dparse_t *p, const char *text, size_t n)
         } else {
             ok = object_mark(p, text[i]);
         }
-        if (!ok) {
-            p->broken = true;
-            if (p->in_call) {
-                lls_dp_end(p);
-                p->state = DP_CONTENT;
-                return i;
-            }
-            lls_dp_fail(p);
-            return i + 1;
-        }
+        if (!ok)
+            return no_object(p, i);
         if (was_string && !p->scan.in_string)
             return i + 1;
     }

@@ -103,6 +103,18 @@ static bool starts_in_reasoning(const lls_dparse_config_t *c, int asked)
     }
 }
 
+/* Where messages have headers the prompt ends in the marker of one. */
+static bool starts_in_header(const lls_dialect_t *d, const lls_dparse_config_t *c)
+{
+    for (size_t i = 0; d != NULL && i < LLS_DIALECT_MARKS && d->marks[i].text != NULL; i++) {
+        const char *const ends[2] = { d->marks[i].text, NULL };
+
+        if (d->marks[i].mark == LLS_MARK_HEAD)
+            return c->prompt == NULL || ends_with(c->prompt, c->prompt_len, ends);
+    }
+    return false;
+}
+
 /* Harmony has channels whether calls are wanted or not. */
 static const lls_dialect_t *harmony(void)
 {
@@ -126,7 +138,11 @@ static llm_status_t set_up(lls_dparse_t *p, const lls_tokenizer_t *t, const lls_
     p->tools = channels ? harmony() : no_tools ? NULL : c->tools;
     p->calls_off = no_tools || c->tools == NULL;
     p->thinking = channels ? NULL : c->thinking;
-    p->state = channels ? DP_HEADER : starts_in_reasoning(c, asked) ? DP_REASONING : DP_CONTENT;
+    p->state = DP_CONTENT;
+    if (channels || starts_in_header(p->tools, c))
+        p->state = DP_HEADER;
+    if (!channels && starts_in_reasoning(c, asked))
+        p->state = DP_REASONING;
     p->at_start = true;
     return st == LLM_OK ? add_marks(p, t, err) : st;
 }

@@ -8,6 +8,7 @@
 
 #define OPEN(s)      { LLS_MARK_OPEN, s }
 #define CALL(s)      { LLS_MARK_CALL, s }
+#define HEAD(s)      { LLS_MARK_HEAD, s }
 #define SKIP(s)      { LLS_MARK_SKIP, s }
 #define NAME_END(s)  { LLS_MARK_NAME_END, s }
 #define PARAM(s)     { LLS_MARK_PARAM, s }
@@ -67,6 +68,11 @@ static const lls_structural_tag_t gigachat3_tag =
     OBJECT_TAG("<|function_call|>", "<|function_call|>", "arguments", "", NULL);
 static const lls_structural_tag_t granite_20b_tag =
     OBJECT_TAG("<function_call>", "<function_call> ", "arguments", "", " ");
+
+static const lls_structural_tag_t inkling_tag =
+    { "<|content_invoke_tool_json|>", "", "<|content_invoke_tool_json|>{\"name\":\"",
+      "\",\"args\":", "}<|end_message|>", "<|message_model|>", "",
+      NULL, NULL, NULL, NULL, NULL };
 
 static const lls_structural_tag_t functools_tag = LIST_TAG("functools[", "functools", "");
 static const lls_structural_tag_t granite_tag = LIST_TAG("<|tool_call|>", "<|tool_call|>", "");
@@ -261,6 +267,12 @@ static const lls_dialect_t dialects[] = {
       { OPEN("<|START_ACTION|>"), CLOSE("<|END_ACTION|>"), SPECIAL("<|START_RESPONSE|>"),
         SPECIAL("<|END_RESPONSE|>") },
       { "<|START_ACTION|>", NULL }, &cohere_tag },
+    { "inkling", LLS_READ_OBJECTS, LLS_DIALECT_ARGS,
+      { HEAD("<|message_model|>"), OPEN("<|content_invoke_tool_json|>"), CLOSE("<|end_message|>"),
+        CLOSE("<|content_model_end_sampling|>"), DROP("<|end_message|>"),
+        DROP("<|content_model_end_sampling|>"), DROP("<|content_text|>"),
+        DROP("<|content_invoke_tool_text|>"), DROP("<|content_tool_error|>") },
+      { "<|content_invoke_tool_json|>", NULL }, &inkling_tag },
     { "gigachat3", LLS_READ_OBJECTS, 0,
       { OPEN("function call<|role_sep|>\n"), OPEN("<|function_call|>"), DROP("<|message_sep|>") },
       { "<|role_sep|>", "<|message_sep|>" }, &gigachat3_tag },
@@ -320,6 +332,9 @@ static const lls_thinking_t thinkings[] = {
     { "hunyuan_a13b", LLS_THINK_BY_MODEL, 0, { "<think>\n", "<think>" },
       { "\n</think>\n<answer>\n", "</think>" }, { "<answer>", "\n</answer>" }, { NULL, NULL } },
     { "hy_v3", LLS_THINK_DEFAULT_OFF, 0, THINK },
+    { "inkling", LLS_THINK_BY_MODEL, LLS_THINK_TOOL_ENDS | LLS_THINK_AGAIN,
+      { "<|content_thinking|>", NULL }, { "<|end_message|>", "<|content_model_end_sampling|>" },
+      { "<|message_model|>", "<|content_text|>" }, { "<|content_thinking|>", NULL } },
     { "kimi_k2", LLS_THINK_DEFAULT_ON, LLS_THINK_TOOL_ENDS, THINK },
     { "kimi_k3", LLS_THINK_DEFAULT_ON, LLS_THINK_TOOL_ENDS, { "<|open|>think<|sep|>", NULL },
       { "<|close|>think<|sep|>", NULL },
@@ -345,7 +360,7 @@ static const lls_thinking_t thinkings[] = {
 static const lls_thinking_t by_prompt =
     { "think", LLS_THINK_BY_MODEL, LLS_THINK_TOOL_ENDS, THINK };
 
-static const char *const foreign[] = { "inkling", "minimax_m3", "muse_glimmer" };
+static const char *const foreign[] = { "minimax_m3", "muse_glimmer" };
 
 const lls_dialect_t *lls_dialect_at(size_t index)
 {

@@ -56,7 +56,7 @@ static void arguments_out_of_range_are_refused(void **state)
     c.flags = 0;
     c.tool_parser = "none such";
     assert_int_equal(create(&c, "tool_parser"), LLM_ERR_INVALID);
-    c.tool_parser = "inkling";
+    c.tool_parser = "minimax_m3";
     assert_int_equal(create(&c, "tool_parser"), LLM_ERR_UNSUPPORTED);
     c.tool_parser = NULL;
     c.reasoning_parser = "hermes";
@@ -110,8 +110,8 @@ static void names_are_listed(void **state)
         c.reasoning_parser = llm_parser_name(LLM_PARSER_REASONING, n_thinking);
         assert_int_equal(create(&c, ""), LLM_OK);
     }
-    assert_int_equal(n_tools, 46);
-    assert_int_equal(n_thinking, 28);
+    assert_int_equal(n_tools, 47);
+    assert_int_equal(n_thinking, 29);
     assert_null(llm_parser_name(0, 0));
     assert_null(llm_parser_name(LLM_PARSER_TOOLS, (size_t)-1));
 }

@@ -152,10 +152,11 @@ static bool is_kept(const lls_dparse_t *p, const char *text, size_t n, const lls
     return kept || too_many;
 }
 
-/* Harmony has headers, append_think its own marker, and what is not UTF-8 changes. */
+/* Headers are no text, append_think has its own marker, and what is not UTF-8 changes. */
 static bool may_be_compared(const lls_dparse_t *p, const char *text, size_t n)
 {
     return (p->tools == NULL || p->tools->reader != LLS_READ_HARMONY) &&
+           !lls_dp_has_mark(p, LLS_MARK_HEAD) &&
            (p->thinking == NULL || !(p->thinking->flags & LLS_THINK_APPEND)) &&
            lls_utf8_valid(text, n) == n;
 }

@@ -327,6 +327,12 @@ case(
 case("kimi_k2", kb + K % ("f", "{}") + ke, call("f", "{}", "f"))
 case(
     "kimi_k2",
+    kb + K % ("functions.f:0", "") + K % ("functions.g:1", "") + ke,
+    call("f", "{}", "functions.f:0"),
+    call("g", "{}", "functions.g:1"),
+)
+case(
+    "kimi_k2",
     kb + "<|tool_call_begin|>functions.f:0<|tool_call_end|>" + ke,
     content=kb + "<|tool_call_begin|>functions.f:0<|tool_call_end|>" + ke,
     broken=kb + "<|tool_call_begin|>functions.f:0<|tool_call_end|>" + ke,
@@ -724,6 +730,26 @@ case("hy_v3", "<tool_call>f</tool_call>", content="<tool_call>f</tool_call>")
 case("hy_v3", "<tool_calls>f</tool_calls>", content="<tool_calls>f</tool_calls>",
      broken="<tool_calls>f</tool_calls>")
 case(None, "<think>a</think>b", content="b", reasoning="a", think="hy_v3")
+
+# ---- Inkling: blocks of kinds -----------------------------------------------------------------
+M, E = "<|message_model|>", "<|end_message|>"
+I = "<|content_invoke_tool_json|>"
+case(
+    "inkling",
+    "<|content_thinking|>hm" + E + M + "<|content_text|>I look. " + E + M + "get_weather" + I
+    + '{"name":"f","args":%s}' % TRICKY + E + M + "<|content_thinking|>so" + E
+    + M + I + '{"name": "g", "args": {}}' + E + M + "<|content_text|>Done." + E
+    + "<|content_model_end_sampling|>",
+    call("f", TRICKY),
+    call("g", "{}"),
+    reasoning="hmso",
+    content="I look.Done.",
+    think="inkling",
+)
+case("inkling", "<|content_text|> a " + E, content=" a ", think="inkling")
+case("inkling", "no blocks", content="no blocks", broken="no blocks")
+case("inkling", "text", content="text", prompt=M + "<|content_text|>")
+case("inkling", "f" + I + "no json" + E, content=I + "no json", broken="f" + I + "no json" + E)
 
 # ---- Llama 4 in JSON --------------------------------------------------------------------------
 case(

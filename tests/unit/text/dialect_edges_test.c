@@ -85,7 +85,7 @@ static void names_that_are_not_there_are_refused(void **state)
     assert_int_equal(lls_dialect_find(t, "nobody", &d, &err), LLM_ERR_INVALID);
     assert_string_equal(err.param, "tool_parser");
     assert_null(d);
-    assert_int_equal(lls_dialect_find(t, "inkling", &d, &err), LLM_ERR_UNSUPPORTED);
+    assert_int_equal(lls_dialect_find(t, "muse_glimmer", &d, &err), LLM_ERR_UNSUPPORTED);
     assert_int_equal(lls_thinking_find(t, "minimax_m3", &k, &err), LLM_ERR_UNSUPPORTED);
     assert_string_equal(err.param, "reasoning_parser");
     assert_int_equal(lls_thinking_find(t, "", &k, &err), LLM_ERR_INVALID);
@@ -116,6 +116,7 @@ static void auto_goes_by_the_template(void **state)
         { "[{\"name\": \"tool_call_name\", \"arguments\"", "xlam", NULL },
         { "<|tool_call>call: <tool_call|> <|channel>thought", "gemma4", "gemma4" },
         { "<start_function_call>", "functiongemma", NULL },
+        { "<|content_invoke_tool_json|><|content_thinking|>", "inkling", "inkling" },
         { "<tool_calls><tool_call><tool_sep><arg_key> <think>", "hy_v3", "think" },
         { "<|open|>call tool <|sep|>", "kimi_k3", "kimi_k3" },
         { "<|START_ACTION|> <|START_THINKING|> <|START_TEXT|>", "cohere_command4",

@@ -153,17 +153,24 @@ static void calls_alone(lls_tokenizer_t *t, const lls_dialect_t *d)
     lls_buf_deinit(&text);
 }
 
+static const char *text_before(const lls_dialect_t *d)
+{
+    if (d->reader == LLS_READ_HARMONY)
+        return "<|channel|>commentary<|message|>I look.<|end|><|start|>assistant";
+    if (d->marks[0].mark == LLS_MARK_HEAD)
+        return "<|content_text|>I look.<|end_message|><|message_model|>";
+    return "I look. ";
+}
+
 /* As for "auto": the trigger, and only that, tells the call from text before it. */
 static void a_call_behind_text(lls_tokenizer_t *t, const lls_dialect_t *d)
 {
     const lls_structural_tag_t *tag = d->tag;
-    bool                        harmony = d->reader == LLS_READ_HARMONY;
     lls_buf_t                   text = { .mem = plain_mem() };
     char                        want[300];
     size_t                      from;
 
-    put(&text, harmony ? "<|channel|>commentary<|message|>I look.<|end|><|start|>assistant"
-                       : "I look. ");
+    put(&text, text_before(d));
     from = text.len;
     put(&text, tag->open);
     put_call(&text, d, "get_weather", 0, 3);

@@ -277,6 +277,8 @@ static void in_every_mode(one_t *c)
     by_tokens(c, 0);
     c->mode = "by tokens, text behind";
     by_tokens(c, 3);
+    c->mode = "tokens first";
+    by_tokens(c, c->len);
     c->mode = "in random pieces";
     for (uint64_t seed = 1; seed <= 12; seed++)
         in_pieces(c, seed * 3, seed * 77);
