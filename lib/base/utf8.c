@@ -5,7 +5,7 @@
 
 static bool is_tail(unsigned char c) { return (c & 0xc0) == 0x80; }
 
-size_t lls_utf8_decode(const char *text, size_t len, uint32_t *cp)
+static inline size_t decode(const char *text, size_t len, uint32_t *cp)
 {
     const unsigned char *s = (const unsigned char *)text;
 
@@ -29,6 +29,11 @@ size_t lls_utf8_decode(const char *text, size_t len, uint32_t *cp)
         return 0;
     *cp = (s[0] & 0x07u) << 18 | (s[1] & 0x3fu) << 12 | (s[2] & 0x3fu) << 6 | (s[3] & 0x3fu);
     return s[0] > 0xf4 || *cp < 0x10000 || *cp > 0x10ffff ? 0 : 4;
+}
+
+size_t lls_utf8_decode(const char *text, size_t len, uint32_t *cp)
+{
+    return decode(text, len, cp);
 }
 
 size_t lls_utf8_encode(uint32_t cp, char out[4])
@@ -70,7 +75,7 @@ size_t lls_utf8_valid(const char *text, size_t len)
                 continue;
             }
         }
-        n = lls_utf8_decode(text + at, len - at, &cp);
+        n = decode(text + at, len - at, &cp);
         if (n == 0)
             break;
         at += n;

@@ -31,7 +31,7 @@ bool lls_bpe_merges(lls_bpe_t *b, uint32_t n)
 {
     uint64_t n_slots = 16;
 
-    while (n_slots < (uint64_t)n * 2)
+    while (n_slots * 3 < (uint64_t)n * 4)
         n_slots *= 2;
     b->mask = n_slots - 1;
     b->pairs = lls_calloc(b->mem, n_slots, sizeof *b->pairs);
@@ -82,6 +82,7 @@ void lls_bpe_add_merge(lls_bpe_t *b, int32_t left, int32_t right, uint32_t rank,
     lls_bpe_pair_t *p = pair_slot(b, key, h);
 
     b->n_pairs += p->key == 0;
+    b->last_merged = merged;
     b->filter[bit / 64] |= 1ull << bit % 64;
     *p = (lls_bpe_pair_t){ key, rank, merged };
 }

@@ -27,6 +27,7 @@ typedef struct lls_bpe {
                                            this is small enough to stay near */
     uint64_t           mask;
     uint32_t           n_pairs;
+    int32_t            last_merged;     /* by the merge added last */
     int32_t            byte_id[256];    /* token of a byte, of <0xNN> under fallback; -1 = none */
     char              *prefix;          /* before every character but the first; NULL = none */
     char              *suffix;          /* behind the last */

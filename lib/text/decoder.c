@@ -191,6 +191,13 @@ static llm_status_t put_entry(sealer_t *s, lls_dec_entry_t *e, const char *text,
                                                                            : no_memory(s->ctx);
 }
 
+/* A token that the vocabulary has as bytes. */
+static bool is_bytes(const sealer_t *s, uint32_t id)
+{
+    return s->d->kind == LLS_DECODER_BYTES && s->vocab->byte_level &&
+           !s->vocab->entries[id].literal && !s->vocab->any_double;
+}
+
 static llm_status_t put_bytes(sealer_t *s, uint32_t id, uint32_t flags)
 {
     size_t n, len = s->text.len;
@@ -226,7 +233,8 @@ static uint32_t flags_of_double(const sealer_t *s, const lls_added_t *added, uin
 {
     const lls_added_token_t *a = NULL;
 
-    if (lls_vocab_find_spelling(s->vocab, s->text.data, s->text.len) != (int32_t)id)
+    if (s->vocab->any_double &&
+        lls_vocab_find_spelling(s->vocab, s->text.data, s->text.len) != (int32_t)id)
         a = lls_added_by_content(added, s->text.data, s->text.len);
     return a != NULL && a->special ? LLS_DEC_SPECIAL : 0;
 }
@@ -236,9 +244,13 @@ static llm_status_t seal_tokens(sealer_t *s, const lls_added_t *added)
     llm_status_t st = LLM_OK;
 
     for (uint32_t id = 0; st == LLM_OK && id < s->vocab->n; id++) {
+        size_t      len;
+        const char *text = lls_vocab_bytes(s->vocab, id, &len);
+
         if (!s->vocab->entries[id].used)
             continue;
-        st = spell(s, id) ? put_token(s, id, flags_of_double(s, added, id)) : no_memory(s->ctx);
+        st = is_bytes(s, id) ? put_entry(s, &s->d->entries[id], text, len, 0)
+             : spell(s, id) ? put_token(s, id, flags_of_double(s, added, id)) : no_memory(s->ctx);
     }
     for (size_t i = 0; st == LLM_OK && i < added->n; i++) {
         const lls_added_token_t *t = &added->tokens[i];

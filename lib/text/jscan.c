@@ -6,12 +6,30 @@
 
 #include "base/utf8.h"
 
+#define EACH(byte) ((byte) * 0x0101010101010101u)
+
+static inline uint64_t load_8(const char *p)
+{
+    uint64_t v;
+
+    memcpy(&v, p, 8);
+    return v;
+}
+
 char lls_jscan_peek(lls_jscan_t *s)
 {
-    while (s->at < s->len && (s->text[s->at] == ' ' || s->text[s->at] == '\n' ||
-                              s->text[s->at] == '\r' || s->text[s->at] == '\t'))
-        s->at++;
-    return s->at < s->len ? s->text[s->at] : '\0';
+    size_t at = s->at;
+
+    while (at < s->len && (s->text[at] == ' ' || s->text[at] == '\n' || s->text[at] == '\r' ||
+                           s->text[at] == '\t')) {
+        at++;
+        if (s->len - at >= 8) {                 /* an indent */
+            uint64_t other = load_8(s->text + at) ^ EACH(' ');
+            at += other != 0 ? (unsigned)__builtin_ctzll(other) / 8 : 8;
+        }
+    }
+    s->at = at;
+    return at < s->len ? s->text[at] : '\0';
 }
 
 bool lls_jscan_take(lls_jscan_t *s, char c)
@@ -86,6 +104,37 @@ static bool escape(lls_jscan_t *s, lls_buf_t *out)
     return put(s, out, to + (p - from), 1);
 }
 
+/* The top bit of each byte of v that is 0, and perhaps of bytes above such a one. */
+static inline uint64_t zero_bytes(uint64_t v)
+{
+    return (v - EACH(1)) & ~v & EACH(0x80);
+}
+
+/* Goes to the next quote, backslash or control character; *high: bytes above ASCII were passed. */
+static inline void pass_plain(lls_jscan_t *s, bool *high)
+{
+    uint64_t stop = 0;
+
+    *high = false;
+    for (; stop == 0 && s->len - s->at >= 8; s->at += 8) {
+        uint64_t eight = load_8(s->text + s->at);
+
+        stop = zero_bytes(eight ^ EACH('"')) | zero_bytes(eight ^ EACH('\\')) |
+               ((eight - EACH(0x20)) & ~eight & EACH(0x80));
+        if (stop != 0) {
+            unsigned n = (unsigned)__builtin_ctzll(stop) / 8;
+
+            *high = *high || (eight & EACH(0x80) & ((1ull << 8 * n) - 1)) != 0;
+            s->at += n;
+            return;
+        }
+        *high = *high || (eight & EACH(0x80)) != 0;
+    }
+    for (; s->at < s->len && s->text[s->at] != '"' && s->text[s->at] != '\\' &&
+           (uint8_t)s->text[s->at] >= 0x20; s->at++)
+        *high = *high || (uint8_t)s->text[s->at] >= 0x80;
+}
+
 /* out NULL: only the end is looked for, and what is between is not checked. */
 static bool string(lls_jscan_t *s, lls_buf_t *out)
 {
@@ -93,12 +142,11 @@ static bool string(lls_jscan_t *s, lls_buf_t *out)
         return false;
     while (s->at < s->len) {
         size_t begin = s->at;
+        bool   high;
 
-        while (s->at < s->len && s->text[s->at] != '"' && s->text[s->at] != '\\' &&
-               (uint8_t)s->text[s->at] >= 0x20)
-            s->at++;
+        pass_plain(s, &high);
         if (out != NULL) {
-            size_t good = lls_utf8_valid(s->text + begin, s->at - begin);
+            size_t len = s->at - begin, good = high ? lls_utf8_valid(s->text + begin, len) : len;
 
             if (good != s->at - begin) {
                 s->at = begin + good;
@@ -241,11 +289,21 @@ static bool skip_plain(lls_jscan_t *s)          /* a number, true, false, null *
 
 bool lls_jscan_skip(lls_jscan_t *s)
 {
-    uint32_t depth = 0;
+    uint64_t n;
 
+    return lls_jscan_count(s, &n);
+}
+
+bool lls_jscan_count(lls_jscan_t *s, uint64_t *n)
+{
+    uint32_t depth = 0;
+    bool     any = false;
+
+    *n = 0;
     do {
         char c = lls_jscan_peek(s);
 
+        any = any || (depth == 1 && c != '}' && c != ']');
         if (c == '{' || c == '[') {
             s->at++;
             if (++depth > LLS_JSCAN_MAX_DEPTH)
@@ -254,11 +312,13 @@ bool lls_jscan_skip(lls_jscan_t *s)
             s->at++;
             depth--;
         } else if (depth != 0 && (c == ',' || c == ':')) {
+            *n += depth == 1 && c == ',';
             s->at++;
         } else if (c == '"' ? !string(s, NULL) : !skip_plain(s)) {
             return false;
         }
     } while (depth != 0);
+    *n += any;
     return true;
 }
 

@@ -32,6 +32,8 @@ bool lls_jscan_integer(lls_jscan_t *s, int64_t *out);
 bool lls_jscan_double(lls_jscan_t *s, double *out);
 /* Any value. */
 bool lls_jscan_skip(lls_jscan_t *s);
+/* The same, and *n elements at most are in it if it is an object or an array. */
+bool lls_jscan_count(lls_jscan_t *s, uint64_t *n);
 /* Walks an object or an array: open is '{' or '[', and *first is true before the first call.  True:
  * there is an element at the scan, its key in *key if it is an object's.  False: the end, with
  * *end true, or an error. */

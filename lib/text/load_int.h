@@ -15,6 +15,7 @@
 typedef struct lls_tables {
     const char *text;
     size_t      vocab, vocab_len, merges, merges_len;
+    uint64_t    n_vocab, n_merges;      /* elements at most */
 } lls_tables_t;
 
 typedef struct lls_load {

@@ -24,15 +24,18 @@ static bool find_in_model(lls_jscan_t *s, lls_buf_t *key, lls_tables_t *t)
         bool   merges = key->len == 6 && memcmp(key->data, "merges", 6) == 0;
         char   c = lls_jscan_peek(s);
         size_t from = s->at;
+        uint64_t n;
 
-        if (!lls_jscan_skip(s))
+        if (!lls_jscan_count(s, &n))
             return false;
         if (vocab && (c == '{' || c == '[')) {
             t->vocab = from;
             t->vocab_len = s->at - from;
+            t->n_vocab = n;
         } else if (merges && c == '[') {
             t->merges = from;
             t->merges_len = s->at - from;
+            t->n_merges = n;
         }
     }
     return end;
@@ -54,14 +57,14 @@ static bool find_tables(lls_jscan_t *s, lls_buf_t *key, lls_tables_t *t)
     return end;
 }
 
-/* A table becomes null and its line ends, so that jansson counts lines as the file has them. */
-static bool put_hole(lls_buf_t *out, const char *text, size_t len)
+/* A table becomes null and, with lines, its line ends: then jansson counts as the file has them. */
+static bool put_hole(lls_buf_t *out, const char *text, size_t len, bool lines)
 {
     const char *end = text + len;
 
     if (!lls_buf_put(out, "null", 4))
         return false;
-    while ((text = memchr(text, '\n', (size_t)(end - text))) != NULL) {
+    while (lines && (text = memchr(text, '\n', (size_t)(end - text))) != NULL) {
         if (!lls_buf_put(out, "\n", 1))
             return false;
         text++;
@@ -69,7 +72,7 @@ static bool put_hole(lls_buf_t *out, const char *text, size_t len)
     return true;
 }
 
-static bool without_tables(const lls_tables_t *t, size_t len, lls_buf_t *out)
+static bool without_tables(const lls_tables_t *t, size_t len, bool lines, lls_buf_t *out)
 {
     size_t holes[2][2] = { { t->vocab, t->vocab_len }, { t->merges, t->merges_len } };
     size_t at = 0, first = t->vocab_len != 0 && t->merges_len != 0 && t->merges < t->vocab;
@@ -80,7 +83,7 @@ static bool without_tables(const lls_tables_t *t, size_t len, lls_buf_t *out)
         if (hole[1] == 0)
             continue;
         if (!lls_buf_put(out, t->text + at, hole[0] - at) ||
-            !put_hole(out, t->text + hole[0], hole[1]))
+            !put_hole(out, t->text + hole[0], hole[1], lines))
             return false;
         at = hole[0] + hole[1];
     }
@@ -97,10 +100,15 @@ static llm_status_t parse(lls_load_t *l, const char *text, size_t len, lls_table
     *t = (lls_tables_t){ .text = text };
     if (!find_tables(&s, &key, t))
         t->vocab_len = t->merges_len = 0;
-    if (s.no_memory || !without_tables(t, len, &rest))
+    if (s.no_memory || !without_tables(t, len, false, &rest))
         st = lls_load_no_memory(l);
     else
         st = lls_json_parse(l->path, rest.data, rest.len, root, l->err);
+    rest.len = 0;
+    if (st == LLM_ERR_FORMAT)           /* once more, for the line of the error */
+        st = without_tables(t, len, true, &rest)
+                 ? lls_json_parse(l->path, rest.data, rest.len, root, l->err)
+                 : lls_load_no_memory(l);
     lls_buf_deinit(&key);
     lls_buf_deinit(&rest);
     return st;

@@ -24,15 +24,11 @@ static lls_jscan_t scan_of(const lls_tables_t *t, size_t at, size_t len)
 
 /* ---- A vocabulary that is an object ---------------------------------------------------------- */
 
-/* One pass over "token": id; with `add` tokens go into the vocabulary, else only the largest id and
- * the room are found out. */
 typedef struct vocab_pass {
     lls_load_t  *l;
     lls_jscan_t  s;
     lls_buf_t    key;
     uint64_t     limit;         /* ids are below it */
-    uint64_t     n, max;        /* tokens, largest id + 1 */
-    size_t       bytes;
 } vocab_pass_t;
 
 static llm_status_t bad_id(const vocab_pass_t *p, const char *what)
@@ -42,18 +38,21 @@ static llm_status_t bad_id(const vocab_pass_t *p, const char *what)
                     p->key.len != 0 ? p->key.data : "", what);
 }
 
-static llm_status_t add_vocab(vocab_pass_t *p, uint32_t id)
+static llm_status_t add_vocab(vocab_pass_t *p, int64_t id)
 {
     lls_vocab_t *v = &p->l->t->vocab;
 
-    if (id >= v->n || id >= p->limit)
+    if ((uint64_t)id >= p->limit)
         return bad_id(p, "is too large for the number of tokens");
+    if (!lls_vocab_reach(v, (uint32_t)id + 1))
+        return lls_load_no_memory(p->l);
     if (v->entries[id].used)
         return bad_id(p, "is given twice");
-    return lls_vocab_add(v, id, p->key.data, p->key.len) ? LLM_OK : lls_load_no_memory(p->l);
+    return lls_vocab_add(v, (uint32_t)id, p->key.data, p->key.len) ? LLM_OK
+                                                                   : lls_load_no_memory(p->l);
 }
 
-static llm_status_t walk_vocab(vocab_pass_t *p, bool add)
+static llm_status_t walk_vocab(vocab_pass_t *p)
 {
     bool         first = true, end = false;
     llm_status_t st = LLM_OK;
@@ -63,31 +62,25 @@ static llm_status_t walk_vocab(vocab_pass_t *p, bool add)
 
         if (!lls_jscan_integer(&p->s, &id) || id < 0 || id > INT32_MAX / 4)
             return bad_id(p, "is no token id");
-        p->n++;
-        p->max = (uint64_t)id >= p->max ? (uint64_t)id + 1 : p->max;
-        p->bytes += p->key.len;
-        if (add)
-            st = add_vocab(p, (uint32_t)id);
+        st = add_vocab(p, id);
     }
     return st == LLM_OK && !end ? bad_text(p->l, &p->s, "vocab", "is no JSON object") : st;
 }
 
 llm_status_t lls_load_vocab(lls_load_t *l, const lls_tables_t *t)
 {
-    vocab_pass_t p = { .l = l, .s = scan_of(t, t->vocab, t->vocab_len), .key.mem = l->t->mem };
-    llm_status_t st;
+    vocab_pass_t p = { .l = l, .s = scan_of(t, t->vocab, t->vocab_len), .key.mem = l->t->mem,
+                       .limit = t->n_vocab * 4 + FREE_IDS };
+    llm_status_t st = LLM_OK;
 
-    if (t->vocab_len == 0)
-        return lls_load_fail(l, LLM_ERR_FORMAT, "vocab", "is missing");
-    st = lls_buf_room(&p.key, 64) ? walk_vocab(&p, false) : lls_load_no_memory(l);
-    p.limit = p.n * 4 + FREE_IDS;
-    if (st == LLM_OK && !lls_vocab_init(&l->t->vocab, l->t->mem,
-                                        (uint32_t)lls_min_u64(p.max, p.limit), p.bytes,
-                                        l->t->byte_level))
+    if (t->vocab_len == 0 || t->n_vocab > INT32_MAX / 4)
+        return lls_load_fail(l, LLM_ERR_FORMAT, "vocab", "is missing or too large");
+    if (!lls_buf_room(&p.key, 64) ||
+        !lls_vocab_init(&l->t->vocab, l->t->mem, (uint32_t)t->n_vocab, t->vocab_len / 4,
+                        l->t->byte_level))
         st = lls_load_no_memory(l);
-    p.s = scan_of(t, t->vocab, t->vocab_len);
     if (st == LLM_OK)
-        st = walk_vocab(&p, true);
+        st = walk_vocab(&p);
     lls_buf_deinit(&p.key);
     return st;
 }
@@ -131,16 +124,26 @@ llm_status_t lls_load_merge(const lls_load_t *l, const char *a, size_t a_len, co
 {
     lls_bpe_t         *bpe = &l->t->bpe;
     const lls_vocab_t *v = &l->t->vocab;
-    size_t             skip = b_len < bpe->prefix_len ? b_len : bpe->prefix_len;
+    size_t             skip = b_len < bpe->prefix_len ? b_len : bpe->prefix_len, n, m;
     int32_t            left, right, merged;
 
     *why = NULL;
     both->len = 0;
-    if (!lls_buf_put(both, a, a_len) || !lls_buf_put(both, b + skip, b_len - skip))
+    if (!lls_buf_room(both, a_len + b_len))
         return lls_load_no_memory(l);
-    left = lls_vocab_find_spelling(v, a, a_len);
-    right = lls_vocab_find_spelling(v, b, b_len);
-    merged = lls_vocab_find_spelling(v, both->data, both->len);
+    if (v->byte_level && lls_bytes_of_spelling(a, a_len, both->data, &n) &&
+        lls_bytes_of_spelling(b, b_len, both->data + n, &m)) {
+        left = lls_vocab_find(v, both->data, n, false);
+        right = lls_vocab_find(v, both->data + n, m, false);
+        /* Merges come in about the order of what they make. */
+        merged = lls_vocab_find_near(v, both->data, n + m, bpe->last_merged);
+    } else {
+        lls_buf_put(both, a, a_len);
+        lls_buf_put(both, b + skip, b_len - skip);
+        left = lls_vocab_find_spelling(v, a, a_len);
+        right = lls_vocab_find_spelling(v, b, b_len);
+        merged = lls_vocab_find_spelling(v, both->data, both->len);
+    }
     if (left < 0 || right < 0)
         *why = "a part is not in the vocabulary";
     else if (merged < 0)
@@ -200,31 +203,16 @@ static llm_status_t walk_merges(merge_pass_t *p, lls_buf_t *both)
     return st == LLM_OK && !end ? bad_text(p->l, &p->s, "merges", "is no JSON array") : st;
 }
 
-/* How many elements an array has; 0 where it is none, which reading it will say. */
-static uint64_t count_items(lls_jscan_t s)
-{
-    bool     first = true, end;
-    uint64_t n = 0;
-
-    while (lls_jscan_next(&s, '[', &first, NULL, &end) && lls_jscan_skip(&s))
-        n++;
-    return n;
-}
-
 static llm_status_t load_merges(lls_load_t *l, const lls_tables_t *t)
 {
     merge_pass_t p = { .l = l, .s = scan_of(t, t->merges, t->merges_len), .a.mem = l->t->mem,
                        .b.mem = l->t->mem };
     lls_buf_t    both = { l->t->mem, NULL, 0, 0 };
-    uint64_t     n;
     llm_status_t st = LLM_OK;
 
-    if (t->merges_len == 0)
-        return lls_load_fail(l, LLM_ERR_FORMAT, "merges", "is missing");
-    n = count_items(p.s);
-    if (n > UINT32_MAX / 4)
-        return lls_load_fail(l, LLM_ERR_FORMAT, "merges", "has too many elements");
-    if (!lls_bpe_merges(&l->t->bpe, (uint32_t)n) || !lls_buf_room(&p.a, 64) ||
+    if (t->merges_len == 0 || t->n_merges > UINT32_MAX / 4)
+        return lls_load_fail(l, LLM_ERR_FORMAT, "merges", "is missing or too large");
+    if (!lls_bpe_merges(&l->t->bpe, (uint32_t)t->n_merges) || !lls_buf_room(&p.a, 64) ||
         !lls_buf_room(&p.b, 64))
         st = lls_load_no_memory(l);
     if (st == LLM_OK)
@@ -300,7 +288,7 @@ static llm_status_t walk_pieces(lls_load_t *l, lls_jscan_t *s, lls_buf_t *piece,
 static llm_status_t load_pieces(lls_load_t *l, const lls_tables_t *t)
 {
     lls_jscan_t  s = scan_of(t, t->vocab, t->vocab_len);
-    uint64_t     n = count_items(s);
+    uint64_t     n = t->n_vocab;
     lls_buf_t    piece = { l->t->mem, NULL, 0, 0 };
     llm_status_t st = LLM_OK;
 

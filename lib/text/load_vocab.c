@@ -7,6 +7,7 @@
 
 #include "base/io.h"
 #include "base/utf8.h"
+#include "text/jscan.h"
 
 #define MAX_FILE (256u << 20)
 #define QWEN2_REGEX                                                                                \
@@ -134,9 +135,14 @@ static llm_status_t load_vocab_json(lls_load_t *l, const char *dir, const char *
 
     if (st == LLM_OK)
         st = read_text(l, l->path, &text, &tables.vocab_len);
-    tables.text = text;
-    if (st == LLM_OK)
+    if (st == LLM_OK) {
+        lls_jscan_t s = { text, tables.vocab_len, 0, false };
+
+        tables.text = text;
+        if (!lls_jscan_count(&s, &tables.n_vocab))
+            tables.n_vocab = tables.vocab_len;      /* reading it will say what is wrong */
         st = lls_load_vocab(l, &tables);
+    }
     lls_free(l->t->mem, text);
     if (st == LLM_OK) {
         l->t->model = LLS_MODEL_BPE;

@@ -31,15 +31,18 @@ bool lls_bytes_of_spelling(const char *text, size_t len, char *out, size_t *n)
 {
     size_t k = 0;
 
-    for (size_t i = 0; i < len;) {
-        uint32_t cp = (uint8_t)text[i]; /* most are themselves */
-        size_t   step = cp < 0x80 ? 1 : lls_utf8_decode(text + i, len - i, &cp);
-        int      byte = step == 0 ? -1 : lls_char_to_byte(cp);
+    for (size_t i = 0; i < len; i++) {
+        uint8_t c = (uint8_t)text[i];
+        int     byte = c;
 
-        if (byte < 0)
-            return false;
+        if (c < '!' || c > '~') {       /* the others are below U+0144: two bytes */
+            if (c < 0xc2 || c > 0xc5 || ++i == len || ((uint8_t)text[i] & 0xc0) != 0x80)
+                return false;
+            byte = lls_char_to_byte((c & 0x1fu) << 6 | ((uint8_t)text[i] & 0x3fu));
+            if (byte < 0)
+                return false;
+        }
         out[k++] = (char)byte;
-        i += step;
     }
     *n = k;
     return true;
@@ -71,9 +74,23 @@ bool lls_vocab_init(lls_vocab_t *v, lls_mem_t *mem, uint32_t n, size_t bytes, bo
     if (n_slots > UINT32_MAX)
         return false;
     v->mask = (uint32_t)n_slots - 1;
-    v->entries = lls_calloc(mem, n == 0 ? 1 : n, sizeof *v->entries);
+    v->cap = n == 0 ? 1 : n;
+    v->entries = lls_calloc(mem, v->cap, sizeof *v->entries);
     v->slots = lls_calloc(mem, n_slots, sizeof *v->slots);
     return v->entries != NULL && v->slots != NULL && lls_buf_room(&v->bytes, bytes + 1);
+}
+
+bool lls_vocab_reach(lls_vocab_t *v, uint32_t n)
+{
+    size_t cap = v->cap;
+
+    if (n > cap) {
+        if (!lls_reserve(v->mem, (void **)&v->entries, &v->cap, n, sizeof *v->entries))
+            return false;
+        memset(v->entries + cap, 0, (v->cap - cap) * sizeof *v->entries);
+    }
+    v->n = n > v->n ? n : v->n;
+    return true;
 }
 
 void lls_vocab_deinit(lls_vocab_t *v)
@@ -102,6 +119,7 @@ static void index_token(lls_vocab_t *v, uint32_t id)
 
     while (v->slots[i] != 0 && !same(v, v->slots[i] - 1, bytes, e->len, e->literal))
         i = (i + 1) & v->mask;
+    v->any_double = v->any_double || v->slots[i] != 0;
     v->slots[i] = id + 1;
 }
 
@@ -149,6 +167,14 @@ int32_t lls_vocab_find(const lls_vocab_t *v, const char *bytes, size_t len, bool
         if (same(v, v->slots[i] - 1, bytes, len, literal))
             return (int32_t)(v->slots[i] - 1);
     return -1;
+}
+
+int32_t lls_vocab_find_near(const lls_vocab_t *v, const char *bytes, size_t len, int32_t guess)
+{
+    for (uint32_t id = (uint32_t)guess; !v->any_double && id < v->n && id - guess < 2; id++)
+        if (v->entries[id].used && same(v, id, bytes, len, false))
+            return (int32_t)id;
+    return lls_vocab_find(v, bytes, len, false);
 }
 
 int32_t lls_vocab_find_spelling(const lls_vocab_t *v, const char *text, size_t len)

@@ -21,16 +21,20 @@ typedef struct lls_vocab {
     lls_mem_t         *mem;
     lls_buf_t          bytes;
     lls_vocab_entry_t *entries;
+    size_t             cap;     /* of entries */
     uint32_t          *slots;   /* open addressing: id + 1, 0 = free */
     uint32_t           n;       /* largest id + 1 */
     uint32_t           n_used;
     uint32_t           mask;    /* slots - 1 */
     bool               byte_level;
+    bool               any_double;  /* some spelling has two ids */
 } lls_vocab_t;
 
 /* Room for ids below n and no more tokens than that; bytes is a guess at the sum of their lengths.
  */
 bool lls_vocab_init(lls_vocab_t *v, lls_mem_t *mem, uint32_t n, size_t bytes, bool byte_level);
+/* Makes room for ids below n; no more tokens than before. */
+bool lls_vocab_reach(lls_vocab_t *v, uint32_t n);
 void lls_vocab_deinit(lls_vocab_t *v);
 /* The spelling of the file.  A second token of the same spelling wins lookups.  False: no memory.
  */
@@ -39,6 +43,8 @@ bool lls_vocab_add(lls_vocab_t *v, uint32_t id, const char *text, size_t len);
 bool lls_vocab_add_bytes(lls_vocab_t *v, uint32_t id, const char *bytes, size_t len);
 /* By bytes as kept; -1 if there is none. */
 int32_t lls_vocab_find(const lls_vocab_t *v, const char *bytes, size_t len, bool literal);
+/* The same, quick where the token is `guess`, which may be any number, or the one behind it. */
+int32_t lls_vocab_find_near(const lls_vocab_t *v, const char *bytes, size_t len, int32_t guess);
 /* By the spelling of the file. */
 int32_t lls_vocab_find_spelling(const lls_vocab_t *v, const char *text, size_t len);
 

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 # Text speed beside Hugging Face's tokenizers and Jinja2: the same run, one thread, CPU time, by turns, the
-# median of the rounds.  Texts are made from seeds, or given.  Needs tokenizers and jinja2.
-# Usage: text.py text_bench [--shared DIR] [--rounds N] [--out text.md] [--english FILE] [--code FILE] [--cjk FILE]
+# median of the rounds.  Texts are made from seeds, or given, and each round has a stretch of its own, so that
+# neither side has seen it.  Needs tokenizers and jinja2.
+# Usage: text.py text_bench [--write] [--shared DIR] [--rounds N] [--out text.md] [--english FILE] [--code FILE] [--cjk FILE]
 import argparse
 import datetime
 import json
@@ -83,12 +84,28 @@ def decode_all(tok, ids):
 
 
 def by_turns(rounds, *fns):
-    """The median seconds of each."""
+    """The median seconds of each; every function is told the round."""
     times = [[] for _ in fns]
-    for _ in range(rounds):
+    for k in range(rounds):
         for fn, out in zip(fns, times):
-            out.append(fn())
+            out.append(fn(k))
     return [statistics.median(t) for t in times]
+
+
+class Stretches:
+    """The stretches of a text, one a round and one to warm up, as files and as the pieces of HF's half."""
+
+    def __init__(self, data, n, tmp, name):
+        self.size, at, self.files, self.pieces = len(data) // (n + 1), 0, [], []
+        for i in range(n + 1):
+            part = data[at:at + self.size].decode("utf-8", "ignore").encode()
+            while at + len(part) < len(data) and data[at + len(part)] & 0xc0 == 0x80:
+                part = part[:-1]
+            at += len(part)
+            self.files.append(os.path.join(tmp, f"{name}_{i}"))
+            self.pieces.append(pieces_of(part))
+            with open(self.files[-1], "wb") as f:
+                f.write(part)
 
 
 def tokenizer_rows(args, files, inputs, tmp):
@@ -99,21 +116,27 @@ def tokenizer_rows(args, files, inputs, tmp):
         hf.no_truncation()
         hf.no_padding()
         for text, data in inputs:
-            where = os.path.join(tmp, "text")
-            with open(where, "wb") as f:
-                f.write(data)
-            ours(f"text {where}")
-            pieces = pieces_of(data)
-            ids = encode_all(hf, pieces)
-            if ours("encode")[1] != sum(map(len, ids)):
-                sys.exit(f"{name} on {text}: the numbers of tokens differ")
-            ours("decode")
-            we, they, we_back, they_back = by_turns(
-                args.rounds, lambda: ours("encode")[0] / 1e9, lambda: cpu(encode_all, hf, pieces)[0],
-                lambda: ours("decode")[0] / 1e9, lambda: cpu(decode_all, hf, ids)[0])
-            rows.append((kind, name, text, len(data), we, they, we_back, they_back))
-            print(f"{name:12} {text:8} encode {len(data) / we / 1e6:7.1f} MB/s, {they / we:5.1f} x HF; "
-                  f"decode {len(data) / we_back / 1e6:7.1f} MB/s, {they_back / we_back:5.1f} x HF", flush=True)
+            ids, tokens = None, 0
+
+            def we_encode(k):
+                nonlocal tokens
+                ours(f"text {data.files[k]}")
+                ns, tokens = ours("encode")
+                return ns / 1e9
+
+            def they_encode(k):
+                nonlocal ids
+                seconds, ids = cpu(encode_all, hf, data.pieces[k])
+                if tokens != sum(map(len, ids)):
+                    sys.exit(f"{name} on {text}: the numbers of tokens differ")
+                return seconds
+            both = (we_encode, they_encode, lambda k: ours("decode")[0] / 1e9, lambda k: cpu(decode_all, hf, ids)[0])
+            for fn in both:
+                fn(args.rounds)
+            we, they, we_back, they_back = by_turns(args.rounds, *both)
+            rows.append((kind, name, text, data.size, we, they, we_back, they_back))
+            print(f"{name:12} {text:8} encode {data.size / we / 1e6:7.1f} MB/s, {they / we:5.1f} x HF; "
+                  f"decode {data.size / we_back / 1e6:7.1f} MB/s, {they_back / we_back:5.1f} x HF", flush=True)
         ours.close()
     return rows
 
@@ -141,8 +164,8 @@ def chat_rows(args, any_tokenizer, tmp):
             return (time.process_time() - start) / times, len(out.encode())
         if not theirs(True)[1] == ours("render 1")[1] == ours("values 1")[1]:
             sys.exit(f"template {name}: the prompts differ in length")
-        a, b, c, d = by_turns(args.rounds, lambda: ours(f"render {times}")[0] / 1e9, lambda: theirs(True)[0],
-                              lambda: ours(f"values {times}")[0] / 1e9, lambda: theirs(False)[0])
+        a, b, c, d = by_turns(args.rounds, lambda _: ours(f"render {times}")[0] / 1e9, lambda _: theirs(True)[0],
+                              lambda _: ours(f"values {times}")[0] / 1e9, lambda _: theirs(False)[0])
         they_compile = cpu(chat_inputs.environment().from_string, source)[0]
         rows.append((name, theirs(True)[1], a, b, c, d, compile_ns / 1e9, they_compile))
         print(f"chat {name}: {a * 1e6:.0f} us, {b / a:.1f} x Jinja2; parsed {c * 1e6:.0f} us, {d / c:.1f} x", flush=True)
@@ -181,7 +204,7 @@ def report(args, rows, chats, load, worst):
     out = ["# Text speed", "",
            f"Written by `text.py` on {datetime.date.today()}: {platform.processor() or platform.machine()}, {os.cpu_count()} CPUs, load "
            f"{os.getloadavg()[0]:.1f} at the end, Python {platform.python_version()}, tokenizers {tokenizers.__version__}, jinja2 {jinja2.__version__}.  "
-           f"One thread, CPU time, medians of {args.rounds} rounds by turns.  Encoding and decoding are in pieces of 4 KB, HF's with `encode_batch_fast`.", "",
+           f"One thread, CPU time, medians of {args.rounds} rounds by turns.  Encoding and decoding are in pieces of 4 KB, HF's with `encode_batch_fast`; each round has {args.bytes >> 10} KB that neither side has seen.", "",
            "## Tokenizers", "",
            "| kind | file | text | encode MB/s | HF | times HF | goal | decode MB/s | HF |", "|---|---|---|---|---|---|---|---|---|"]
     for kind, name, text, n, we, they, we_back, they_back in rows:
@@ -208,20 +231,22 @@ def main():
     p.add_argument("program")
     p.add_argument("--shared", default=os.environ.get("LLM_SHARED", ""))
     p.add_argument("--rounds", type=int, default=5)
-    p.add_argument("--bytes", type=int, default=1 << 20, help="of each text")
+    p.add_argument("--bytes", type=int, default=1 << 19, help="of each text and round")
+    p.add_argument("--write", action="store_true", help="the tables to --out")
     p.add_argument("--out", default=os.path.join(os.path.dirname(os.path.abspath(__file__)), "text.md"))
     p.add_argument("--only", default="", help="tokens, chat or load")
     for name in ("english", "code", "cjk"):
         p.add_argument("--" + name, help="a file instead of the text made here")
     args = p.parse_args()
-    inputs = [(name, texts.text(name, args.bytes, getattr(args, name.lower()))) for name in ("English", "code", "CJK")]
     with tempfile.TemporaryDirectory() as tmp:
+        inputs = [(name, Stretches(texts.text(name, args.bytes * (args.rounds + 1), getattr(args, name.lower())), args.rounds, tmp, name))
+                  for name in ("English", "code", "CJK")]
         files, llama = tokenizer_files.find(args.shared, tmp)
         rows = tokenizer_rows(args, files, inputs, tmp) if args.only in ("", "tokens") else []
         chats = chat_rows(args, files[0][2], tmp) if args.only in ("", "chat") else []
         load = load_row(args, llama) if llama and args.only in ("", "load") else None
         worst = worst_rows(args, llama) if load else []
-        if not args.only:
+        if args.write and not args.only:
             report(args, rows, chats, load, worst)
 
 
