@@ -29,7 +29,7 @@ static uint8_t hangul(uint32_t cp)
 
 static bool one_syllable(uint32_t a_cp, uint32_t b_cp)
 {
-    uint8_t a = hangul(a_cp), b = hangul(b_cp);
+    uint8_t a = hangul(a_cp), b = a == NOT_HANGUL ? NOT_HANGUL : hangul(b_cp);
 
     if (a == HANGUL_L)
         return b == HANGUL_L || b == HANGUL_V || b == HANGUL_LV || b == HANGUL_LVT;
@@ -38,13 +38,30 @@ static bool one_syllable(uint32_t a_cp, uint32_t b_cp)
     return (a == HANGUL_T || a == HANGUL_LVT) && b == HANGUL_T;
 }
 
-static bool stay_together(const lls_unicat_t *cats, uint32_t a, uint32_t b)
+typedef struct seen {           /* a character */
+    uint32_t cp;
+    uint8_t  cat;
+    size_t   n;                 /* its bytes; 0 = the end of the text */
+} seen_t;
+
+static inline seen_t look(const lls_unicat_t *cats, const lls_normed_t *in, size_t i)
 {
-    uint8_t before = lls_unicat(cats, a), behind = lls_unicat(cats, b);
+    seen_t c = { 0 };
+
+    if (i < in->len) {
+        c.n = lls_utf8_decode(in->text + i, in->len - i, &c.cp);
+        c.cat = lls_unicat(cats, c.cp);
+    }
+    return c;
+}
+
+static inline bool stay_together(seen_t a, seen_t b)
+{
+    const uint8_t before = a.cat, behind = b.cat;
 
     if (((before | behind) & LLS_CAT_CONTROL) != 0)
-        return a == '\r' && b == '\n';
-    return (behind & LLS_CAT_EXTEND) != 0 || (before & LLS_CAT_PREPEND) != 0 || one_syllable(a, b);
+        return a.cp == '\r' && b.cp == '\n';
+    return (behind & LLS_CAT_EXTEND) != 0 || (before & LLS_CAT_PREPEND) != 0 || one_syllable(a.cp, b.cp);
 }
 
 /* How many of the bytes at i stay as they are: each is an ASCII character that is no key and, as
@@ -62,24 +79,19 @@ static size_t plain_run(const lls_charsmap_t *c, const char *text, size_t len, s
     return i - from;
 }
 
-/* Where the cluster at i ends, and its first character.  The rules for emoji, flags and Indic conjuncts are not known: with
- * them clusters are longer than SHORT_CLUSTER, and so are the parts that are found here or they are
- * single characters, which comes to the same. */
-static size_t cluster_end(const lls_unicat_t *cats, const char *text, size_t len, size_t i,
-                          size_t *first)
+/* Where the cluster at i ends, which begins with *c; *c is then the character behind it.  The rules
+ * for emoji, flags and Indic conjuncts are not known: with them clusters are longer than
+ * SHORT_CLUSTER, and so are the parts that are found here or they are single characters, which comes
+ * to the same. */
+static size_t cluster_end(const lls_unicat_t *cats, const lls_normed_t *in, size_t i, seen_t *c)
 {
-    uint32_t a, b;
+    seen_t a;
 
-    i += lls_utf8_decode(text + i, len - i, &a);
-    *first = i;
-    while (i < len) {
-        size_t n = lls_utf8_decode(text + i, len - i, &b);
-
-        if (!stay_together(cats, a, b))
-            break;
-        a = b;
-        i += n;
-    }
+    do {
+        a = *c;
+        i += a.n;
+        *c = look(cats, in, i);
+    } while (c->n != 0 && stay_together(a, *c));
     return i;
 }
 
@@ -102,8 +114,10 @@ static bool put_chars(const lls_charsmap_t *c, const lls_normed_t *in, size_t be
 bool lls_norm_precompiled(const lls_charsmap_t *c, const lls_unicat_t *cats,
                           lls_normed_t *in, lls_buf_t *text, lls_buf_t *mark)
 {
+    seen_t next = look(cats, in, 0);
+
     for (size_t i = 0; i < in->len;) {
-        size_t      end, first, to_len = 0, run;
+        size_t      end, first = next.n, to_len = 0, run;
         const char *to = NULL;
         uint8_t     flag = 0;
 
@@ -113,13 +127,14 @@ bool lls_norm_precompiled(const lls_charsmap_t *c, const lls_unicat_t *cats,
             if (!lls_norm_copy(text, mark, in, i, i + run))
                 return false;
             i += run;
+            next = look(cats, in, i);
             continue;
         }
-        end = cluster_end(cats, in->text, in->len, i, &first);
+        end = cluster_end(cats, in, i, &next);
         if (end - i >= SHORT_CLUSTER ||
             lls_charsmap_find(c, in->text + i, end - i, false, &to, &to_len) == 0) {
-            if (!(first == end ? lls_norm_copy(text, mark, in, i, end)
-                               : put_chars(c, in, i, end, text, mark)))
+            if (!(end - i == first ? lls_norm_copy(text, mark, in, i, end)
+                                   : put_chars(c, in, i, end, text, mark)))
                 return false;
         } else {
             for (size_t k = i; k < end; k++)

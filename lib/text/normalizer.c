@@ -4,6 +4,8 @@
 #include "base/utf8.h"
 #include "text/vocab.h"
 
+#define NOTHING 0xffu                   /* in lls_norm_t.ascii */
+
 void lls_norm_deinit(lls_norm_t *s, lls_mem_t *mem)
 {
     lls_pattern_deinit(&s->pattern, mem);
@@ -195,28 +197,53 @@ static size_t map_char(uint8_t kind, const lls_pattern_ctx_t *ctx, uint32_t cp, 
     }
 }
 
-static bool map_chars(uint8_t kind, const lls_pattern_ctx_t *ctx, lls_normed_t *in,
+void lls_norm_seal(lls_norm_t *s, const lls_pattern_ctx_t *ctx)
+{
+    for (uint32_t cp = 0; cp < 128; cp++) {
+        uint32_t out[3];
+
+        s->ascii[cp] = map_char(s->kind, ctx, cp, out) != 0 ? (uint8_t)out[0] : NOTHING;
+    }
+}
+
+/* Appends what the ASCII at *i becomes. */
+static bool map_ascii(const lls_norm_t *s, const lls_normed_t *in, size_t *i, lls_buf_t *text)
+{
+    const uint8_t *p = (const uint8_t *)in->text;
+    char          *to;
+    size_t         at = *i;
+
+    if (!lls_buf_room(text, in->len - at))
+        return false;
+    for (to = text->data + text->len; at < in->len && p[at] < 0x80; at++) {
+        *to = (char)s->ascii[p[at]];
+        to += s->ascii[p[at]] != NOTHING;
+    }
+    text->len = (size_t)(to - text->data);
+    *i = at;
+    return true;
+}
+
+static bool map_chars(const lls_norm_t *s, const lls_pattern_ctx_t *ctx, lls_normed_t *in,
                       lls_buf_t *text, lls_buf_t *mark)
 {
-    if (!lls_buf_room(text, in->len))
-        return false;
-    for (size_t i = 0; i < in->len;) {
+    for (size_t i = 0, n; i < in->len; i += n) {
         uint32_t cp, out[3];
-        size_t   n = 1, n_out;
-        char     bytes[4];
+        size_t   n_out, len = 0;
+        char     bytes[12];
 
-        if ((uint8_t)in->text[i] < 0x80)
-            cp = (uint8_t)in->text[i];
-        else
-            n = lls_utf8_decode(in->text + i, in->len - i, &cp);
-        n_out = map_char(kind, ctx, cp, out);
+        if (in->mark == NULL && i >= in->lead && !map_ascii(s, in, &i, text))
+            return false;
+        if (i == in->len)
+            break;
+        n = lls_utf8_decode(in->text + i, in->len - i, &cp);
+        n_out = map_char(s->kind, ctx, cp, out);
         for (size_t k = 0; k < n_out; k++)
-            if (!lls_norm_emit(text, mark, in, bytes, lls_utf8_encode(out[k], bytes),
-                               lls_norm_mark(in, i)))
-                return false;
+            len += lls_utf8_encode(out[k], bytes + len);
+        if (!lls_norm_emit(text, mark, in, bytes, len, lls_norm_mark(in, i)))
+            return false;
         if (i < in->lead)
             in->next_lead = text->len;
-        i += n;
     }
     return true;
 }
@@ -257,7 +284,7 @@ static int run_step(const lls_norm_t *s, const lls_pattern_ctx_t *ctx, lls_norm_
     case LLS_NORM_BYTES:
         return map_bytes(in, text, mark);
     default:
-        return map_chars(s->kind, ctx, in, text, mark);
+        return map_chars(s, ctx, in, text, mark);
     }
 }
 

@@ -32,6 +32,7 @@ typedef struct lls_norm {
     lls_charsmap_t charsmap;    /* PRECOMPILED, SENTENCEPIECE */
     char          *text;        /* what to put in */
     size_t         len;
+    uint8_t        ascii[128];  /* one character at a time: what ASCII becomes; 0xff = nothing */
 } lls_norm_t;
 
 /* A text and its marks: mark is NULL when the source had none. */
@@ -50,6 +51,8 @@ typedef struct lls_norm_work {
     size_t     chars_cap;
 } lls_norm_work_t;
 
+/* The last thing that is done to a step. */
+void lls_norm_seal(lls_norm_t *s, const lls_pattern_ctx_t *ctx);
 void lls_norm_deinit(lls_norm_t *s, lls_mem_t *mem);
 void lls_norm_work_init(lls_norm_work_t *w, lls_mem_t *mem);
 void lls_norm_work_deinit(lls_norm_work_t *w);

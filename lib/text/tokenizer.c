@@ -211,6 +211,8 @@ llm_status_t lls_tokenizer_seal(lls_tokenizer_t *t, llm_error_t *err)
     llm_status_t      st = ctx.match != NULL ? LLM_OK : no_memory(err);
 
     t->has_regex = any_regex(t);
+    for (size_t i = 0; i < t->n_norms; i++)
+        lls_norm_seal(&t->norms[i], &ctx);
     if (st == LLM_OK)
         st = seal_model(t, err);
     if (st == LLM_OK)

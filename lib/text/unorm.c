@@ -197,22 +197,36 @@ static bool find_lead(lls_norm_work_t *w, uint8_t form, lls_normed_t *in)
     return true;
 }
 
+/* Where the stretch ends that begins with the n bytes at i. */
+static size_t stretch_end(uint8_t form, const lls_normed_t *in, size_t i, size_t n)
+{
+    uint32_t cp;
+
+    for (i += n; i < in->len; i += n) {
+        n = lls_utf8_decode(in->text + i, in->len - i, &cp);
+        if (is_boundary(form, cp))
+            break;
+    }
+    return i;
+}
+
 bool lls_unorm(lls_norm_work_t *w, uint8_t form, lls_normed_t *in, lls_buf_t *out, lls_buf_t *mark)
 {
-    size_t begin = 0, i = 0;
+    size_t done = 0, end;
+    bool   starts = false;
 
     if (!find_lead(w, form, in))
         return false;
-    while (i < in->len) {
+    for (size_t i = 0; i < in->len; i = end, starts = true) {
         uint32_t cp;
         size_t   n = lls_utf8_decode(in->text + i, in->len - i, &cp);
 
-        if (i > begin && is_boundary(form, cp)) {
-            if (!stretch(w, form, in, begin, i, out, mark))
-                return false;
-            begin = i;
-        }
-        i += n;
+        end = stretch_end(form, in, i, n);
+        if (end == i + n && (starts || is_boundary(form, cp)))
+            continue;                           /* stays as it is */
+        if (!lls_norm_copy(out, mark, in, done, i) || !stretch(w, form, in, i, end, out, mark))
+            return false;
+        done = end;
     }
-    return begin == in->len || stretch(w, form, in, begin, in->len, out, mark);
+    return lls_norm_copy(out, mark, in, done, in->len);
 }
