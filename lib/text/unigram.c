@@ -64,11 +64,11 @@ void lls_unigram_deinit(lls_unigram_t *u, lls_mem_t *mem)
 
 /* ---- Encoding -------------------------------------------------------------------------------- */
 
-/* A user-defined piece counts as SentencePiece has it. */
+/* A user-defined piece counts as SentencePiece 0.2.3 has it. */
 static double piece_score(const lls_unigram_t *u, int32_t id, size_t n_bytes)
 {
     if (u->kinds != NULL && u->kinds[id] == LLS_PIECE_USER)
-        return (double)((float)n_bytes * (float)u->max_score) - 0.1;
+        return (double)((float)n_bytes * (float)u->max_score) + 0.1;
     return u->scores[id];
 }
 

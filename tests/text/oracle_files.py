@@ -13,14 +13,14 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "golden", "text"))
-from corpus import old_only, random_text                              # noqa: E402
+from corpus import mixer                              # noqa: E402
 
 
 def sentencepiece_of(path):
     import sentencepiece
     sp = sentencepiece.SentencePieceProcessor(model_file=path)
     controls = [sp.id_to_piece(i) for i in range(sp.get_piece_size()) if sp.is_control(i) or sp.is_unknown(i)]
-    return sp.encode, controls, [sp.id_to_piece(i) for i in range(sp.get_piece_size()) if len(sp.id_to_piece(i)) > 3][:200]
+    return lambda texts: sp.encode(texts, num_threads=1), controls, [sp.id_to_piece(i) for i in range(sp.get_piece_size()) if len(sp.id_to_piece(i)) > 3][:200]
 
 
 def tiktoken_of(path):
@@ -42,7 +42,7 @@ def tiktoken_of(path):
     finally:
         public.load_tiktoken_bpe, public.data_gym_to_mergeable_bpe_ranks = source
     enc = tiktoken.Encoding("x", pat_str=pattern, mergeable_ranks=ranks, special_tokens={})
-    return enc.encode_ordinary, ["<|"], []
+    return lambda texts: enc.encode_ordinary_batch(texts, num_threads=1), ["<|"], []
 
 
 def tekken_of(path):
@@ -50,7 +50,7 @@ def tekken_of(path):
     warnings.simplefilter("ignore")
     from mistral_common.tokens.tokenizers.tekken import Tekkenizer
     t = Tekkenizer.from_file(path)
-    return lambda s: t.encode(s, bos=False, eos=False), ["[", "<"], []
+    return lambda texts: [t.encode(s, bos=False, eos=False) for s in texts], ["[", "<"], []
 
 
 def oracle(path):
@@ -82,8 +82,10 @@ def main():
             continue
         seen += 1
         rng = random.Random(os.path.basename(path))
-        texts = [old_only(random_text(rng, words)).replace("\0", "") for _ in range(n)]
-        texts = [t for t in texts if not any(c in t for c in controls)]
+        texts, make = [], mixer(rng, words)
+        while len(texts) < n:
+            texts += [t for t in (x.replace("\0", "") for x in make(n)) if not any(c in t for c in controls)]
+        del texts[n:]
         with tempfile.TemporaryDirectory() as tmp:
             a, b = os.path.join(tmp, "in"), os.path.join(tmp, "out")
             with open(a, "wb") as f:
@@ -93,11 +95,10 @@ def main():
             with open(b, "rb") as f:
                 data = f.read()
         at = bad = 0
-        for t in texts:
+        for t, want in zip(texts, encode(texts)):
             status, size = struct.unpack_from("<iI", data, at)
             got = list(struct.unpack_from("<%di" % (size // 4), data, at + 8))
             at += 8 + size
-            want = encode(t)
             if status != 0 or got != want:
                 bad += 1
                 if bad <= 3:

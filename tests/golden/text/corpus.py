@@ -64,6 +64,23 @@ def random_text(rng, specials=()):
     return "".join(c for c in "".join(out) if not 0xD800 <= ord(c) < 0xE000)
 
 
+def mixer(rng, specials=()):
+    """A function that makes n texts at once, much quicker than random_text: from pieces of such texts, cut anywhere."""
+    pool = []
+    for _ in range(3000):
+        text = old_only(random_text(rng))
+        while text:
+            n = rng.randint(1, 12)
+            pool.append(text[:n])
+            text = text[n:]
+    if specials:
+        pool += rng.choices(list(specials), k=len(pool) // 16)
+
+    def texts(n):
+        return ["".join(rng.choices(pool, k=k)) for k in rng.choices(range(1, 9), k=n)]
+    return texts
+
+
 def old_only(text):
     """Without what Python's Unicode does not know: Debian's Oniguruma is of that age too."""
     return "".join(c for c in text if unicodedata.category(c) != "Cn")
