@@ -227,7 +227,7 @@ struct request {
 
 namespace detail {
 
-/* The C form of a list of options, of sampling parameters, of requests; borrows from the C++ one. */
+/* The C form of a list of options, of sampling parameters, of requests; borrows from it. */
 class c_options {
 public:
     explicit c_options(const std::vector<option> &from)

@@ -105,8 +105,9 @@ LLM_API llm_status_t llm_engine_plan(const llm_engine_t *engine, llm_plan_t *pla
 
 LLM_API const llm_tokenizer_t *llm_engine_tokenizer(const llm_engine_t *engine)
 {
-    return lls_api_check_engine(engine, NULL) != LLM_OK ? NULL
-                                                        : (const void *)lls_engine_tokenizer(engine);
+    if (lls_api_check_engine(engine, NULL) != LLM_OK)
+        return NULL;
+    return (const void *)lls_engine_tokenizer(engine);
 }
 
 /* ---- Requests -------------------------------------------------------------------------------- */

@@ -25,8 +25,8 @@ llm_status_t lls_read_file(lls_mem_t *mem, const char *path, uint64_t limit, cha
  * nothing is read. */
 llm_status_t lls_read_exact(const char *path, void *head, uint64_t n_head, void *to, uint64_t n,
                             llm_error_t *err);
-/* Both, one after the other, under a name of its own and then renamed: readers of `path` see a whole
- * file or the one before. */
+/* Both, one after the other, under a name of its own and then renamed: readers of `path` see a
+ * whole file or the one before. */
 llm_status_t lls_write_whole(lls_mem_t *mem, const char *path, const void *head, uint64_t n_head,
                              const void *from, uint64_t n, llm_error_t *err);
 

@@ -82,7 +82,7 @@ void lls_cli_help(FILE *to)
                 "       llmserve chat MODEL [options]              talk; /help names its commands\n"
                 "       llmserve tokenize MODEL [FILE...]          text to token ids\n"
                 "       llmserve detokenize MODEL [FILE...]        token ids to text\n"
-                "       llmserve render MODEL [FILE...]            a chat request in JSON to its prompt\n"
+                "       llmserve render MODEL [FILE...]            a chat in JSON to its prompt\n"
                 "\nMODEL is a directory or a .gguf file.  Options are --name value or "
                 "--name=value; for a\nbool --name and --no-name do as well.\n\n");
     for (size_t i = 0; i < sizeof own_options / sizeof *own_options; i++)

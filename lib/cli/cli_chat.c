@@ -36,8 +36,8 @@ static char *prompt_text(EditLine *edit)
     return text;
 }
 
-/* libedit's own reader retries after a signal; this one ends the line, so Ctrl-C drops it.  It looks
- * for one now and then, because it may come just before the wait. */
+/* libedit's own reader retries after a signal; this one ends the line, so Ctrl-C drops it.  It
+ * looks for one now and then, because it may come just before the wait. */
 static int read_char(EditLine *edit, wchar_t *out)
 {
     mbstate_t     state = { 0 };

@@ -15,8 +15,8 @@ typedef struct head {               /* little-endian, as every machine this runs
 #define MAGIC "LLSPACK1"
 #define PRIME 0x9e3779b97f4a7c15u
 
-/* Four chains: one alone would wait for its multiplications.  Each step is a bijection of the chain,
- * so one changed word always shows; against an adversary it is no protection. */
+/* Four chains: one alone would wait for its multiplications.  Each step is a bijection of the
+ * chain, so one changed word always shows; against an adversary it is no protection. */
 static void sum_of(const uint8_t *p, uint64_t n, uint64_t sum[4])
 {
     uint64_t w[4];

@@ -5,9 +5,9 @@
  * A file belongs to one key: whoever asks makes it of all that packing depends on.  It is written
  * beside its place and renamed, so a reader sees a whole file or none, and processes may write the
  * same one at once.  Nothing in it is trusted: its head must be the one expected, and a checksum
- * guards the rest.  The memory it is read into stays the caller's (huge pages, placed by the one who
- * reads it); it is not mapped.  Files of keys that nobody asks for any more stay until someone
- * removes them.
+ * guards the rest.  It is read into the caller's memory and not mapped: that keeps huge pages, and
+ * the checksum has to see every byte anyway.  Files of keys that nobody asks for any more stay
+ * until someone removes them.
  */
 #ifndef LLS_MODEL_PACKED_H
 #define LLS_MODEL_PACKED_H
