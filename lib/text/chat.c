@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "text/chat.h"
 
+#include "text/chat_kimi.h"
 #include "text/chat_messages.h"
 #include "text/tokenizer_int.h"
 
@@ -117,6 +118,27 @@ static void set(lls_jrun_t *r, lls_jval_t vars, const char *name, lls_jval_t v)
         lls_jdict_put(r, vars.u.dict, lls_jcstr(r, name), v);
 }
 
+/* What the tokenizer class of Kimi K2.5 and later passes beside what all do. */
+static void set_kimi(work_t *w, lls_jval_t vars)
+{
+    lls_jrun_t       *r = &w->data->run;
+    const lls_jval_t *tools = request_of(w, "tools");
+    lls_jval_t        sorted, text = lls_jmissing();
+
+    if (!lls_jinja_wants(w->j, "tools_ts_str"))
+        return;
+    set(r, vars, "thinking", lls_jbool(true));
+    set(r, vars, "preserve_thinking", lls_jbool(false));
+    if (r->st != LLM_OK || is_null(tools))
+        return;
+    sorted = lls_kimi_sort(r, *tools);
+    set(r, vars, "tools", sorted);
+    if (r->st == LLM_OK && lls_jtrue(sorted))
+        text = lls_kimi_tools(r, sorted);
+    if (text.type != JV_MISSING)
+        set(r, vars, "tools_ts_str", text);
+}
+
 /* As transformers passes them: tools and documents are none, not undefined, when absent. */
 static llm_status_t make_vars(work_t *w, lls_jval_t messages, llm_error_t *err)
 {
@@ -135,7 +157,8 @@ static llm_status_t make_vars(work_t *w, lls_jval_t messages, llm_error_t *err)
     set(r, vars, "add_generation_prompt", lls_jbool(w->generate));
     if (lls_jinja_wants(w->j, "request_messages")) /* a format of ours */
         set(r, vars, "request_messages", *request_of(w, "messages"));
-    for (size_t i = 0; st == LLM_OK && !is_null(kwargs) && i < kwargs->u.dict->n; i++)
+    set_kimi(w, vars);
+    for (size_t i = 0; st == LLM_OK && r->st == LLM_OK && !is_null(kwargs) && i < kwargs->u.dict->n; i++)
         lls_jdict_put(r, vars.u.dict, kwargs->u.dict->keys[i], kwargs->u.dict->values[i]);
     w->data->vars = vars;
     return st != LLM_OK ? st : r->st;

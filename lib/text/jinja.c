@@ -123,6 +123,105 @@ static void find_methods(lls_jinja_t *j)
             j->nodes[i].flag = !lls_jmethod_exists(&j->strs[j->nodes[i].str]);
 }
 
+/* What a node may be; the last has a slice inside. */
+enum { NO_CONSTANT, CONSTANT, SLICED };
+
+static uint8_t kind_of_all(const lls_jinja_t *j, uint32_t first, const uint8_t *kinds)
+{
+    uint8_t kind = CONSTANT;
+
+    for (uint32_t at = first; at != LLS_NONE; at = j->nodes[at].next) {
+        uint8_t own = kinds[j->nodes[at].kind == JN_ARG ? j->nodes[at].a : at];
+
+        kind = own == NO_CONSTANT || kind == NO_CONSTANT ? NO_CONSTANT : kind > own ? kind : own;
+    }
+    return kind;
+}
+
+static uint8_t kind_of_both(uint8_t a, uint8_t b)
+{
+    return a == NO_CONSTANT || b == NO_CONSTANT ? NO_CONSTANT : a > b ? a : b;
+}
+
+/* These filters see variables. */
+static bool sees_context(const lls_jstr_t *name)
+{
+    static const char *const names[] = {"map",        "select",     "reject",
+                                        "selectattr", "rejectattr", "random"};
+
+    for (size_t i = 0; i < LLS_ARRAY_LEN(names); i++)
+        if (lls_jstr_is(name, names[i]))
+            return true;
+    return false;
+}
+
+static uint8_t kind_of_node(const lls_jinja_t *j, const lls_jnode_t *n, const uint8_t *kinds)
+{
+    const uint8_t a = n->a != LLS_NONE ? kinds[n->a] : CONSTANT;
+
+    switch (n->kind) {
+    case JN_STRING:
+    case JN_INT:
+    case JN_FLOAT:
+    case JN_BOOL:
+        return CONSTANT;
+    case JN_NONE:
+        return n->flag ? NO_CONSTANT : CONSTANT;
+    case JN_LIST:
+    case JN_TUPLE:
+    case JN_DICT:
+    case JN_CONCAT:
+        return kind_of_all(j, n->a, kinds);
+    case JN_NOT:
+    case JN_NEG:
+    case JN_POS:
+    case JN_ATTR:
+        return a;
+    case JN_BINARY:
+    case JN_ITEM:
+        return kind_of_both(a, kinds[n->b]);
+    case JN_AND: /* the rest of these may not be looked at */
+    case JN_OR:
+        return a == NO_CONSTANT || kinds[n->b] == NO_CONSTANT ? a : kind_of_both(a, kinds[n->b]);
+    case JN_COND:
+        if (kinds[n->b] == NO_CONSTANT)
+            return NO_CONSTANT;
+        return a == SLICED || kinds[n->b] == SLICED || (n->c != LLS_NONE && kinds[n->c] == SLICED)
+                   ? SLICED
+                   : CONSTANT;
+    case JN_SLICE:
+        for (size_t i = 0; i < 3; i++)
+            if ((&n->b)[i] != LLS_NONE && kinds[(&n->b)[i]] == NO_CONSTANT)
+                return NO_CONSTANT;
+        return a == NO_CONSTANT ? NO_CONSTANT : SLICED;
+    case JN_FILTER:
+        if (sees_context(&j->strs[n->str]))
+            return NO_CONSTANT;
+        return kind_of_both(a, kind_of_all(j, n->b, kinds));
+    case JN_COMPARE:
+        return a == CONSTANT && kind_of_all(j, n->b, kinds) == SLICED ? SLICED : a;
+    case JN_TEST:
+        return kind_of_both(a, kind_of_all(j, n->b, kinds));
+    default:
+        return NO_CONSTANT;
+    }
+}
+
+/* Slices that fail are undefined where Jinja2 folds constants: these nodes are looked after. */
+static bool find_folds(lls_jinja_t *j)
+{
+    uint8_t *kinds = lls_zalloc(j->mem, j->n_nodes + 1);
+
+    if (kinds == NULL)
+        return false;
+    for (size_t i = 0; i < j->n_nodes; i++) { /* parts come before what they are part of */
+        kinds[i] = kind_of_node(j, &j->nodes[i], kinds);
+        j->nodes[i].fold = kinds[i] == SLICED;
+    }
+    lls_free(j->mem, kinds);
+    return true;
+}
+
 static llm_status_t compile(lls_jinja_t *j, const char *text, size_t len, llm_error_t *err)
 {
     llm_status_t st = LLM_OK;
@@ -137,7 +236,7 @@ static llm_status_t compile(lls_jinja_t *j, const char *text, size_t len, llm_er
         st = lls_jinja_parse(j, err);
     if (st == LLM_OK)
         st = lls_jinja_scopes(j, err);
-    if (st == LLM_OK && !lls_jinja_find_content_loop(j))
+    if (st == LLM_OK && (!lls_jinja_find_content_loop(j) || !find_folds(j)))
         st = lls_fail(err, LLM_ERR_NO_MEMORY, "no memory for a chat template");
     if (st == LLM_OK)
         find_methods(j);

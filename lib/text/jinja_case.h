@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * jinja_case - upper, lower, title and folded case of characters and what str.isalpha() and the like
+ * jinja_case - tables of characters: upper, lower, title and folded case of characters and what str.isalpha() and the like
  * say, as Python has them.  The tables are made by tests/golden/chat/make_jcase.py.
  */
 #ifndef LLS_TEXT_JINJA_CASE_H
@@ -48,5 +48,12 @@ extern const lls_jclass_run_t lls_jclass[];
 extern const size_t           lls_jclass_n;
 
 uint8_t lls_jclass_of(uint32_t cp);
+
+typedef struct lls_jentity { /* of HTML, by name; most names end in ';' */
+    const char *name, *to;
+} lls_jentity_t;
+
+extern const lls_jentity_t lls_jentities[]; /* in the order of names */
+extern const size_t        lls_jentities_n;
 
 #endif

@@ -199,6 +199,17 @@ static bool less_lists(lls_jrun_t *r, uint8_t op, const lls_jlist_t *a, const ll
     return r->st == LLM_OK && holds(op, (a->n > b->n) - (a->n < b->n));
 }
 
+/* Views of keys and items are sets; `proper`: b has more. */
+static bool is_subset(lls_jrun_t *r, bool proper, lls_jval_t a, lls_jval_t b)
+{
+    if (a.u.dict->n > b.u.dict->n || (proper && a.u.dict->n == b.u.dict->n))
+        return false;
+    for (size_t i = 0; i < a.u.dict->n && lls_jcharge(r, 1); i++)
+        if (!lls_jcontains(r, b, lls_jitem_at(r, a, i)))
+            return false;
+    return r->st == LLM_OK;
+}
+
 bool lls_jless(lls_jrun_t *r, uint8_t op, lls_jval_t a, lls_jval_t b)
 {
     bool less;
@@ -211,10 +222,9 @@ bool lls_jless(lls_jrun_t *r, uint8_t op, lls_jval_t a, lls_jval_t b)
         lls_jraise_undefined(r, a.type == JV_UNDEFINED ? a : b);
         return false;
     }
-    if (a.type == JV_VIEW && b.type == JV_VIEW) {
-        lls_jraise(r, LLM_ERR_UNSUPPORTED, "views of dictionaries compared by order");
-        return false;
-    }
+    if (a.type == JV_VIEW && b.type == JV_VIEW && a.sub != JVIEW_VALUES && b.sub != JVIEW_VALUES)
+        return op == JO_LT || op == JO_LE ? is_subset(r, op == JO_LT, a, b)
+                                          : is_subset(r, op == JO_GT, b, a);
     if (a.type != b.type || !lls_jis_seq(a)) {
         lls_jraise(r, LLM_ERR_INVALID, "%s and %s have no order", lls_jtype_name(a),
                    lls_jtype_name(b));
@@ -250,7 +260,7 @@ void lls_jsort(lls_jrun_t *r, lls_jval_t *items, lls_jval_t *keys, size_t n, boo
     for (size_t width = 1; r->st == LLM_OK && width < n; width *= 2) {
         lls_jval_t *swap[2] = {a[0], a[1]};
 
-        if (!lls_jcharge(r, n))
+        if (!lls_jcharge(r, n / 8 + 1))
             return;
         for (size_t from = 0; from < n; from += 2 * width)
             merge(r, a, b, from, from + width < n ? from + width : n,

@@ -143,6 +143,8 @@ static lls_jval_t eval_cond(lls_jrun_t *r, const lls_jnode_t *n)
 {
     lls_jval_t test = lls_jeval(r, n->b);
 
+    if (r->st == LLM_OK && r->folding && n->c == LLS_NONE && !lls_jtrue(test))
+        return lls_jraise(r, LLM_ERR_INVALID, "this is no constant");
     if (r->st != LLM_OK)
         return lls_jmissing();
     return lls_jtrue(test) ? lls_jeval(r, n->a) : eval_or(r, n->c, lls_jundefined(JU_OTHER, NULL));
@@ -175,13 +177,56 @@ static lls_jval_t eval_lookup(lls_jrun_t *r, const lls_jnode_t *n)
     return lls_jget_attr(r, v, str_of(r, n));
 }
 
+static bool is_bound(lls_jval_t v)
+{
+    return v.type == JV_NONE || v.type == JV_BIG || lls_jis_int(v);
+}
+
+static bool can_slice(lls_jval_t v, lls_jval_t start, lls_jval_t stop, lls_jval_t step)
+{
+    return (v.type == JV_STRING || lls_jis_seq(v) || v.type == JV_RANGE) && is_bound(start) &&
+           is_bound(stop) && is_bound(step);
+}
+
 static lls_jval_t eval_slice(lls_jrun_t *r, const lls_jnode_t *n)
 {
     lls_jval_t v = lls_jeval(r, n->a), start = eval_or(r, n->b, lls_jnone()),
                stop = eval_or(r, n->c, lls_jnone()), step = eval_or(r, n->d, lls_jnone());
 
     r->line = n->line;
-    return r->st == LLM_OK ? lls_jslice(r, v, start, stop, step) : lls_jmissing();
+    if (r->st != LLM_OK)
+        return lls_jmissing();
+    /* Jinja2 folds v[slice] with a function that forgives what Python's own does not. */
+    if (r->folding && v.type != JV_UNDEFINED && !can_slice(v, start, stop, step))
+        return lls_jundefined(JU_OTHER, NULL);
+    v = lls_jslice(r, v, start, stop, step);
+    return v;
+}
+
+/* Whether Jinja2 keeps a constant that was worked out: it writes it into Python. */
+static bool is_kept(lls_jrun_t *r, lls_jval_t v)
+{
+    size_t n = lls_jis_seq(v) || v.type == JV_DICT ? (size_t)lls_jlength(v) : 0;
+    bool   kept = v.type != JV_UNDEFINED && v.type < JV_VIEW && lls_jenter(r);
+
+    for (size_t i = 0; kept && i < n; i++)
+        kept = is_kept(r, v.type == JV_DICT ? v.u.dict->values[i] : v.u.list->items[i]);
+    lls_jleave(r);
+    return kept;
+}
+
+bool lls_jfold(lls_jrun_t *r, uint32_t at, bool output, lls_jval_t *out)
+{
+    if (!node(r, at)->fold || r->folding || r->st != LLM_OK)
+        return false;
+    r->folding = true;
+    *out = lls_jeval(r, at);
+    r->folding = false;
+    if (r->st == LLM_OK && (output || is_kept(r, *out)))
+        return true;
+    if (r->st == LLM_ERR_INVALID)
+        r->st = LLM_OK;
+    return false;
 }
 
 /* ---- Calls ----------------------------------------------------------------------------------- */
@@ -354,12 +399,15 @@ lls_jval_t lls_jeval(lls_jrun_t *r, uint32_t at)
     case JN_NONE:
         return n->flag ? r->captured : lls_jnone();
     case JN_NAME:
-        return eval_name(r, n);
+        return r->folding ? lls_jraise(r, LLM_ERR_INVALID, "this is no constant")
+                          : eval_name(r, n);
     default:
         break;
     }
     r->line = n->line;
-    if (lls_jenter(r) && lls_jcharge(r, 1))
+    if (r->folding && n->kind == JN_CALL)
+        return lls_jraise(r, LLM_ERR_INVALID, "this is no constant");
+    if (lls_jenter(r) && lls_jcharge(r, 1) && !(n->fold && lls_jfold(r, at, false, &v)))
         v = eval_kind(r, n);
     lls_jleave(r);
     return r->st == LLM_OK ? v : lls_jmissing();

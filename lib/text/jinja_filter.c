@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "base/utf8.h"
 #include "text/jinja_case.h"
 
@@ -430,10 +431,19 @@ FILTER(f_attr)
     return v;
 }
 
-FILTER(f_unsupported)
+/* One of a sequence; which one depends on how many values the render has made and the clock. */
+FILTER(f_random)
 {
+    int64_t  n = lls_jlength(self);
+    uint64_t x = (uint64_t)lls_clock_us() * 0x9e3779b97f4a7c15u + r->steps + r->arena_bytes;
+
     UNUSED;
-    return lls_jraise(r, LLM_ERR_UNSUPPORTED, "the filter '%s'", f->name);
+    if (n < 0 || self.type == JV_DICT || self.type == JV_VIEW)
+        return lls_jraise(r, LLM_ERR_INVALID, "random needs a sequence, not %s",
+                          lls_jtype_name(self));
+    x = (x ^ x >> 31) * 0xbf58476d1ce4e5b9u;
+    return n == 0 ? lls_jundefined(JU_OTHER, NULL)
+                  : lls_jitem_at(r, self, (size_t)((x ^ x >> 29) % (uint64_t)n));
 }
 
 /* ---- Table ----------------------------------------------------------------------------------- */
@@ -467,8 +477,8 @@ static const lls_jfunc_t filters[] = {
     {"map", NULL, 0, 0, lls_jf_map},
     {"max", "case_sensitive attribute", 0, 1, lls_jf_extreme},
     {"min", "case_sensitive attribute", 0, 0, lls_jf_extreme},
-    {"pprint", NULL, 0, 0, f_unsupported},
-    {"random", NULL, 0, 0, f_unsupported},
+    {"pprint", "", 0, 0, lls_jf_pprint},
+    {"random", "", 0, 0, f_random},
     {"reject", NULL, 0, LLS_JSELECT_REJECT, lls_jf_select},
     {"rejectattr", NULL, 0, LLS_JSELECT_REJECT | LLS_JSELECT_ATTR, lls_jf_select},
     {"replace", "old new count", 2, 0, f_replace},
@@ -480,7 +490,7 @@ static const lls_jfunc_t filters[] = {
     {"slice", "slices fill_with", 1, JG_SLICE, lls_jf_batch},
     {"sort", "reverse case_sensitive attribute", 0, 0, lls_jf_sort},
     {"string", "", 0, 0, f_string},
-    {"striptags", NULL, 0, 0, f_unsupported},
+    {"striptags", "", 0, 0, lls_jf_striptags},
     {"sum", "attribute start", 0, 0, lls_jf_sum},
     {"title", "", 0, 0, f_title},
     {"tojson", "ensure_ascii indent separators sort_keys", 0, 0, f_tojson},
@@ -488,11 +498,11 @@ static const lls_jfunc_t filters[] = {
     {"truncate", "length killwords end leeway", 0, 0, f_truncate},
     {"unique", "case_sensitive attribute", 0, 0, lls_jf_unique},
     {"upper", "", 0, LLS_JUPPER, f_case},
-    {"urlencode", NULL, 0, 0, f_unsupported},
-    {"urlize", NULL, 0, 0, f_unsupported},
+    {"urlencode", "", 0, 0, lls_jf_urlencode},
+    {"urlize", "trim_url_limit nofollow target rel extra_schemes", 0, 0, lls_jf_urlize},
     {"wordcount", "", 0, 0, f_wordcount},
-    {"wordwrap", NULL, 0, 0, f_unsupported},
-    {"xmlattr", NULL, 0, 0, f_unsupported},
+    {"wordwrap", "width break_long_words wrapstring break_on_hyphens", 0, 0, lls_jf_wordwrap},
+    {"xmlattr", "autospace", 0, 0, lls_jf_xmlattr},
 };
 
 const lls_jfunc_t *lls_jfind_filter(const char *name, size_t len)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * jinja_filter - the filters about sequences, for the table of filters.  `self` is what is
+ * jinja_filter - the filters about sequences, lines and pages, for the table of filters.  `self` is what is
  * filtered.
  */
 #ifndef LLS_TEXT_JINJA_FILTER_H
@@ -32,5 +32,11 @@ FILTER_OF(lls_jf_select);
 FILTER_OF(lls_jf_sort);
 FILTER_OF(lls_jf_sum);
 FILTER_OF(lls_jf_unique);
+FILTER_OF(lls_jf_pprint);
+FILTER_OF(lls_jf_striptags);
+FILTER_OF(lls_jf_urlencode);
+FILTER_OF(lls_jf_urlize);
+FILTER_OF(lls_jf_wordwrap);
+FILTER_OF(lls_jf_xmlattr);
 
 #endif

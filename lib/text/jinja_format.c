@@ -7,6 +7,8 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "base/utf8.h"
+
 #define MAX_WIDTH 10000
 
 typedef struct spec { /* one conversion, of either kind */
@@ -343,11 +345,26 @@ static lls_jval_t convert_number(lls_jrun_t *r, spec_t *s, lls_jval_t v)
     return r->st == LLM_OK ? format_int(r, s, v, align, true) : v;
 }
 
+/* chr(i); half a pair of surrogates cannot be text. */
+static lls_jval_t chr_of(lls_jrun_t *r, int64_t i)
+{
+    char *text = lls_jalloc(r, 4);
+
+    if (text == NULL)
+        return lls_jmissing();
+    if (i < 0 || i > 0x10ffff || (i >= 0xd800 && i < 0xe000))
+        return lls_jraise(r, LLM_ERR_INVALID, "there is no character %lld", (long long)i);
+    return lls_jstring(r, text, lls_utf8_encode((uint32_t)i, text), false);
+}
+
 static lls_jval_t convert_char(lls_jrun_t *r, const spec_t *s, lls_jval_t v)
 {
-    if (v.type != JV_STRING || lls_jlength(v) != 1)
-        return lls_jraise(r, lls_jis_int(v) ? LLM_ERR_UNSUPPORTED : LLM_ERR_INVALID,
-                          "%%c needs a character");
+    if (lls_jis_int(v))
+        v = chr_of(r, lls_jint_of(v));
+    if (r->st == LLM_OK && (v.type != JV_STRING || lls_jlength(v) != 1))
+        lls_jraise(r, LLM_ERR_INVALID, "%%c needs a character");
+    if (r->st != LLM_OK)
+        return lls_jmissing();
     return format_text(r, s, v, s->align == '<' ? -1 : 1);
 }
 
@@ -557,9 +574,13 @@ static lls_jval_t format_number(lls_jrun_t *r, const spec_t *s, lls_jval_t v)
     char align = s->align != 0 ? s->align : s->zero ? '=' : '>';
     bool as_float = v.type == JV_FLOAT || (s->kind != 0 && strchr("eEfFgG%", s->kind) != NULL);
 
+    if (s->kind == 'c' && lls_jis_int(v) && s->precision < 0) {
+        v = chr_of(r, lls_jint_of(v));
+        return r->st == LLM_OK ? format_text(r, s, v, align == '>' ? 1 : align == '^' ? 0 : -1) : v;
+    }
     if (s->kind != 0 && strchr(as_float ? "eEfFgGn%" : "bdoxXn", s->kind) == NULL)
-        return lls_jraise(r, s->kind == 'c' ? LLM_ERR_UNSUPPORTED : LLM_ERR_INVALID,
-                          "a %s has no format '%c'", lls_jtype_name(v), s->kind);
+        return lls_jraise(r, LLM_ERR_INVALID, "a %s has no format '%c'", lls_jtype_name(v),
+                          s->kind);
     if (as_float)
         return format_float(r, s, v, align);
     if (s->precision >= 0)
@@ -578,8 +599,6 @@ static lls_jval_t format_value(braces_t *b, lls_jval_t v, const char *p, size_t 
         return lls_jraise(r, LLM_ERR_INVALID, "a %s has no format", lls_jtype_name(v));
     if (!parse_spec(b, p, len, &s))
         return lls_jmissing();
-    if (v.type == JV_BOOL && s.kind == 0 && s.precision < 0 && s.width < 0)
-        return lls_jraise(r, LLM_ERR_UNSUPPORTED, "such a format of a bool");
     if (v.type != JV_STRING)
         return format_number(r, &s, v);
     if ((s.kind != 0 && s.kind != 's') || s.align == '=' || s.sign_plus || s.sign_blank ||

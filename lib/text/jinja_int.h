@@ -179,6 +179,7 @@ typedef struct lls_jnode {
     uint16_t    depth;
     bool        flag;
     bool        store; /* NAME: is assigned to */
+    bool        fold;  /* constant, with a slice inside: Jinja2 works it out as it compiles */
     uint16_t    up;    /* NAME, NSREF, PARAM: functions outwards */
     uint32_t    slot;  /* NAME, NSREF, PARAM: the variable; FOR: that of `loop` */
     uint32_t    line;

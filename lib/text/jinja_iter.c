@@ -61,11 +61,8 @@ lls_jval_t lls_jitem_at(lls_jrun_t *r, lls_jval_t v, size_t i)
 bool lls_jiter_begin(lls_jrun_t *r, lls_jval_t v, lls_jiter_t *it)
 {
     *it = (lls_jiter_t){.of = v};
-    if (r->st == LLM_OK && !lls_jiterable(v)) {
-        if (v.type == JV_LOOP)
-            lls_jraise(r, LLM_ERR_UNSUPPORTED, "a walk over loop");
+    if (r->st == LLM_OK && v.type != JV_LOOP && !lls_jiterable(v))
         lls_jraise(r, LLM_ERR_INVALID, "a %s cannot be iterated", lls_jtype_name(v));
-    }
     return r->st == LLM_OK;
 }
 
@@ -94,6 +91,12 @@ bool lls_jiter_next(lls_jrun_t *r, lls_jiter_t *it, lls_jval_t *out)
         return next_char(r, it, out);
     if (it->of.type == JV_GEN)
         return lls_jgen_next(r, it->of.u.gen, out);
+    if (it->of.type == JV_LOOP) { /* goes on with it: each element and the loop */
+        if (!lls_jloop_next(r, it->of.u.loop, out))
+            return false;
+        *out = lls_jpair(r, *out, it->of);
+        return r->st == LLM_OK;
+    }
     if ((int64_t)it->at >= lls_jlength(it->of))
         return false;
     *out = lls_jitem_at(r, it->of, it->at++);

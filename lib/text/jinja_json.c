@@ -408,5 +408,6 @@ void lls_jdata_free(lls_jdata_t *data)
     if (data == NULL)
         return;
     lls_jarena_free(&data->run);
+    lls_buf_deinit(&data->run.scratch);
     lls_free(data->run.mem, data);
 }

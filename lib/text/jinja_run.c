@@ -469,8 +469,10 @@ static void run_with(lls_jrun_t *r, const lls_jnode_t *n)
 static void run_output(lls_jrun_t *r, const lls_jnode_t *n)
 {
     for (uint32_t at = n->a; r->st == LLM_OK && at != LLS_NONE; at = node(r, at)->next) {
-        lls_jval_t v = lls_jeval(r, at);
+        lls_jval_t v;
 
+        if (!lls_jfold(r, at, true, &v))
+            v = lls_jeval(r, at);
         r->line = n->line;
         put_value(r, v);
     }

@@ -185,6 +185,7 @@ struct lls_jrun { /* one render */
     lls_buf_t                scratch;  /* of whoever writes a text; its data NULL while in use */
     lls_jval_t               captured; /* what the filters of a block get */
     int                      flow;     /* 0, JN_BREAK or JN_CONTINUE */
+    bool                     folding;
 };
 
 /* ---- jinja_value: memory, making, dictionaries ----------------------------------------------- */
@@ -403,6 +404,8 @@ lls_jval_t lls_jformat(lls_jrun_t *r, const lls_jstr_t *format, const lls_jargs_
 /* ---- jinja_run ------------------------------------------------------------------------------- */
 
 lls_jval_t lls_jeval(lls_jrun_t *r, uint32_t at);
+/* Works a constant with slices out as Jinja2 does while it compiles; false: evaluate it. */
+bool       lls_jfold(lls_jrun_t *r, uint32_t at, bool output, lls_jval_t *out);
 void       lls_jassign(lls_jrun_t *r, uint32_t target, lls_jval_t v);
 void       lls_jrun_body(lls_jrun_t *r, uint32_t first);
 void       lls_jenter_scope(lls_jrun_t *r, uint32_t scope);

@@ -3,7 +3,7 @@
  * DeepSeek V3.2, as the script beside the model has it and vLLM's tokenizer-mode deepseek_v32.
  *
  * `thinking` or `enable_thinking` opens the thinking of the turn that is answered; reasoning before
- * the last user's message is left out.  Tools belong to the leading system or developer message.
+ * the last user's message is left out.  Tools of the request stand in front of everything.
  * Results of tools stand in the order of the calls, whatever the order of the messages.
  */
 #include "text/render.h"
@@ -93,12 +93,11 @@ const char lls_render_deepseek_v32[] =
     "{%- set ns.last = loop.index0 -%}{%- endif -%}{%- endfor -%}"
     "{%- set think = thinking or enable_thinking -%}"
     "{{ '" BOS "' }}"
-    "{%- if tools and messages[0].role not in ['system', 'developer'] -%}"
-    "{{ '\n\n' ~ preamble(tools) }}{%- endif -%}"
+    "{%- if tools -%}{{ '\n\n' ~ preamble(tools) }}{%- endif -%}"
 
     "{%- for m in messages -%}"
     "{%- set i = loop.index0 -%}"
-    "{%- set own = tools if i == 0 and tools else m.tools -%}"
+    "{%- set own = m.tools -%}"
     "{%- set mark = '<think>' if think and i >= ns.last else '</think>' -%}"
     "{%- if m.role == 'system' -%}"
     "{{ m.content }}{%- if own -%}{{ '\n\n' ~ preamble(own) }}{%- endif -%}"

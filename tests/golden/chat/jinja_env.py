@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Jinja2 as transformers sets it up for chat templates, with a fixed clock.
-import copy
 import datetime
 import json
+import pickle
 import re
 
 import jinja2
@@ -78,10 +78,23 @@ def tells_place(text):
     return re.search("0x7|7x0", re.sub("[^a-z0-9]", "", text.lower())) is not None
 
 
+PICKLED = {}
+
+
+def variables(data):
+    """A copy of data, quicker than copy.deepcopy()."""
+    if PICKLED.get("of") is not data:
+        PICKLED.update(of=data, bytes=pickle.dumps({**CONSTS, **data}))
+    return pickle.loads(PICKLED["bytes"])
+
+
 def expected(template, data):
-    """The text, or None where rendering raises; places in memory are all the one that we write."""
+    """The text, or None where rendering raises; places in memory are all the one that we write.
+
+    The filter indent changes lists, so each template gets its own; and what raises need not be told in the template's lines."""
     try:
-        out = ENV.from_string(template).render(**CONSTS, **copy.deepcopy(data))       # the filter indent changes lists
+        compiled = ENV.from_string(template)
+        out = "".join(compiled.root_render_func(compiled.new_context(variables(data))))
         out.encode()
         return re.sub(r"0([xX])[0-9a-fA-F]{12}\b", r"0\g<1>7f0000000000", out)
     except Exception:

@@ -119,5 +119,5 @@ def chat_cases():
 
 
 if __name__ == "__main__":
-    dump("jinja.json", {"data": gen_jinja.DATA}, random_cases())
+    dump("jinja.json", {"data": json.dumps(gen_jinja.DATA)}, random_cases())
     dump("chats.json", {"templates": [t for t, _ in TEMPLATES], "conversations": CONVERSATIONS, "extras": EXTRAS}, chat_cases())

@@ -1,15 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes harmony.json and deepseek_v32.json: chat requests and the prompts they must become.
+"""Makes harmony.json, deepseek_v32.json and kimi.json: chat requests and the prompts they must become.
+
+Usage: make_formats.py [--harmony] [--deepseek SCRIPT] [--kimi SCRIPT]      each writes its own file
 
 harmony: the package openai_harmony (0.0.8) renders the conversation that vLLM makes of a request.  It
 needs o200k_base.tiktoken in the folder that TIKTOKEN_ENCODINGS_BASE names.
-deepseek_v32: no package has it; `deepseek` below is the format written down a second time, turn by
-turn, with json.dumps.
+deepseek: the published encoding_dsv32.py renders the messages that vLLM hands to it: tools in a system
+message of their own in front, results of tools in the order of their calls.
+kimi: the published tool_declaration_ts.py of Kimi K2.5 writes tools, sorted as its tokenizer does, as
+TypeScript.
 """
+import argparse
+import copy
+import importlib.util
+import itertools
 import json
 import pathlib
+import sys
 
-import openai_harmony as oh
+try:
+    import openai_harmony as oh
+except ImportError:
+    oh = None
 
 HERE = pathlib.Path(__file__).parent
 DATE = "2025-06-28"
@@ -233,104 +245,81 @@ def harmony(encoding, chat):
 
 # ---- DeepSeek V3.2 ---------------------------------------------------------------------------------
 
-BAR = "｜"
-D = f"{BAR}DSML{BAR}"
-TOOLS_TEXT = f"""## Tools
-
-You have access to a set of tools you can use to answer the user's question.
-You can invoke functions by writing a "<{D}function_calls>" block like the following as part of your reply to the user:
-<{D}function_calls>
-<{D}invoke name="$FUNCTION_NAME">
-<{D}parameter name="$PARAMETER_NAME" string="true|false">$PARAMETER_VALUE</{D}parameter>
-...
-</{D}invoke>
-<{D}invoke name="$FUNCTION_NAME2">
-...
-</{D}invoke>
-</{D}function_calls>
-
-String and scalar parameters should be specified as is without any escaping or quotes, while lists and objects should use JSON format. The "string" attribute should be set to "true" for string type parameters and "false" for other types (numbers, booleans, arrays, objects).
-
-If the thinking_mode is enabled, then after function results you should strongly consider outputting a thinking block. Here is an example:
-
-<{D}function_calls>
-...
-</{D}function_calls>
-
-<function_results>
-...
-</function_results>
-
-<think>...thinking about results</think>
-
-Here are the functions available in JSONSchema format:
-<functions>
-"""
-
-
-def dumps(v):
-    return json.dumps(v, ensure_ascii=False)
-
-
-def describe(tools):
-    return TOOLS_TEXT + "".join(dumps(t["function"]) + "\n" for t in tools) + "</functions>\n"
-
-
-def invoke(call):
-    arguments = json.loads(call["function"]["arguments"] or "{}")
-    lines = [f'<{D}invoke name="{call["function"]["name"]}">']
-    inner = []
-    for k, v in arguments.items():
-        inner.append(f'<{D}parameter name="{k}" string="{"true" if isinstance(v, str) else "false"}">'
-                     f'{v if isinstance(v, str) else dumps(v)}</{D}parameter>')
-    return "\n".join(lines + ["\n".join(inner), f"</{D}invoke>"])
+def deepseek(script, chat):
+    kwargs = chat.get("chat_template_kwargs") or {}
+    messages, calls = [], []
+    if chat.get("tools"):
+        messages.append({"role": "system", "tools": chat["tools"]})
+    for role, group in itertools.groupby(chat["messages"], key=lambda m: m["role"]):
+        group = [m | {"content": joined(m["content"])} for m in group]
+        if role == "tool":
+            order = {c["id"]: i for i, c in enumerate(calls)}
+            if sorted(m["tool_call_id"] for m in group) != sorted(order):
+                return None                                   # vLLM refuses what the script does not look at
+            group.sort(key=lambda m: order[m["tool_call_id"]])
+        for m in group:
+            calls = m.get("tool_calls") or calls
+            for c in m.get("tool_calls") or []:
+                c["function"]["arguments"] = c["function"]["arguments"] or "{}"
+        messages += group
+    thinking = kwargs.get("thinking") or kwargs.get("enable_thinking")
+    try:
+        return script.encode_messages(messages, thinking_mode="thinking" if thinking else "chat",
+                                      drop_thinking=messages[-1]["role"] == "user")
+    except Exception:
+        return None
 
 
 def joined(content):
-    return "\n".join(p["text"] for p in content) if isinstance(content, list) else content or ""
+    if isinstance(content, list):
+        return "\n".join(p["text"] for p in content)
+    return content or ""
 
 
-def deepseek(chat):
-    kwargs = chat.get("chat_template_kwargs") or {}
-    thinking = kwargs.get("thinking") or kwargs.get("enable_thinking")
-    messages = [dict(m) for m in chat["messages"]]
-    if chat.get("tools"):
-        if messages[0]["role"] not in ("system", "developer"):
-            messages.insert(0, {"role": "system", "content": ""})
-        messages[0]["tools"] = chat["tools"]
-    last = max([i for i, m in enumerate(messages) if m["role"] in ("user", "developer")], default=-1)
-    out, calls, open_results = [f"<{BAR}begin▁of▁sentence{BAR}>"], [], {}
-    for i, m in enumerate(messages):
-        role, content = m["role"], joined(m["content"])
-        mark = "<think>" if thinking and i >= last else "</think>"
-        shown = "\n\n" + describe(m["tools"]) if m.get("tools") else ""
-        if role == "system":
-            out.append(content + shown)
-        elif role in ("user", "developer"):
-            if role == "developer":
-                if not content:
-                    return None
-                content = f"{shown}\n\n# The user's message is: {content}"
-            out.append(f"<{BAR}User{BAR}>{content}<{BAR}Assistant{BAR}>{mark}")
-        elif role == "assistant":
-            calls, text = m.get("tool_calls") or [], ""
-            if thinking and i > last:
-                if not (m.get("reasoning_content") or calls):
-                    return None
-                text = (m.get("reasoning_content") or "") + "</think>"
-            text += content
-            if calls:
-                text += f"\n\n<{D}function_calls>\n" + "\n".join(map(invoke, calls))
-                text += f"\n</{D}function_calls>"
-            out.append(text + f"<{BAR}end▁of▁sentence{BAR}>")
-        else:
-            open_results[m["tool_call_id"]] = content
-            if len(open_results) == len(calls):
-                out.append("\n\n<function_results>")
-                out += [f"\n<result>{open_results[c['id']]}</result>" for c in calls]
-                out.append("\n</function_results>\n\n" + mark)
-                open_results = {}
-    return None if open_results else "".join(out)
+# ---- Kimi ------------------------------------------------------------------------------------------
+
+def ref(to, **more):
+    return {"$ref": to, **more}
+
+
+DEFS = {"Node": obj(["next"], "A node\nof two lines", next=ref("#/$defs/Node"), value={"type": ["string", "null"]}),
+        "Kind": {"enum": ["a", "b", 3, None], "type": "string"}}
+KIMI_TOOLS = [WEATHER, NOW, EMPTY, KINDS, UNION, TOP, tool("x", {}), tool("y", {"type": "object"}, "no properties"), tool("z"),
+    tool("limits", obj(["q"], q={"type": "string", "minLength": 1, "maxLength": 9, "pattern": "^a", "description": "two\n\nlines"},
+                       n={"type": "integer", "minimum": -1, "maximum": 1.5}, f={"type": "number", "minimum": 1e16, "default": 2.5},
+                       l={"type": "array", "minItems": 1, "maxItems": 3, "items": {"type": "string", "maxLength": 2}},
+                       o={"type": "array", "items": {"type": "array", "items": {"type": "object", "description": "deep"}}},
+                       b={"type": "boolean", "default": True}, t={"type": "string", "default": "é\"x"}, e={}, yes=True, no=False,
+                       j={"type": "object", "additionalProperties": False}, k={"type": "object", "additionalProperties": {"type": "integer"}},
+                       m={"type": "object", "properties": {}, "additionalProperties": True}, d={"type": "array", "default": [1, {"b": None}]}), "Of all\nkinds"),
+    tool("enums", obj(["a"], a={"enum": ["x", "y"]}, b={"enum": [1, 2.5], "type": "number"}, c={"enum": [True, None], "type": ["boolean", "null"]},
+                      d={"enum": ["x"], "type": ["string"], "default": "x", "description": "one"}, i={"enum": [True, 4], "type": "integer"})),
+    tool("any", obj(anyOf={"anyOf": [{"type": "string", "description": "not shown"}, {"type": "null"}, obj(["x"], x={"type": "number"})], "description": "either"})),
+    tool("defs", obj(["n"], n=ref("#/$defs/Node", description="by name"), k=ref("#/$defs/Kind")) | {"$defs": DEFS}, "with definitions"),
+    tool("self", obj(["c", "b"], c={"type": "array", "items": ref("#")}, b={"type": "string"}, a={"type": "number"})),
+    tool("both", obj(c=ref("#"), d=ref("#/$defs/Node")) | {"$defs": DEFS}),
+    {"type": "_plugin", "name": "p"}, {"type": "function", "function": {}}, {"type": "function", "function": {"parameters": obj(a={"type": "string"})}},
+    # these cannot be written
+    tool("b1", obj(a={"description": "no type"})), tool("b2", obj(a=ref("#/$defs/None"))), tool("b3", obj(a=ref("http://x"))),
+    tool("b4", obj(a={"enum": [1], "type": "string"})), tool("b5", obj(a={"enum": ["a"], "type": ["string", "number"]})),
+    tool("b6", obj(a={"type": ["string", "odd"]})), tool("b7", obj(a={"type": "object", "additionalProperties": 3}))]
+KIMI_LISTS = [[t] for t in KIMI_TOOLS] + [[], KIMI_TOOLS[:3], KIMI_TOOLS[3:14], KIMI_TOOLS[:2] + KIMI_TOOLS[15:17], KIMI_TOOLS[14:19]]
+
+
+def deep_sorted(v):
+    if isinstance(v, dict):
+        return {k: deep_sorted(x) for k, x in sorted(v.items())}
+    return [deep_sorted(x) for x in v] if isinstance(v, list) else v
+
+
+def kimi(script, tools):
+    """What the tokenizer of the model hands to its template: null where it falls back to JSON."""
+    try:
+        text = script.encode_tools_to_typescript_style(deep_sorted(tools)) if tools else None
+    except Exception:
+        text = None
+    return {"chat": {"messages": [user("Hi")], "tools": tools},
+            "want": f"{json.dumps(deep_sorted(tools), ensure_ascii=False)}|{'undefined' if text is None else '=' + text}"}
 
 
 def write(name, cases):
@@ -339,17 +328,33 @@ def write(name, cases):
     print(name, len(cases))
 
 
+def module_of(path):
+    spec = importlib.util.spec_from_file_location(pathlib.Path(path).stem, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
 def main():
-    encoding = oh.load_harmony_encoding(oh.HarmonyEncodingName.HARMONY_GPT_OSS)
+    p = argparse.ArgumentParser()
+    p.add_argument("--harmony", action="store_true")
+    p.add_argument("--deepseek", type=module_of)
+    p.add_argument("--kimi", type=module_of)
+    args = p.parse_args()
     errors = [{"messages": [user("a"), result("x", "b")]},
               {"messages": TWO + [result("zz", "4")]},
               {"messages": [{"role": "other", "content": "x"}]}]
-    cases = [{"chat": c, "want": harmony(encoding, c)} for c in all_chats()]
-    bad = {"messages": [user("Hi")], "chat_template_kwargs": {"reasoning_effort": "none"}}
-    write("harmony.json", cases + [{"chat": c, "want": None} for c in errors + [bad]])
-    cases = [{"chat": c, "want": deepseek(c)} for c in all_chats()]
-    errors += [{"messages": TWO + [result("a", "4")]}]
-    write("deepseek_v32.json", cases + [{"chat": c, "want": None} for c in errors])
+    if args.harmony:
+        encoding = oh.load_harmony_encoding(oh.HarmonyEncodingName.HARMONY_GPT_OSS)
+        cases = [{"chat": c, "want": harmony(encoding, c)} for c in all_chats()]
+        bad = {"messages": [user("Hi")], "chat_template_kwargs": {"reasoning_effort": "none"}}
+        write("harmony.json", cases + [{"chat": c, "want": None} for c in errors + [bad]])
+    if args.deepseek:
+        chats = list(all_chats()) + errors + [{"messages": TWO + [result("a", "4")]}]
+        write("deepseek_v32.json", [{"chat": c, "want": deepseek(args.deepseek, copy.deepcopy(c))} for c in chats])
+    if args.kimi:
+        write("kimi.json", [kimi(args.kimi, tools) for tools in KIMI_LISTS])
 
 
 if __name__ == "__main__":

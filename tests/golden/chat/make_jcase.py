@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-# Writes lib/text/jinja_case_tab.c and jinja_class_tab.c: what str.upper(), lower(), title(), casefold()
+# Writes lib/text/jinja_case_tab.c, jinja_class_tab.c and jinja_entity_tab.c: the entities of HTML, what str.upper(), lower(), title(), casefold()
 # and the questions isalpha() ... isprintable() of this Python say of each character, in runs.
 # Usage: make_jcase.py DIR   (lib/text; Python 3.11 has Unicode 14)
 import contextlib
+import html.entities
 import os
 import sys
 import unicodedata
@@ -136,6 +137,21 @@ def class_table():
     print(f"const size_t lls_jclass_n = {len(rows)};")
 
 
-for name, make in (("jinja_case_tab.c", case_tables), ("jinja_class_tab.c", class_table)):
+def entity_table():
+    head()
+    print('#include "text/jinja_case.h"\n')
+    print("const lls_jentity_t lls_jentities[] = {")
+    line = "   "
+    for name, to in sorted(html.entities.html5.items(), key=lambda e: e[0].encode()):
+        item = ' { "%s", "%s" },' % (name, "".join("\\%03o" % b for b in to.encode()))
+        if len(line) + len(item) > 99:
+            print(line)
+            line = "   "
+        line += item
+    print(line + "\n};")
+    print(f"const size_t lls_jentities_n = {len(html.entities.html5)};")
+
+
+for name, make in (("jinja_case_tab.c", case_tables), ("jinja_class_tab.c", class_table), ("jinja_entity_tab.c", entity_table)):
     with open(os.path.join(sys.argv[1], name), "w") as f, contextlib.redirect_stdout(f):
         make()

@@ -5,11 +5,14 @@
 
 static const lls_jinja_const_t consts[] = {{"bos_token", "<s>", 3}, {"eos_token", "</s>", 4}};
 
+/* vars: an object, or JSON in a string: jansson reads no integers beyond 64 bits. */
 static llm_status_t render(lls_mem_t *mem, const char *template, size_t len, const json_t *vars,
                            lls_jinja_text_t *out, llm_error_t *err)
 {
     lls_jinja_input_t in = {NULL, consts, 2, 1718454896};
-    char             *text = vars != NULL ? json_dumps(vars, JSON_COMPACT) : NULL;
+    char             *text = json_is_string(vars) ? strdup(json_string_value(vars))
+                             : vars != NULL       ? json_dumps(vars, JSON_COMPACT)
+                                                  : NULL;
     lls_jinja_t      *j;
     lls_jdata_t      *data = NULL;
     llm_status_t      st = lls_jinja_compile(mem, template, len, &j, err);
@@ -64,12 +67,10 @@ static void templates_equal_jinja2(void **state)
     assert_int_equal(plain_mem()->held, 0);
 }
 
-/* 2,000 templates of the generator, with what Jinja2 makes of them.  Some of what Python can do is
- * refused; what is not refused is equal. */
+/* 2,000 templates of the generator, with what Jinja2 makes of them or that it refuses them. */
 static void random_templates_equal_jinja2(void **state)
 {
     json_t *golden = json_golden("../chat/jinja.json"), *cases = json_object_get(golden, "cases");
-    size_t  refused = 0;
 
     (void)state;
     assert_true(json_array_size(cases) >= 2000);
@@ -89,11 +90,10 @@ static void random_templates_equal_jinja2(void **state)
                              memcmp(out.text, json_string_value(want), out.len) != 0))
             fail_msg("%s gave \"%s\", expected \"%s\"", json_string_value(template), out.text,
                      json_string_value(want));
-        refused += st != LLM_OK && !json_is_null(want);
+        if (st != LLM_OK && !json_is_null(want))
+            fail_msg("%s: %s", json_string_value(template), err.message);
         lls_jinja_text_free(plain_mem(), &out);
     }
-    print_message("%zu of %zu refused\n", refused, json_array_size(cases));
-    assert_true(refused <= 10);
     json_decref(golden);
     assert_int_equal(plain_mem()->held, 0);
 }

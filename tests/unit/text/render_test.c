@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The formats of ours against prompts that make_formats.py has from openai_harmony and from the
- * format of DeepSeek V3.2 written down a second time; who gets which; what stays plain text.
+ * published scripts of DeepSeek V3.2 and Kimi K2.5; who gets which; what stays plain text.
  */
 #include "text_test.h"
 
@@ -52,12 +52,12 @@ static void check_case(const lls_tokenizer_t *t, const json_t *c, size_t i)
     free(chat);
 }
 
-static void check_file(const char *name, const char *text)
+static void check_file(const char *name, const char *text, size_t least)
 {
     json_t          *cases = json_golden(name);
     lls_tokenizer_t *t = open_with(text);
 
-    assert_true(json_array_size(cases) >= 90);
+    assert_true(json_array_size(cases) >= least);
     for (size_t i = 0; i < json_array_size(cases); i++)
         check_case(t, json_array_get(cases, i), i);
     lls_tokenizer_close(t);
@@ -67,13 +67,106 @@ static void check_file(const char *name, const char *text)
 static void harmony_is_as_the_package_renders_it(void **state)
 {
     (void)state;
-    check_file("../chat/harmony.json", lls_render_harmony);
+    check_file("../chat/harmony.json", lls_render_harmony, 90);
 }
 
-static void deepseek_v32_is_as_written_down(void **state)
+static void deepseek_v32_is_as_published(void **state)
 {
     (void)state;
-    check_file("../chat/deepseek_v32.json", lls_render_deepseek_v32);
+    check_file("../chat/deepseek_v32.json", lls_render_deepseek_v32, 90);
+}
+
+/* A template that asks for them gets tools in order, and as TypeScript where they can be. */
+static void tools_of_kimi_are_as_published(void **state)
+{
+    (void)state;
+    check_file("../chat/kimi.json",
+               "{{ tools | tojson }}|{{ '=' ~ tools_ts_str if tools_ts_str is defined else "
+               "'undefined' }}",
+               30);
+}
+
+static char *rendered(const lls_tokenizer_t *t, const char *chat)
+{
+    char       *text;
+    size_t      n;
+    llm_error_t err;
+
+    if (lls_chat_render(t, plain_mem(), chat, strlen(chat), &text, &n, &err) != LLM_OK)
+        fail_msg("%s", err.message);
+    return text;
+}
+
+static void what_a_request_gives_kimi_wins(void **state)
+{
+    static const char tools[] = "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]";
+    lls_tokenizer_t  *t = open_with("{{ tools_ts_str }}|{{ thinking }}|{{ preserve_thinking }}");
+    char              chat[500], *text;
+
+    (void)state;
+    snprintf(chat, sizeof chat, "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],%s}", tools);
+    text = rendered(t, chat);
+    assert_string_equal(text, "# Tools\n\n## functions\nnamespace functions {\n"
+                              "type f = (_: {}) => any;\n}\n|True|False");
+    lls_free(plain_mem(), text);
+    snprintf(chat, sizeof chat,
+             "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],%s,\"chat_template_kwargs\":"
+             "{\"tools_ts_str\":\"mine\",\"thinking\":false}}",
+             tools);
+    text = rendered(t, chat);
+    assert_string_equal(text, "mine|False|False");
+    lls_free(plain_mem(), text);
+    lls_tokenizer_close(t);
+}
+
+/* ---- Memory ---------------------------------------------------------------------------------- */
+
+static void walk_allocations(const char *format, const json_t *chat_of)
+{
+    lls_tokenizer_t *t = open_with(format);
+    char            *chat = json_dumps(chat_of, 0);
+    llm_status_t     st = LLM_ERR_NO_MEMORY;
+    uint64_t         n = 0;
+
+    lls_free(plain_mem(), rendered(t, chat)); /* compiles the template, on the tokenizer's memory */
+    while (st == LLM_ERR_NO_MEMORY) {
+        test_alloc_t    a = {.fail_at = ++n};
+        llm_allocator_t hook = test_allocator(&a);
+        lls_mem_t       mem;
+        int32_t        *ids;
+        size_t          n_ids;
+        llm_error_t     err;
+
+        lls_mem_init(&mem, &hook);
+        st = lls_chat_encode(t, &mem, chat, strlen(chat), &ids, &n_ids, &err);
+        lls_free(&mem, ids);
+        assert_int_equal(a.live_bytes, 0);
+    }
+    assert_int_equal(st, LLM_OK);
+    assert_true(n > 5);
+    free(chat);
+    lls_tokenizer_close(t);
+}
+
+static void failed_allocations_lose_nothing(void **state)
+{
+    static const struct format {
+        const char *file, *text;
+        size_t      at;
+    } formats[] = {{"../chat/harmony.json", lls_render_harmony, 33},
+                   {"../chat/harmony.json", lls_render_harmony, 20},
+                   {"../chat/deepseek_v32.json", lls_render_deepseek_v32, 32},
+                   {"../chat/kimi.json", "{{ tools_ts_str }}", 24}};
+
+    (void)state;
+    for (size_t i = 0; i < LLS_ARRAY_LEN(formats); i++) {
+        json_t *cases = json_golden(formats[i].file);
+
+        walk_allocations(formats[i].text,
+                         json_object_get(json_array_get(cases, formats[i].at), "chat"));
+        json_decref(cases);
+    }
+    assert_int_equal(plain_mem()->held, 0);
 }
 
 /* ---- Going on -------------------------------------------------------------------------------- */
@@ -223,7 +316,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(harmony_is_as_the_package_renders_it),
-        cmocka_unit_test(deepseek_v32_is_as_written_down),
+        cmocka_unit_test(deepseek_v32_is_as_published),
+        cmocka_unit_test(tools_of_kimi_are_as_published),
+        cmocka_unit_test(what_a_request_gives_kimi_wins),
+        cmocka_unit_test(failed_allocations_lose_nothing),
         cmocka_unit_test(the_final_message_is_gone_on_with),
         cmocka_unit_test(special_tokens_of_a_request_stay_text),
         cmocka_unit_test(formats_are_found_by_architecture),
