@@ -14,9 +14,9 @@
 #include "base/num.h"
 
 #define SPINS_PER_LOOK 16u          /* at the clock: a microsecond or less */
-#define SPIN_NS   20000u            /* longer than most gaps between two runs of a step */
-#define AWAKE_NS  200000u           /* longer than most gaps between two steps */
-#define OFFER_NS  250000u           /* a yield that nobody takes costs a thousandth of it */
+#define ROUNDS_PER_LOOK 16u         /* at the CPU that the caller is on */
+#define SPIN_NS   100000u           /* longer than most gaps between two steps */
+#define OFFER_NS  1000000u          /* less than the least time after which a kernel takes a CPU */
 
 /* A member's range in a round, in one word: round | items << 32 | items taken << 48.  So who takes
  * an item learns with it whether there was one, and a thread that comes late to a round that is
@@ -33,6 +33,7 @@ typedef struct member {
     lls_pool_t           *pool;
     pthread_t             thread;
     uint64_t              offered_ns;   /* when it last yielded */
+    _Atomic int           cpu;          /* that it was seen on */
 } member_t;
 
 struct lls_pool {
@@ -72,7 +73,8 @@ typedef struct patience {
     uint32_t spins;
 } patience_t;
 
-/* Waits a little; false when it is time to sleep. */
+/* Waits a little; false when it is time to sleep.  To yield first would be no favour: a scheduler
+ * that counts time takes the rest of its slice from a thread that yields, not from one that sleeps. */
 static bool wait_more(patience_t *p)
 {
     uint64_t now;
@@ -83,10 +85,7 @@ static bool wait_more(patience_t *p)
     now = lls_clock_ns();
     if (p->since_ns == 0)
         p->since_ns = now;
-    if (now - p->since_ns < SPIN_NS)
-        return true;
-    sched_yield();
-    return now - p->since_ns < AWAKE_NS;
+    return now - p->since_ns < SPIN_NS;
 }
 
 static void sleep_while(void *word, uint32_t value)
@@ -138,33 +137,92 @@ static bool take(lls_pool_t *pool, uint32_t of, uint32_t *item)
     return true;
 }
 
-/* The member's own items, then what others have left. */
+/* True if these were the last. */
+static bool report(lls_pool_t *pool, uint32_t n_done)
+{
+    if (n_done == 0 || atomic_fetch_sub(&pool->n_left, n_done) > n_done)
+        return false;
+    if (atomic_load(&pool->asleep) != 0)
+        wake(&pool->n_left);
+    return true;
+}
+
+/* The member's own items, then what others have left; reported before it looks at theirs, for these
+ * looks are slow. */
 static void do_items(lls_pool_t *pool, uint32_t ith)
 {
-    uint32_t n_done = 0, item;
-
     for (uint32_t i = 0; i < pool->n_threads; i++) {
         uint32_t of = ith + i < pool->n_threads ? ith + i : ith + i - pool->n_threads;
+        uint32_t n_done = 0, item;
 
         while (take(pool, of, &item)) {
             pool->fn(pool->arg, item, ith);
             n_done++;
         }
+        if (report(pool, n_done))
+            return;
     }
-    if (n_done > 0 && atomic_fetch_sub(&pool->n_left, n_done) == n_done &&
-        atomic_load(&pool->asleep) != 0)
-        wake(&pool->n_left);
 }
 
-static void offer_cpu(member_t *me)
+/* ---- Beside others --------------------------------------------------------------------------- */
+
+static void note_cpu(member_t *me)
+{
+    atomic_store_explicit(&me->cpu, sched_getcpu(), memory_order_relaxed);
+}
+
+/* CPUs that no member was seen on. */
+static void drop_taken(const lls_pool_t *pool, cpu_set_t *set)
+{
+    for (uint32_t i = 0; i < pool->n_threads; i++) {
+        int cpu = atomic_load_explicit(&pool->members[i].cpu, memory_order_relaxed);
+
+        if (cpu >= 0 && cpu < CPU_SETSIZE)
+            CPU_CLR(cpu, set);
+    }
+}
+
+static bool shares_cpu(const lls_pool_t *pool, const member_t *me)
+{
+    int cpu = atomic_load_explicit(&me->cpu, memory_order_relaxed);
+
+    for (uint32_t i = 0; i < me->ith; i++)
+        if (atomic_load_explicit(&pool->members[i].cpu, memory_order_relaxed) == cpu)
+            return true;
+    return false;
+}
+
+/* To a scheduler it is all one whether two members share a CPU or each shares one with a stranger,
+ * and it leaves them there; to a team it is half of its speed. */
+static void leave_shared_cpu(const lls_pool_t *pool, member_t *me)
+{
+    cpu_set_t allowed, vacant;
+
+    note_cpu(me);
+    if (!shares_cpu(pool, me) || sched_getaffinity(0, sizeof allowed, &allowed) != 0)
+        return;
+    vacant = allowed;
+    drop_taken(pool, &vacant);
+    if (CPU_COUNT(&vacant) == 0)
+        return;
+    sched_setaffinity(0, sizeof vacant, &vacant);
+    sched_setaffinity(0, sizeof allowed, &allowed);
+    note_cpu(me);
+}
+
+/* Whose turn others are waiting for loses its CPU here, between two items, and not in one. */
+static void offer_cpu(const lls_pool_t *pool, member_t *me)
 {
     uint64_t now = lls_clock_ns();
 
     if (now - me->offered_ns < OFFER_NS)
         return;
+    leave_shared_cpu(pool, me);
     sched_yield();
     me->offered_ns = now;
 }
+
+/* ---- Rounds ---------------------------------------------------------------------------------- */
 
 static void *work(void *arg)
 {
@@ -177,7 +235,7 @@ static void *work(void *arg)
             return NULL;
         round = round_of(atomic_load_explicit(&me->ticket, memory_order_relaxed));
         do_items(pool, me->ith);
-        offer_cpu(me);
+        offer_cpu(pool, me);
     }
 }
 
@@ -210,6 +268,8 @@ void lls_pool_run(lls_pool_t *pool, uint32_t n_items, lls_pool_fn fn, void *arg)
             fn(arg, i, 0);
         return;
     }
+    if (pool->round % ROUNDS_PER_LOOK == 0)
+        note_cpu(&pool->members[0]);
     pool->fn = fn;
     pool->arg = arg;
     open_round(pool, n_items);
@@ -251,6 +311,7 @@ llm_status_t lls_pool_create(lls_mem_t *mem, uint32_t n_threads, lls_pool_t **ou
 
         m->pool = pool;
         m->ith = i;
+        atomic_init(&m->cpu, -1);
         if (start(m) != 0) {
             lls_pool_destroy(pool);
             return lls_fail(err, LLM_ERR_NO_MEMORY, "cannot start thread %u of %u", i + 1,

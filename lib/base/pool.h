@@ -7,10 +7,11 @@
  * one for the same number of items, so that it meets the same memory again; who has done its own
  * takes from the ranges of others.  So a member that has lost its CPU to another process holds up
  * the one item that it is at, and nothing if it is between two: that is why workers offer their CPU
- * to others there, from time to time.
+ * to others there, from time to time.  They also leave a CPU that another member works on, within
+ * their affinity.
  *
- * Who waits spins for some microseconds, then yields, and soon sleeps: a step that follows another
- * finds the workers awake, and an idle engine uses no CPU.  Threads are started by create and
+ * Who waits spins for a tenth of a millisecond and then sleeps: a step that follows another finds
+ * the workers awake, and an idle engine uses no CPU.  Threads are started by create and
  * joined by destroy; signals of the host are blocked in them.  One thread at a time calls run; a
  * function that is run must not call run.
  */

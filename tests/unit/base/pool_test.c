@@ -2,6 +2,7 @@
 #include "unit/test.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/resource.h>
@@ -175,6 +176,58 @@ static void nobody_sleeps_through_a_round(void **state)
     }
 }
 
+/* ---- CPUs ------------------------------------------------------------------------------------ */
+
+typedef struct cpus {
+    cpu_set_t        wide;
+    _Atomic uint32_t n_widened, n_changed;
+} cpus_t;
+
+static void widen(void *arg, uint32_t item, uint32_t ith)
+{
+    cpus_t *c = arg;
+
+    if (ith > 0 && sched_setaffinity(0, sizeof c->wide, &c->wide) == 0)
+        atomic_fetch_add(&c->n_widened, 1);
+    usleep(200);
+}
+
+static void compare(void *arg, uint32_t item, uint32_t ith)
+{
+    cpus_t   *c = arg;
+    cpu_set_t mine;
+
+    usleep(200);
+    if (ith > 0 && sched_getaffinity(0, sizeof mine, &mine) == 0)
+        atomic_fetch_add(&c->n_changed, !CPU_EQUAL(&mine, &c->wide));
+}
+
+/* The workers begin on the caller's only CPU, so some will leave it. */
+static void workers_keep_the_cpus_they_are_allowed(void **state)
+{
+    lls_mem_t   mem;
+    lls_pool_t *pool;
+    cpus_t      c = { 0 };
+    cpu_set_t   one;
+    int         first = 0;
+
+    assert_int_equal(sched_getaffinity(0, sizeof c.wide, &c.wide), 0);
+    while (!CPU_ISSET(first, &c.wide))
+        first++;
+    CPU_ZERO(&one);
+    CPU_SET(first, &one);
+    assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+    pool = pool_of(&mem, 3);
+    for (uint32_t i = 0; i < 20; i++)
+        lls_pool_run(pool, 12, widen, &c);
+    for (uint32_t i = 0; i < 60; i++)
+        lls_pool_run(pool, 12, compare, &c);
+    lls_pool_destroy(pool);
+    assert_int_equal(sched_setaffinity(0, sizeof c.wide, &c.wide), 0);
+    assert_true(atomic_load(&c.n_widened) > 0);
+    assert_int_equal(atomic_load(&c.n_changed), 0);
+}
+
 /* ---- The host's program ---------------------------------------------------------------------- */
 
 static void see_signal(void *arg, uint32_t item, uint32_t ith)
@@ -222,6 +275,7 @@ int main(void)
         cmocka_unit_test(idle_workers_use_no_cpu),
         cmocka_unit_test(a_caller_that_sleeps_is_woken),
         cmocka_unit_test(nobody_sleeps_through_a_round),
+        cmocka_unit_test(workers_keep_the_cpus_they_are_allowed),
         cmocka_unit_test(signals_stay_with_the_host),
         cmocka_unit_test(a_pool_without_memory_is_refused),
     };
