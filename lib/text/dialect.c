@@ -163,7 +163,7 @@ static bool begins_bare(lls_dparse_t *p, char c)
     return false;
 }
 
-size_t lls_dp_content(lls_dparse_t *p, const char *text, size_t n)
+static size_t read_content(lls_dparse_t *p, const char *text, size_t n)
 {
     size_t i = 0;
 
@@ -199,7 +199,7 @@ void lls_dp_fail(lls_dparse_t *p)
         p->broken |= p->undo.len > 0;
     p->state = DP_CONTENT;
     p->at_start = false;
-    lls_dp_content(p, p->undo.data, p->undo.len);
+    read_content(p, p->undo.data, p->undo.len);
     p->undo.len = 0;
 }
 
@@ -247,8 +247,6 @@ static uint32_t marks_of_reasoning(const lls_dparse_t *p)
 /* What counts as a marker here and now. */
 static uint32_t marks_of(const lls_dparse_t *p)
 {
-    bool keys = p->tools != NULL && p->tools->reader == LLS_READ_KEYS;
-
     switch (p->state) {
     case DP_CONTENT:   return marks_of_content(p);
     case DP_REASONING: return marks_of_reasoning(p);
@@ -258,8 +256,7 @@ static uint32_t marks_of(const lls_dparse_t *p)
     case DP_OBJECT:    return p->scan.in_string ? 0 : BIT(OPEN) | BIT(CLOSE);
     case DP_SKIP:
     case DP_NAME:
-        return BIT(SKIP) | BIT(NAME_END) | BIT(CALL_END) | BIT(CLOSE) | BIT(OPEN) |
-               (keys ? BIT(PARAM) : 0);
+        return BIT(SKIP) | BIT(NAME_END) | BIT(PARAM) | BIT(CALL_END) | BIT(CLOSE) | BIT(OPEN);
     case DP_JSON:
         return p->scan.in_string ? 0 : BIT(CALL) | BIT(CALL_END) | BIT(CLOSE) | opening(p);
     case DP_TAG_NAME:  return BIT(CALL_END) | BIT(CLOSE);
@@ -520,7 +517,7 @@ static size_t read_params(lls_dparse_t *p, const char *text, size_t n)
 }
 
 static size_t (*const readers[DP_N_STATES])(lls_dparse_t *, const char *, size_t) = {
-    [DP_CONTENT] = lls_dp_content,      [DP_REASONING] = read_reasoning,
+    [DP_CONTENT] = read_content,      [DP_REASONING] = read_reasoning,
     [DP_BETWEEN] = read_between,        [DP_LIST] = lls_dp_read_list,
     [DP_OBJECT] = lls_dp_read_object,   [DP_SKIP] = lls_dp_read_name,
     [DP_NAME] = lls_dp_read_name,       [DP_JSON] = lls_dp_read_json,

@@ -65,14 +65,20 @@ static bool unnest(lls_dparse_t *p, char c)
     return true;
 }
 
-static bool key_byte(lls_dparse_t *p, const char *c)
+/* One more byte of a key or a word; false: there are too many, and all are whole characters. */
+static bool grow(lls_dparse_t *p, char c, size_t most)
 {
-    if (p->key.len == 0 && (lls_dp_is_blank(*c) || *c == ','))
+    return (p->key.len < most || lls_dp_is_tail(c)) && lls_dp_put(p, &p->key, &c, 1);
+}
+
+static bool key_byte(lls_dparse_t *p, char c)
+{
+    if (p->key.len == 0 && (lls_dp_is_blank(c) || c == ','))
         return true;
-    if (p->key.len == 0 && *c == '}')
+    if (p->key.len == 0 && c == '}')
         return unnest(p, '}');
-    if (*c != ':')
-        return lls_dp_put(p, &p->key, c, 1) && (p->key.len <= DP_MAX_NAME || lls_dp_is_tail(*c));
+    if (c != ':')
+        return grow(p, c, DP_MAX_NAME);
     lls_dp_trim(&p->key);
     separate(p);
     lls_dp_quote(p, p->key.data, p->key.len);
@@ -128,19 +134,19 @@ static bool after_byte(lls_dparse_t *p, char c)
 }
 
 /* False: no arguments of this kind.  *took false: the byte is read again. */
-static bool byte(lls_dparse_t *p, const char *c, bool *took)
+static bool byte(lls_dparse_t *p, char c, bool *took)
 {
     *took = true;
     switch (p->bare) {
     case BK_KEY:   return key_byte(p, c);
-    case BK_VALUE: return value_byte(p, *c, took);
+    case BK_VALUE: return value_byte(p, c, took);
     case BK_WORD:
-        if (!is_stop(*c))
-            return lls_dp_put(p, &p->key, c, 1) && (p->key.len < MAX_WORD || lls_dp_is_tail(*c));
+        if (!is_stop(c))
+            return grow(p, c, MAX_WORD);
         word_done(p);
         *took = false;
         return true;
-    default:       return after_byte(p, *c);
+    default:       return after_byte(p, c);
     }
 }
 
@@ -163,7 +169,7 @@ size_t lls_dp_read_bare(lls_dparse_t *p, const char *text, size_t n)
     while (i < n && p->state == DP_BARE && !p->no_memory) {
         bool took;
 
-        if (!byte(p, text + i, &took)) {
+        if (!byte(p, text[i], &took)) {
             give_up(p);
             return i;
         }

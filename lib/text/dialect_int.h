@@ -50,8 +50,6 @@ typedef struct dp_scan {
     bool     begun, in_string, escaped, scalar;
 } dp_scan_t;
 
-typedef enum dp_scanned { DP_BLANK, DP_INSIDE, DP_LAST, DP_BEHIND } dp_scanned_t;
-
 /* ---- Types of arguments ---- */
 
 enum {                              /* ORDER schema types */
@@ -119,7 +117,7 @@ struct lls_dparse {
     dp_scan_t   scan;
     dp_object_t obj;
     lls_buf_t   key, late;          /* arguments that came before the name */
-    bool        have_name, have_args, args_done;
+    bool        have_name, have_args;
     int         value_is;           /* 'n' name, 'a' arguments, 0 other */
     dp_wrap_t   wrap;
     char        escape[6];
@@ -163,7 +161,6 @@ struct lls_dparse {
 bool   lls_dp_put(lls_dparse_t *p, lls_buf_t *b, const void *data, size_t n);
 void   lls_dp_emit(lls_dparse_t *p, int32_t kind, const char *text, size_t n);
 void   lls_dp_args(lls_dparse_t *p, const char *text, size_t n);
-size_t lls_dp_content(lls_dparse_t *p, const char *text, size_t n);
 /* Markup: kept until it is sure that a call is one. */
 void   lls_dp_note(lls_dparse_t *p, const char *text, size_t n);
 /* What was noted is content. */
@@ -189,7 +186,6 @@ static inline bool lls_dp_is_tail(char c) { return ((unsigned char)c & 0xc0) == 
 
 /* ---- dialect_json.c ---- */
 
-dp_scanned_t lls_dp_scan(dp_scan_t *s, char c);
 size_t       lls_dp_read_list(lls_dparse_t *p, const char *text, size_t n);
 size_t       lls_dp_read_object(lls_dparse_t *p, const char *text, size_t n);
 size_t       lls_dp_read_json(lls_dparse_t *p, const char *text, size_t n);

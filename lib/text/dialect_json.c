@@ -6,7 +6,9 @@
 
 #include "text/jscan.h"
 
-dp_scanned_t lls_dp_scan(dp_scan_t *s, char c)
+typedef enum dp_scanned { DP_BLANK, DP_INSIDE, DP_LAST, DP_BEHIND } dp_scanned_t;
+
+static dp_scanned_t scan(dp_scan_t *s, char c)
 {
     if (!s->begun) {
         if (lls_dp_is_blank(c))
@@ -49,7 +51,7 @@ size_t lls_dp_read_json(lls_dparse_t *p, const char *text, size_t n)
         dp_scanned_t r;
 
         was_string = p->scan.in_string;
-        r = lls_dp_scan(&p->scan, text[i]);
+        r = scan(&p->scan, text[i]);
         if (r == DP_BEHIND)
             break;
         i++;
@@ -79,7 +81,7 @@ static void object_begin(lls_dparse_t *p)
     p->state = DP_OBJECT;
     p->obj = DO_KEY_OR_END;
     p->name.len = p->late.len = p->key.len = 0;
-    p->have_name = p->have_args = p->args_done = false;
+    p->have_name = p->have_args = false;
     p->scan = (dp_scan_t){ 0 };
 }
 
@@ -283,7 +285,7 @@ static bool value_done(lls_dparse_t *p)
 /* One byte inside keys and values.  *took is false where it stands behind the value. */
 static bool object_string(lls_dparse_t *p, const char *c, bool *took)
 {
-    dp_scanned_t r = lls_dp_scan(&p->scan, *c);
+    dp_scanned_t r = scan(&p->scan, *c);
 
     *took = r != DP_BEHIND;
     if (p->obj == DO_KEY) {

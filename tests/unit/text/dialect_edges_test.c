@@ -489,6 +489,32 @@ static void a_marker_behind_a_string_of_the_same_piece_counts(void **state)
     lls_tokenizer_close(t);
 }
 
+/* A word or a key that is too long to be one ends between characters. */
+static void long_words_are_cut_between_characters(void **state)
+{
+    static const char *const before[] = { "a:x", "a:", "x", "" };
+    lls_tokenizer_t         *t = marked_tokenizer(plain_mem());
+    lls_buf_t                text = { .mem = plain_mem() }, out = { .mem = plain_mem() };
+
+    for (size_t i = 0; i < sizeof before / sizeof *before; i++) {
+        lls_dparse_t *p = parser(t, "gemma4", NULL, 0, false);
+
+        text.len = out.len = 0;
+        lls_buf_put(&text, "<|tool_call>call:f{", 19);
+        lls_buf_put(&text, before[i], strlen(before[i]));
+        for (int k = 0; k < 300; k++)
+            lls_buf_put(&text, "\xc3\xa9", 2);
+        feed(p, text.data, text.len, true);
+        drain(p, &out);
+        assert_int_equal(lls_utf8_valid(out.data, out.len - 1), out.len - 1);
+        assert_non_null(strstr(out.data, "end|\ncontent|\xc3\xa9"));
+        lls_dparse_destroy(p);
+    }
+    lls_buf_deinit(&text);
+    lls_buf_deinit(&out);
+    lls_tokenizer_close(t);
+}
+
 static void deep_nesting_is_content_in_the_end(void **state)
 {
     lls_tokenizer_t *t = marked_tokenizer(plain_mem());
@@ -631,6 +657,7 @@ int main(void)
         cmocka_unit_test(long_arguments_cost_what_they_are_long),
         cmocka_unit_test(many_strings_in_one_piece_cost_what_they_are_long),
         cmocka_unit_test(a_marker_behind_a_string_of_the_same_piece_counts),
+        cmocka_unit_test(long_words_are_cut_between_characters),
         cmocka_unit_test(deep_nesting_is_content_in_the_end),
         cmocka_unit_test(every_failed_allocation_is_survived),
         cmocka_unit_test(content_allocates_nothing_once_warm),
