@@ -180,7 +180,11 @@ static const lls_option_def_t table[] = {
     {.info =
          E("pipeline-parallel-size", "int", "1", "[1, 65536]", "ranks that share the layers; 1")},
     {.info = E("data-parallel-size", "int", "1", "[1, 65536]", "replicas; 1")},
-    {.info = E("tokenizer-mode", "auto|hf|slow|mistral", "auto", NULL, "kind of tokenizer; auto")},
+    {.info = E("tokenizer-mode", "auto|gguf", "auto", NULL,
+               "gguf: only the tokenizer inside a .gguf file will do"),
+     .put = LLS_PUT_STRING,
+     AT_E(tokenizer_mode),
+     .later = "hf|slow|mistral|deepseek_v32|deepseek_v4|inkling|kimi_k3|cohere"},
     {.info = E("enable-lora", "bool", "false", NULL, "adapters; false")},
     {.info = E("speculative-config", "json", NULL, NULL, "drafting; none")},
 

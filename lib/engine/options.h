@@ -24,6 +24,7 @@ typedef struct lls_engine_options {
     lls_mem_t *mem;
     char      *model;
     char      *tokenizer;           /* NULL = model */
+    char      *tokenizer_mode;      /* "auto", "gguf" */
     char      *device;              /* "auto", "cpu", "cuda:1" */
     char      *dtype;               /* "auto", "float16", "bfloat16", "float32" */
     char      *kv_cache_dtype;      /* likewise */

@@ -122,6 +122,19 @@ static int32_t report_weights(void *user, uint64_t done, uint64_t total)
     return report(user, LLM_STAGE_WEIGHTS, done, total);
 }
 
+static llm_status_t open_tokenizer(lls_engine_t *e, llm_error_t *err)
+{
+    const lls_engine_options_t *o = &e->options;
+    const char                 *path = o->tokenizer != NULL ? o->tokenizer : o->model;
+    size_t                      n = strlen(path);
+
+    if (strcmp(o->tokenizer_mode, "gguf") == 0 && (n < 5 || strcmp(path + n - 5, ".gguf") != 0))
+        return lls_fail_param(err, LLM_ERR_INVALID, "tokenizer-mode",
+                              "tokenizer-mode gguf: %s is no .gguf file; name one as tokenizer",
+                              path);
+    return lls_tokenizer_open(&e->mem, path, &e->tokenizer, err);
+}
+
 static llm_status_t open_files(lls_engine_t *e, llm_error_t *err)
 {
     const lls_engine_options_t *o = &e->options;
@@ -140,8 +153,7 @@ static llm_status_t open_files(lls_engine_t *e, llm_error_t *err)
     if (st == LLM_OK)
         st = lls_model_open(&e->mem, &e->log, &mo, &e->model, err);
     if (st == LLM_OK && !o->skip_tokenizer_init)
-        st = lls_tokenizer_open(&e->mem, o->tokenizer != NULL ? o->tokenizer : o->model,
-                                &e->tokenizer, err);
+        st = open_tokenizer(e, err);
     return st;
 }
 

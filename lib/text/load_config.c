@@ -6,6 +6,7 @@
  */
 #include "text/load_int.h"
 
+#include <dirent.h>
 #include <stdlib.h>
 
 #include "base/io.h"
@@ -262,9 +263,11 @@ static bool take_specials(lls_tokenizer_t *t, const json_t *config)
     return true;
 }
 
-static llm_status_t template_file(lls_tokenizer_t *t, const char *dir, llm_error_t *err)
+/* The template `name` from dir/file, if there is such a file. */
+static llm_status_t template_file(lls_tokenizer_t *t, const char *dir, const char *file,
+                                  const char *name, llm_error_t *err)
 {
-    char        *path = lls_path_join(t->mem, dir, "chat_template.jinja"), *text = NULL;
+    char        *path = lls_path_join(t->mem, dir, file), *text = NULL;
     size_t       len = 0;
     llm_status_t st = LLM_OK;
 
@@ -272,10 +275,36 @@ static llm_status_t template_file(lls_tokenizer_t *t, const char *dir, llm_error
         return lls_fail(err, LLM_ERR_NO_MEMORY, "no memory for a path");
     if (lls_path_exists(path))
         st = lls_read_file(t->mem, path, MAX_CONFIG, &text, &len, err);
-    if (st == LLM_OK && text != NULL && !lls_templates_add(&t->templates, "default", text, len))
+    if (st == LLM_OK && text != NULL && !lls_templates_add(&t->templates, name, text, len))
         st = lls_fail(err, LLM_ERR_NO_MEMORY, "no memory for the chat template");
     lls_free(t->mem, text);
     lls_free(t->mem, path);
+    return st;
+}
+
+/* additional_chat_templates/NAME.jinja */
+static llm_status_t more_templates(lls_tokenizer_t *t, const char *dir, llm_error_t *err)
+{
+    char          *folder = lls_path_join(t->mem, dir, "additional_chat_templates");
+    DIR           *d = folder != NULL ? opendir(folder) : NULL;
+    struct dirent *e;
+    llm_status_t   st = LLM_OK;
+
+    if (folder == NULL)
+        st = lls_fail(err, LLM_ERR_NO_MEMORY, "no memory for a path");
+    while (st == LLM_OK && d != NULL && (e = readdir(d)) != NULL) {
+        size_t n = strlen(e->d_name);
+        char   name[sizeof e->d_name];
+
+        if (n <= 6 || strcmp(e->d_name + n - 6, ".jinja") != 0)
+            continue;
+        memcpy(name, e->d_name, n - 6);
+        name[n - 6] = '\0';
+        st = template_file(t, folder, e->d_name, name, err);
+    }
+    if (d != NULL)
+        closedir(d);
+    lls_free(t->mem, folder);
     return st;
 }
 
@@ -362,7 +391,9 @@ llm_status_t lls_tokenizer_load_config(lls_tokenizer_t *t, const char *dir, llm_
     llm_status_t st = take_format(t, dir, err);
 
     if (st == LLM_OK)
-        st = template_file(t, dir, err);
+        st = template_file(t, dir, "chat_template.jinja", "default", err);
+    if (st == LLM_OK)
+        st = more_templates(t, dir, err);
     if (st != LLM_OK)
         return st;
     st = lls_load_beside(t, dir, "chat_template.json", &template, err);

@@ -27,12 +27,6 @@
     TAIL "|[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+"                            \
     "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*" TAIL "|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*"           \
     "|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
-#define UPPER_NO_HAN "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}&&[^\\p{Han}]]"
-#define LOWER_NO_HAN "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}&&[^\\p{Han}]]"
-#define KIMI                                                                                       \
-    "[\\p{Han}]+|[^\\r\\n\\p{L}\\p{N}]?" UPPER_NO_HAN "*" LOWER_NO_HAN "+" TAIL                    \
-    "|[^\\r\\n\\p{L}\\p{N}]?" UPPER_NO_HAN "+" LOWER_NO_HAN "*" TAIL                               \
-    "|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 
 /* The family of a file is known by how many ranks it has. */
 static const struct family {
@@ -49,7 +43,7 @@ static const struct family {
       { { "<|endoftext|>", 100257 }, { "<|fim_prefix|>", 100258 }, { "<|fim_middle|>", 100259 },
         { "<|fim_suffix|>", 100260 }, { "<|endofprompt|>", 100276 } } },
     { 199998, O200K, { { "<|endoftext|>", 199999 }, { "<|endofprompt|>", 200018 } } },
-    { 163584, KIMI, { { NULL, 0 } } },
+    { 163584, LLS_REGEX_KIMI, { { NULL, 0 } } },
 };
 
 static llm_status_t no_memory(const char *path, llm_error_t *err)

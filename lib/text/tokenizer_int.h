@@ -65,6 +65,15 @@ llm_status_t lls_tokenizer_add_split(lls_tokenizer_t *t, const char *where, cons
 llm_status_t lls_tokenizer_add_class(lls_tokenizer_t *t, uint32_t class_bits, uint8_t behavior,
                                      llm_error_t *err);
 
+/* Kimi K2's regex: words of other scripts between runs of Han. */
+#define LLS_KIMI_UPPER "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}&&[^\\p{Han}]]"
+#define LLS_KIMI_LOWER "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}&&[^\\p{Han}]]"
+#define LLS_KIMI_TAIL "(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+#define LLS_REGEX_KIMI                                                                             \
+    "[\\p{Han}]+|[^\\r\\n\\p{L}\\p{N}]?" LLS_KIMI_UPPER "*" LLS_KIMI_LOWER "+" LLS_KIMI_TAIL       \
+    "|[^\\r\\n\\p{L}\\p{N}]?" LLS_KIMI_UPPER "+" LLS_KIMI_LOWER "*" LLS_KIMI_TAIL                  \
+    "|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+
 /* The steps that tokenizer.ggml.pre names; *whole: pieces are looked up whole first. */
 llm_status_t lls_tokenizer_add_pre(lls_tokenizer_t *t, const char *path, const char *name,
                                    size_t len, bool *whole, llm_error_t *err);

@@ -16,6 +16,15 @@ sys.path.insert(0, os.path.join(HERE, "..", "golden", "text"))
 from corpus import mixer                              # noqa: E402
 
 
+# Kimi K2's, from the script beside the model; its ranks here are the first of another file.
+N_KIMI = 163584
+KIMI = "|".join([
+    r"[\p{Han}]+",
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]*[\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+[\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
+    r"\p{N}{1,3}", r" ?[^\s\p{L}\p{N}]+[\r\n]*", r"\s*[\r\n]+", r"\s+(?!\S)", r"\s+"])
+
+
 def sentencepiece_of(path):
     import sentencepiece
     sp = sentencepiece.SentencePieceProcessor(model_file=path)
@@ -34,6 +43,9 @@ def tiktoken_of(path):
         if line.strip():
             token, rank = line.split()
             ranks[base64.b64decode(token)] = int(rank)
+    if len(ranks) == N_KIMI:
+        enc = tiktoken.Encoding("x", pat_str=KIMI, mergeable_ranks=ranks, special_tokens={})
+        return lambda texts: enc.encode_ordinary_batch(texts, num_threads=1), ["<|"], []
     name = {199998: "o200k_base", 100256: "cl100k_base", 50256: "r50k_base"}.get(len(ranks), "cl100k_base")
     source = public.load_tiktoken_bpe, public.data_gym_to_mergeable_bpe_ranks
     public.load_tiktoken_bpe = public.data_gym_to_mergeable_bpe_ranks = lambda *a, **k: {}
@@ -70,11 +82,19 @@ def plain(path, folder):
     return out
 
 
+def first_ranks(path, folder):
+    out = os.path.join(folder, "kimi.tiktoken")
+    with open(path, "rb") as f, open(out, "wb") as g:
+        g.writelines(f.readlines()[:N_KIMI])
+    return out
+
+
 def main():
     driver, n, total, seen = sys.argv[1], int(sys.argv[2]), 0, 0
     folder = tempfile.TemporaryDirectory()
-    for path in sys.argv[3:]:
-        path = plain(path, folder.name)
+    paths = [plain(path, folder.name) for path in sys.argv[3:]]
+    paths += [first_ranks(path, folder.name) for path in paths if os.path.basename(path).startswith("o200k")]
+    for path in paths:
         try:
             encode, controls, words = oracle(path)
         except ImportError as e:

@@ -131,8 +131,16 @@ static void make_gpt2(maker_t *m, const char *pre, const char *last_merge)
 
 static void byte_level_splits_go_by_name(void **state)
 {
-    static const char *const        together[] = {"gpt-2", "llama-bpe", "default", NULL},
-                             *const apart[] = {"smollm", "qwen2"};
+    static const char *const together[] = {
+        "gpt-2", "llama-bpe", "default", NULL, "falcon-h1", "jais", "exaone4", "minimax-m2",
+        "kimi-k2", "minicpm5", "superbpe", "poro-chat", "tiny_aya", "joyai-llm",
+    };
+    static const char *const apart[] = {
+        "smollm", "qwen2", "exaone", "qwen35", "grok-2", "laguna", "seed-coder", "bailingmoe",
+        "exaone-moe", "youtu", "viking", "deepseek-coder",
+    };
+    const size_t             n_together = sizeof together / sizeof *together;
+    const size_t             n_all = n_together + sizeof apart / sizeof *apart;
     static const int32_t     want_together[] = { 5, 6, 7, 8 }, want_apart[] = { 5, 2, 2, 7, 8 };
     maker_t                  m;
     lls_tokenizer_t         *t;
@@ -140,11 +148,13 @@ static void byte_level_splits_go_by_name(void **state)
     llm_error_t              err;
 
     (void)state;
-    for (int i = 0; i < 6; i++) {
-        make_gpt2(&m, i < 4 ? together[i] : apart[i - 4], "1 1");
+    for (size_t i = 0; i < n_all; i++) {
+        bool one = i < n_together;
+
+        make_gpt2(&m, one ? together[i] : apart[i - n_together], "1 1");
         if (open_made(&m, &t, &err) != LLM_OK)
             fail_msg("%s", err.message);
-        check(t, " ab11<|end|><think>", i < 4 ? want_together : want_apart, i < 4 ? 4 : 5);
+        check(t, " ab11<|end|><think>", one ? want_together : want_apart, one ? 4 : 5);
         assert_true(lls_tokenizer_is_special(t, 7));
         assert_false(lls_tokenizer_is_special(t, 8));
         assert_int_equal(lls_tokenizer_eos_ids(t, &n)[0], 7);

@@ -4,6 +4,8 @@
 
 #include <sys/stat.h>
 
+#include "text/tokenizer_int.h"
+
 static char folder[] = "/tmp/lls_files_XXXXXX";
 
 static const char *in_folder(const char *name, char path[300])
@@ -191,6 +193,35 @@ static void keys_may_hold_nul(void **state)
     drop("tokenizer.json");
 }
 
+static void templates_have_files_of_their_own(void **state)
+{
+    lls_tokenizer_t *t;
+    size_t           len;
+    char             sub[64];
+
+    (void)state;
+    snprintf(sub, sizeof sub, "%s/additional_chat_templates", folder);
+    assert_int_equal(mkdir(sub, 0700), 0);
+    put("tokenizer.json", "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]}}");
+    put("chat_template.jinja", "first");
+    put("additional_chat_templates/rag.jinja", "found");
+    put("additional_chat_templates/notes.txt", "no template");
+    put("tokenizer_config.json", "{\"chat_template\":[{\"name\":\"rag\",\"template\":\"late\"},"
+                                 "{\"name\":\"tool_use\",\"template\":\"tools\"}]}");
+    t = open_tokenizer(folder);
+    assert_string_equal(lls_tokenizer_chat_template(t, &len), "first");
+    assert_string_equal(lls_templates_find(&t->templates, "rag", 3)->text, "found");
+    assert_string_equal(lls_templates_find(&t->templates, "tool_use", 8)->text, "tools");
+    assert_null(lls_templates_find(&t->templates, "notes", 5));
+    lls_tokenizer_close(t);
+    drop("additional_chat_templates/notes.txt");
+    drop("additional_chat_templates/rag.jinja");
+    drop("chat_template.jinja");
+    drop("tokenizer_config.json");
+    drop("tokenizer.json");
+    rmdir(sub);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -211,6 +242,7 @@ int main(void)
         cmocka_unit_test(classes_make_their_template),
         cmocka_unit_test(the_order_of_files_is_vllms),
         cmocka_unit_test(keys_may_hold_nul),
+        cmocka_unit_test(templates_have_files_of_their_own),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
