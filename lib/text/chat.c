@@ -91,7 +91,7 @@ static llm_status_t flag_of(const work_t *w, const char *key, bool def, bool *ou
 {
     const lls_jval_t *v = request_of(w, key);
 
-    *out = !is_null(v) ? v->u.b : def;
+    *out = v != NULL && v->type == JV_BOOL ? v->u.b : def;
     if (!is_null(v) && v->type != JV_BOOL)
         return lls_fail_param(err, LLM_ERR_INVALID, key, "%s must be true or false", key);
     return LLM_OK;

@@ -381,10 +381,23 @@ static lls_jval_t eval_kind(lls_jrun_t *r, const lls_jnode_t *n)
     }
 }
 
+static lls_jval_t eval_inner(lls_jrun_t *r, const lls_jnode_t *n, uint32_t at)
+{
+    lls_jval_t v = lls_jmissing();
+
+    r->line = n->line;
+    if (r->folding && n->kind == JN_CALL)
+        return lls_jraise(r, LLM_ERR_INVALID, "this is no constant");
+    if (lls_jenter(r) && lls_jcharge(r, 1) && !(n->fold && lls_jfold(r, at, false, &v)))
+        v = eval_kind(r, n);
+    lls_jleave(r);
+    return r->st == LLM_OK ? v : lls_jmissing();
+}
+
+/* Half of all nodes are names and strings: they need no more than this. */
 lls_jval_t lls_jeval(lls_jrun_t *r, uint32_t at)
 {
     const lls_jnode_t *n = node(r, at);
-    lls_jval_t         v = lls_jmissing();
 
     switch (n->kind) {
     case JN_STRING:
@@ -402,13 +415,6 @@ lls_jval_t lls_jeval(lls_jrun_t *r, uint32_t at)
         return r->folding ? lls_jraise(r, LLM_ERR_INVALID, "this is no constant")
                           : eval_name(r, n);
     default:
-        break;
+        return eval_inner(r, n, at);
     }
-    r->line = n->line;
-    if (r->folding && n->kind == JN_CALL)
-        return lls_jraise(r, LLM_ERR_INVALID, "this is no constant");
-    if (lls_jenter(r) && lls_jcharge(r, 1) && !(n->fold && lls_jfold(r, at, false, &v)))
-        v = eval_kind(r, n);
-    lls_jleave(r);
-    return r->st == LLM_OK ? v : lls_jmissing();
 }

@@ -31,23 +31,27 @@ static writer_t writer_of(lls_jrun_t *r)
     return w;
 }
 
-static void put(writer_t *w, const char *text, size_t len)
+static void put_more(writer_t *w, const char *text, size_t len)
 {
-    if (w->r->st != LLM_OK)
-        return;
-    if (len <= w->b.cap - w->b.len) {
-        /* Most are quotes, colons and commas. */
-        for (; len < 4 && len > 0; len--)
-            w->b.data[w->b.len++] = *text++;
-        memcpy(w->b.data + w->b.len, text, len);
-        w->b.len += len;
-    } else if (len > LLS_JINJA_ARENA - w->b.len)
+    if (len > LLS_JINJA_ARENA - w->b.len)
         lls_jraise(w->r, LLM_ERR_INVALID, "more than 256 MiB are needed");
     else if (!lls_buf_put(&w->b, text, len))
         lls_jraise(w->r, LLM_ERR_NO_MEMORY, "no memory to render");
 }
 
-static void put_text(writer_t *w, const char *text) { put(w, text, strlen(text)); }
+static inline void put(writer_t *w, const char *text, size_t len)
+{
+    if (w->r->st != LLM_OK)
+        return;
+    if (len > w->b.cap - w->b.len) {
+        put_more(w, text, len);
+        return;
+    }
+    memcpy(w->b.data + w->b.len, text, len);
+    w->b.len += len;
+}
+
+static inline void put_text(writer_t *w, const char *text) { put(w, text, strlen(text)); }
 
 static void put_str(writer_t *w, const lls_jstr_t *s) { put(w, s->text, s->len); }
 

@@ -270,7 +270,12 @@ const lls_jval_t *lls_jdict_text(lls_jrun_t *r, lls_jdict_t *d, const lls_jstr_t
  * value stays.  To look something up changes nothing in it. */
 lls_jval_t        lls_jdict_of(lls_jrun_t *r, const lls_jval_t *pairs, size_t n);
 /* The value of a key; NULL: there is none, or v is no dictionary. */
-const lls_jval_t *lls_jdict_named(lls_jrun_t *r, lls_jval_t v, const char *name);
+static inline const lls_jval_t *lls_jdict_named(lls_jrun_t *r, lls_jval_t v, const char *name)
+{
+    const lls_jstr_t key = {.text = name, .len = strlen(name)};
+
+    return v.type == JV_DICT ? lls_jdict_text(r, v.u.dict, &key) : NULL;
+}
 size_t            lls_jchars(const char *text, size_t len); /* code points */
 
 /* ---- jinja_json ------------------------------------------------------------------------------ */

@@ -423,10 +423,3 @@ lls_jval_t lls_jdict_of(lls_jrun_t *r, const lls_jval_t *pairs, size_t n)
         make_index(r, d); /* who looks something up later may be on another thread */
     return r->st == LLM_OK ? out : lls_jmissing();
 }
-
-const lls_jval_t *lls_jdict_named(lls_jrun_t *r, lls_jval_t v, const char *name)
-{
-    const lls_jstr_t key = {.text = name, .len = strlen(name)};
-
-    return v.type == JV_DICT ? lls_jdict_text(r, v.u.dict, &key) : NULL;
-}

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-# Writes jinja.json: 2,000 random templates with what Jinja2 3.1.6 makes of them, and chats.json: chat
+# Writes jinja.json: 2,000 random templates with what Jinja2 3.1.6 makes of them, the variables that they
+# read and the lines of their errors, and chats.json: chat
 # requests with the text that transformers makes of them after vLLM's treatment of messages; null
 # where it raises.  Usage: make_chat.py   (needs transformers and jinja2)
 import copy
@@ -8,6 +9,9 @@ import itertools
 import json
 import os
 import random
+import traceback
+
+import jinja2.meta
 
 from transformers.utils.chat_template_utils import render_jinja_template
 
@@ -24,6 +28,28 @@ def dump(name, head, rows):
         f.write(json.dumps(head)[:-1] + ',\n"cases": [\n' + ",\n".join(json.dumps(r) for r in rows) + "\n]}\n")
 
 
+def undeclared(template):
+    """What find_undeclared_variables() says; null where the template does not parse."""
+    try:
+        return sorted(jinja2.meta.find_undeclared_variables(jinja_env.ENV.parse(template)))
+    except jinja2.TemplateError:
+        return None
+
+
+def error_line(template):
+    """The line that Jinja2 names.  It has none of their own for with and for filters of blocks."""
+    if "filter" in template or "with" in template:
+        return None
+    try:
+        jinja_env.ENV.from_string(template).render(**jinja_env.variables(gen_jinja.DATA))
+    except jinja2.TemplateSyntaxError as e:
+        return e.lineno
+    except Exception as e:
+        lines = [f.lineno for f in traceback.extract_tb(e.__traceback__) if f.filename == "<template>"]
+        return lines[-1] if lines else None
+    return None
+
+
 def random_cases():
     rng = random.Random(2026)
     out, errors = [], 0
@@ -35,7 +61,7 @@ def random_cases():
         if want is None and errors > N // 4 or want is not None and (jinja_env.tells_place(want) or len(want) > 400):
             continue
         errors += want is None
-        out.append([t, want])
+        out.append([t, want, undeclared(t), None if want is not None else error_line(t)])
     return out
 
 

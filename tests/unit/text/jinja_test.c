@@ -67,6 +67,15 @@ static void templates_equal_jinja2(void **state)
     assert_int_equal(plain_mem()->held, 0);
 }
 
+static void check_line(const char *template, const json_t *line, const char *message)
+{
+    char want[40];
+
+    snprintf(want, sizeof want, "chat template, line %d:", (int)json_integer_value(line));
+    if (json_is_integer(line) && strncmp(message, want, strlen(want)) != 0)
+        fail_msg("%s: \"%s\", expected line %d", template, message, (int)json_integer_value(line));
+}
+
 /* 2,000 templates of the generator, with what Jinja2 makes of them or that it refuses them. */
 static void random_templates_equal_jinja2(void **state)
 {
@@ -92,6 +101,9 @@ static void random_templates_equal_jinja2(void **state)
                      json_string_value(want));
         if (st != LLM_OK && !json_is_null(want))
             fail_msg("%s: %s", json_string_value(template), err.message);
+        if (st != LLM_OK)
+            check_line(json_string_value(template), json_array_get(json_array_get(cases, i), 3),
+                       err.message);
         lls_jinja_text_free(plain_mem(), &out);
     }
     json_decref(golden);
@@ -291,6 +303,45 @@ static void undeclared_variables_are_found(void **state)
     lls_jinja_free(j);
 }
 
+static bool has_name(const json_t *names, const char *name, size_t len)
+{
+    for (size_t i = 0; i < json_array_size(names); i++)
+        if (json_string_length(json_array_get(names, i)) == len &&
+            memcmp(json_string_value(json_array_get(names, i)), name, len) == 0)
+            return true;
+    return false;
+}
+
+/* find_undeclared_variables() of Jinja2 for each of the random templates. */
+static void undeclared_variables_equal_jinja2(void **state)
+{
+    json_t *golden = json_golden("../chat/jinja.json"), *cases = json_object_get(golden, "cases");
+    size_t  checked = 0;
+
+    (void)state;
+    for (size_t i = 0; i < json_array_size(cases); i++) {
+        const json_t *want = json_array_get(json_array_get(cases, i), 2);
+        const char *text = json_string_value(json_array_get(json_array_get(cases, i), 0)), *name;
+        lls_jinja_t *j;
+        llm_error_t  err;
+        size_t       n = 0, len;
+
+        if (lls_jinja_compile(plain_mem(), text, strlen(text), &j, &err) != LLM_OK)
+            continue;
+        while ((name = lls_jinja_wanted(j, n, &len)) != NULL && has_name(want, name, len))
+            n++;
+        if (name != NULL || n != json_array_size(want))
+            fail_msg("%s: %zu of %zu names%s%.*s", text, n, json_array_size(want),
+                     name != NULL ? ", not " : "", name != NULL ? (int)len : 0,
+                     name != NULL ? name : "");
+        checked++;
+        lls_jinja_free(j);
+    }
+    assert_true(checked > 1500);
+    json_decref(golden);
+    assert_int_equal(plain_mem()->held, 0);
+}
+
 static void bytes_know_where_they_came_from(void **state)
 {
     static const char template[] = "A{{ u }}B{{ bos_token + u ~ 'x' }}{{ u | upper }}{{ d | tojson "
@@ -420,6 +471,7 @@ int main(void)
         cmocka_unit_test(the_clock_is_given),
         cmocka_unit_test(content_formats_are_found),
         cmocka_unit_test(undeclared_variables_are_found),
+        cmocka_unit_test(undeclared_variables_equal_jinja2),
         cmocka_unit_test(deep_nesting_is_refused),
         cmocka_unit_test(bytes_know_where_they_came_from),
         cmocka_unit_test(mutated_templates_do_no_harm),
