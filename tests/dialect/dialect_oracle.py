@@ -4,9 +4,9 @@
 
 N random calls of each kind: JSON of any spelling, read as a whole, is what json.dumps(json.loads())
 makes of it; literals of Python are what ast.literal_eval() reads; texts in tags are what a schema's
-type makes of them by the rules of vLLM, written down here once more.  Where Python has the package
-openai_harmony and LLM_HARMONY_VOCAB names a folder with o200k_base.tiktoken, the channels are what
-that package reads.
+type makes of them by the rules of vLLM, written down here once more; values with bare keys are what
+they were spelled from.  Where Python has the package openai_harmony and LLM_HARMONY_VOCAB names a
+folder with o200k_base.tiktoken, the channels are what that package reads.
 """
 
 import ast
@@ -139,6 +139,37 @@ def spell_python(r, v):
     return repr(v)
 
 
+def bare_value(r, depth=0):
+    kind = r.randrange(8 if depth < 4 else 6)
+    if kind < 2:
+        return text(r)
+    if kind == 2:
+        return r.choice([0, 1, -7, 10**30, r.randrange(-(10**6), 10**6)])
+    if kind == 3:
+        return r.choice([1.5, -0.25, 1e-7, 1e22, 123456789.125, r.uniform(-1, 1)])
+    if kind < 6:
+        return r.choice([True, False, None])
+    if kind == 6:
+        return {bare_key(r, i): bare_value(r, depth + 1) for i in range(r.randrange(4))}
+    return [bare_value(r, depth + 1) for _ in range(r.randrange(4))]
+
+
+def bare_key(r, i):
+    return r.choice(["a", "B_", "日本", "x y"]) + str(i)
+
+
+def spell_bare(r, v):
+    """Gemma's way to write a value."""
+    blank = lambda: r.choice(["", "", "", " ", "\n"])
+    if isinstance(v, dict):
+        return "{" + ",".join(blank() + k + ":" + spell_bare(r, x) for k, x in v.items()) + "}"
+    if isinstance(v, list):
+        return "[" + ",".join(blank() + spell_bare(r, x) + blank() for x in v) + "]"
+    if isinstance(v, str):
+        return '<|"|>' + v + '<|"|>'
+    return blank() + json.dumps(v) + blank()
+
+
 def coerce(s, types):
     """vLLM's order of types."""
     alias = {"int": "integer", "float": "number"}
@@ -213,6 +244,12 @@ def tags_case(r):
     }, json.dumps(want, ensure_ascii=False)
 
 
+def bare_case(r):
+    v = {bare_key(r, i): bare_value(r) for i in range(r.randrange(4))}
+    out = "<|tool_call>call:f%s<tool_call|>" % spell_bare(r, v)
+    return {"tools": "gemma4", "text": out}, json.dumps(v, ensure_ascii=False)
+
+
 def harmony_reader():
     """A function from an output to (content, calls), or None."""
     if not os.environ.get("LLM_HARMONY_VOCAB"):
@@ -261,7 +298,7 @@ def main(driver, n=2000, seed=1):
     r = random.Random(int(seed))
     process = subprocess.Popen([driver], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     faults = 0
-    for make in (json_case, python_case, tags_case):
+    for make in (json_case, python_case, tags_case, bare_case):
         for _ in range(int(n)):
             case, want = make(r)
             case["piece"] = r.choice([1, 7, 10000])
@@ -286,7 +323,7 @@ def main(driver, n=2000, seed=1):
                 print(json.dumps(case, ensure_ascii=False), "\n  want", want, "\n  got ", got)
     process.stdin.close()
     print(
-        f"{3 * int(n)} calls, {int(n) if read else 'no'} outputs of harmony, {faults} differences"
+        f"{4 * int(n)} calls, {int(n) if read else 'no'} outputs of harmony, {faults} differences"
     )
     return faults != 0
 
