@@ -146,9 +146,9 @@ static void section_begin(lls_dparse_t *p, dp_state_t state)
 }
 
 /* A call without a marker, at the start of the content. */
-static bool begins_bare(lls_dparse_t *p, char c)
+static bool begins_unmarked(lls_dparse_t *p, char c)
 {
-    if (!p->at_start || p->tools == NULL || !(p->tools->flags & LLS_DIALECT_BARE) ||
+    if (!p->at_start || p->tools == NULL || !(p->tools->flags & LLS_DIALECT_UNMARKED) ||
         p->n_calls > 0)
         return false;
     if (p->tools->reader == LLS_READ_PYTHON && c == '[') {
@@ -174,7 +174,7 @@ static size_t read_content(lls_dparse_t *p, const char *text, size_t n)
             hold_blank(p, text[i++]);
             continue;
         }
-        if (begins_bare(p, text[i]))
+        if (begins_unmarked(p, text[i]))
             return i;
         flush_blank(p);
         p->at_start = p->drop_blank = false;
@@ -219,7 +219,7 @@ static uint32_t opening(const lls_dparse_t *p)
         return 0;
     if (p->tools->reader == LLS_READ_HARMONY)
         return BIT(OPEN) | BIT(CHANNEL) | BIT(STOP);
-    return BIT(OPEN) | (p->tools->flags & LLS_DIALECT_BARE_CALL ? BIT(CALL) : 0);
+    return BIT(OPEN) | (p->tools->flags & LLS_DIALECT_NO_SECTION ? BIT(CALL) : 0);
 }
 
 static uint32_t marks_of_content(const lls_dparse_t *p)
@@ -339,8 +339,9 @@ static void section_end(lls_dparse_t *p, const dp_mark_t *m)
 static void open_section(lls_dparse_t *p, const dp_mark_t *m)
 {
     static const dp_state_t next[] = {
-        [LLS_READ_OBJECTS] = DP_LIST, [LLS_READ_NAMED] = DP_BETWEEN, [LLS_READ_TAGS] = DP_BETWEEN,
-        [LLS_READ_KEYS] = DP_BETWEEN, [LLS_READ_PYTHON] = DP_PYTHON, [LLS_READ_BARE] = DP_BETWEEN,
+        [LLS_READ_OBJECTS] = DP_LIST,  [LLS_READ_NAMED] = DP_BETWEEN,
+        [LLS_READ_TAGS] = DP_BETWEEN,  [LLS_READ_KEYS] = DP_BETWEEN,
+        [LLS_READ_PYTHON] = DP_PYTHON, [LLS_READ_BARE_KEYS] = DP_BETWEEN,
     };
 
     lls_dp_note(p, m->text, m->len);
@@ -432,7 +433,7 @@ static void python_mark(lls_dparse_t *p, const dp_mark_t *m)
 
 static void call_mark(lls_dparse_t *p, const dp_mark_t *m)
 {
-    if (p->tools->reader == LLS_READ_NAMED || p->tools->reader == LLS_READ_BARE)
+    if (p->tools->reader == LLS_READ_NAMED || p->tools->reader == LLS_READ_BARE_KEYS)
         lls_dp_named_mark(p, m);
     else
         lls_dp_tags_mark(p, m);

@@ -7,7 +7,7 @@
  * comes out.  Text that may be the start of a marker is held back, never more than the longest
  * marker; what looked like a call until its name and then was none becomes content again.  Markers
  * that are one token of the vocabulary count only where that token was fed, if tokens are fed at
- * all.  Arguments of JSON are passed on as they were written, those of XML and Python become JSON.
+ * all.  Arguments of JSON are passed on as they were written, all others become JSON.
  *
  * A parser belongs to one thread at a time.  Its tables are const and its memory is the mem's.
  */
@@ -24,13 +24,13 @@ typedef enum lls_reader {
     LLS_READ_TAGS,                  /* <function=NAME><parameter=KEY>VALUE</parameter></function> */
     LLS_READ_KEYS,                  /* NAME<arg_key>KEY</arg_key><arg_value>VALUE</arg_value> */
     LLS_READ_PYTHON,                /* [f(a=1), g()] */
-    LLS_READ_BARE,                  /* NAME{key:<|"|>text<|"|>,n:[1,true]} */
+    LLS_READ_BARE_KEYS,             /* NAME{key:<|"|>text<|"|>,n:[1,true]} */
     LLS_READ_HARMONY                /* channels with recipients */
 } lls_reader_t;
 
 enum {
-    LLS_DIALECT_BARE        = 1,    /* a call may begin the content without a marker */
-    LLS_DIALECT_BARE_CALL   = 2,    /* the marker of a call also counts outside a section */
+    LLS_DIALECT_UNMARKED    = 1,    /* a call may begin the content without a marker */
+    LLS_DIALECT_NO_SECTION  = 2,    /* the marker of a call also counts outside a section */
     LLS_DIALECT_NAME_IS_KEY = 4,    /* {"NAME": {arguments}} */
     LLS_DIALECT_KEEP_ID     = 8,    /* functions.NAME:INDEX is the id */
     LLS_DIALECT_SHORT_ID    = 16,   /* nine letters and digits: the template refuses others */
@@ -79,13 +79,13 @@ typedef struct lls_mark {
  * ARGUMENTS is one JSON object where key is NULL, otherwise
  *     key NAME value VALUE value_end  next  key NAME value VALUE value_end ..
  * with texts as they are and other values as JSON; those of LLS_READ_PYTHON are literals of Python,
- * texts of LLS_READ_BARE stand between its LLS_MARK_QUOTE.  In these strings # is a number and @
- * the value's JSON type.
+ * texts of LLS_READ_BARE_KEYS stand between its LLS_MARK_QUOTE.  In these strings # is a number and
+ * @ the value's JSON type.
  */
 typedef struct lls_structural_tag {
     const char *trigger;            /* begins open and begin: where content may stand too, a call is
-                                     * bound from here on; with LLS_DIALECT_BARE at the start of the
-                                     * content only; NULL = nothing tells calls from content */
+                                     * bound from here on; with LLS_DIALECT_UNMARKED only at the
+                                     * start of the content; NULL = nothing tells calls from it */
     const char *open, *begin, *args, *end;
     const char *between;            /* NULL = a message has one call */
     const char *close;

@@ -56,7 +56,7 @@ static void args_begin(lls_dparse_t *p)
         return;
     }
     lls_dp_start(p);
-    if (p->tools->reader == LLS_READ_BARE)
+    if (p->tools->reader == LLS_READ_BARE_KEYS)
         lls_dp_bare_begin(p);
     else
         json_begin(p);

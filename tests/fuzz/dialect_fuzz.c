@@ -232,7 +232,7 @@ static void as_a_whole(const lls_dparse_config_t *c, const message_t *stream, co
 static void one(const lls_dparse_config_t *c, const char *text, size_t n, mutator_t *r)
 {
     bool      closes = c->tools != NULL && c->tools->reader >= LLS_READ_TAGS &&
-                  c->tools->reader <= LLS_READ_BARE;
+                  c->tools->reader <= LLS_READ_BARE_KEYS;
     lls_buf_t out = { .mem = &mem };
     message_t a, b;
 

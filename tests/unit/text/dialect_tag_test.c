@@ -53,12 +53,12 @@ static void put_value(lls_buf_t *b, const lls_dialect_t *d, const arg_t *a)
 {
     if (d->reader == LLS_READ_PYTHON) {
         put(b, a->python);
-    } else if (d->reader == LLS_READ_BARE && a->bare == NULL) {
+    } else if (d->reader == LLS_READ_BARE_KEYS && a->bare == NULL) {
         put(b, quote_of(d));
         put(b, a->json);
         put(b, quote_of(d));
     } else {
-        put(b, d->reader == LLS_READ_BARE ? a->bare : a->json);
+        put(b, d->reader == LLS_READ_BARE_KEYS ? a->bare : a->json);
     }
 }
 
@@ -177,7 +177,7 @@ static void a_call_behind_text(lls_tokenizer_t *t, const lls_dialect_t *d)
     put(&text, tag->close);
     assert_memory_equal(text.data + from, tag->trigger, strlen(tag->trigger));
     snprintf(want, sizeof want, "I look.\nget_weather %s\n", all);
-    if (!(d->flags & LLS_DIALECT_BARE) || tag->trigger[0] == '<')
+    if (!(d->flags & LLS_DIALECT_UNMARKED) || tag->trigger[0] == '<')
         check(t, d, &text, want);
     lls_buf_deinit(&text);
 }
