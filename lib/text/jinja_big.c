@@ -257,7 +257,7 @@ static lls_jval_t add_signed(lls_jrun_t *r, limbs_t a, bool a_minus, limbs_t b, 
 static lls_jval_t floor_divide(lls_jrun_t *r, uint8_t op, limbs_t a, bool a_minus, limbs_t b,
                                bool b_minus)
 {
-    static uint32_t one_limb[] = {1};
+    uint32_t        one_limb[] = {1};
     const limbs_t   one = {one_limb, 1};
     limbs_t         rest, q = divide(r, a, b, &rest);
     bool            down = a_minus != b_minus && rest.n != 0;
@@ -303,7 +303,7 @@ static lls_jval_t true_divide(lls_jrun_t *r, lls_jval_t a, lls_jval_t b, bool mi
 
 static lls_jval_t power(lls_jrun_t *r, limbs_t base, bool minus, lls_jval_t exponent)
 {
-    static uint32_t one_limb[] = {1};
+    uint32_t        one_limb[] = {1};
     limbs_t         out = {one_limb, 1};
     int64_t         e = exponent.type == JV_BIG ? INT64_MAX : lls_jint_of(exponent);
 

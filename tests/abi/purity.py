@@ -12,12 +12,13 @@ import subprocess
 import sys
 import tempfile
 
-# A library without state of its own; the one exception initialises Oniguruma once.
+# A library without state of its own; the one exception initialises Oniguruma once.  A thread's own
+# mask of signals may change (workers are started with all blocked), the process's ways with them not.
 STATE = {"onig_once"}
 FORBIDDEN = set("""printf vprintf puts putchar perror fprintf vfprintf fputs fputc fwrite stdout
     stderr __printf_chk __fprintf_chk __vfprintf_chk exit _exit _Exit quick_exit abort atexit
     __assert_fail
-    getenv secure_getenv setenv putenv environ signal sigaction sigprocmask pthread_sigmask raise
+    getenv secure_getenv setenv putenv environ signal sigaction sigprocmask raise
     kill setlocale srand rand random fork system popen execve dup2 chdir umask""".split())
 # in what objdump prints: section, size, name; tables with relocations are .data.rel.ro
 WRITABLE = re.compile(r" (\.t?bss|\.t?data|\*COM\*)(?!\.rel\.ro)\S*\t\S+\s+(?:\.hidden )?(\S+)$")
