@@ -5,7 +5,7 @@
 #
 #   LLM_SHARED=dir    the reference folder, ../shared by default; tests that need it skip without it
 #   LLM_MODEL=path    instead of the demonstration model, which is fetched once (93 MB)
-#   LLS_BUILDS="..."  which builds: release asan tsan clang (default: the first three)
+#   LLS_BUILDS="..."  which builds: release asan tsan clang aarch64 (default: the first three)
 #   LLS_WERROR=ON     warnings are errors
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -91,6 +91,14 @@ for build in $builds; do
             check tsan gcc "-L threads" -DCMAKE_BUILD_TYPE=Debug -DLLS_SANITIZE=thread
         else
             note skipped "tsan: the sanitizer does not start here"
+        fi ;;
+    aarch64)
+        if sh cmake/aarch64/sysroot.sh "$top/build/sysroot"; then
+            check aarch64 aarch64-linux-gnu-gcc "" -DCMAKE_BUILD_TYPE=Release \
+                "-DCMAKE_TOOLCHAIN_FILE=$top/cmake/aarch64/toolchain.cmake" \
+                "-DLLS_SYSROOT=$top/build/sysroot"
+        else
+            note skipped "aarch64: its compiler, libraries or qemu could not be had"
         fi ;;
     *) note failed "no build is called $build" ;;
     esac

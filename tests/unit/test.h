@@ -17,6 +17,11 @@
 
 #include "llm.h"
 
+/* An emulator takes a hundred times as long: tests that would take minutes there do less. */
+#ifndef EMULATED
+#  define EMULATED 0
+#endif
+
 /* Fails the call number fail_at (1 = the next), once; 0 = never.  Balance must end at 0.  Not for
  * several threads. */
 typedef struct test_alloc {
