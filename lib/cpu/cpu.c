@@ -4,13 +4,17 @@
 #include <string.h>
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
 #endif
 
 #include "base/cpus.h"
 #include "base/num.h"
 
 /* ORDER isa */
-static const char *const isa_names[] = { "plain", "avx2", "avx512", "avx512bf16" };
+static const char *const isa_names[] = {
+    "plain", "avx2", "avx512", "avx512bf16", "neon", "neondotprod", "neoni8mm"
+};
 
 const char *lls_cpu_isa_name(uint32_t isa) { return isa < LLS_N_ISAS ? isa_names[isa] : "?"; }
 
@@ -24,9 +28,15 @@ static bool has_f16c(void)
 }
 #endif
 
+#if defined(__aarch64__)
+/* As Linux numbers them; its headers may be older. */
+#define HAS_DOTPROD (1ul << 20)     /* of AT_HWCAP */
+#define HAS_I8MM (1ul << 13)        /* of AT_HWCAP2 */
+#endif
+
 bool lls_cpu_has_isa(uint32_t isa)
 {
-    bool avx2 = false, avx512 = false, bf16 = false;
+    bool avx2 = false, avx512 = false, bf16 = false, neon = false, dotprod = false, i8mm = false;
 
 #if defined(__x86_64__)
     avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
@@ -34,13 +44,20 @@ bool lls_cpu_has_isa(uint32_t isa)
              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
              __builtin_cpu_supports("avx512vnni");
     bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
+#elif defined(__aarch64__)
+    neon = true;
+    dotprod = (getauxval(AT_HWCAP) & HAS_DOTPROD) != 0;
+    i8mm = dotprod && (getauxval(AT_HWCAP2) & HAS_I8MM) != 0;
 #endif
     switch (isa) {
-    case LLS_ISA_PLAIN:      return true;
-    case LLS_ISA_AVX2:       return avx2;
-    case LLS_ISA_AVX512:     return avx512;
-    case LLS_ISA_AVX512BF16: return bf16;
-    default:                 return false;
+    case LLS_ISA_PLAIN:       return true;
+    case LLS_ISA_AVX2:        return avx2;
+    case LLS_ISA_AVX512:      return avx512;
+    case LLS_ISA_AVX512BF16:  return bf16;
+    case LLS_ISA_NEON:        return neon;
+    case LLS_ISA_NEONDOTPROD: return dotprod;
+    case LLS_ISA_NEONI8MM:    return i8mm;
+    default:                  return false;
     }
 }
 
@@ -67,8 +84,8 @@ static llm_status_t choose_isa(const char *name, uint32_t *isa, llm_error_t *err
             break;
     if (*isa == LLS_N_ISAS)
         return lls_fail_param(err, LLM_ERR_INVALID, "cpu-isa",
-                              "cpu-isa is \"%s\"; use auto, plain, avx2, avx512 or avx512bf16",
-                              name);
+                              "cpu-isa is \"%s\"; use auto, plain, avx2, avx512, avx512bf16, "
+                              "neon, neondotprod or neoni8mm", name);
     if (!lls_cpu_has_isa(*isa))
         return lls_fail_param(err, LLM_ERR_UNSUPPORTED, "cpu-isa",
                               "this CPU has no %s; use cpu-isa auto", name);

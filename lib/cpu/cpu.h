@@ -12,13 +12,18 @@
 #include "base/pool.h"
 #include "tensor/ops.h"
 
-/* ORDER isa: from the least to the most. */
-enum lls_isa { LLS_ISA_PLAIN, LLS_ISA_AVX2, LLS_ISA_AVX512, LLS_ISA_AVX512BF16, LLS_N_ISAS };
+/* ORDER isa: of each processor from the least to the most. */
+enum lls_isa {
+    LLS_ISA_PLAIN,
+    LLS_ISA_AVX2, LLS_ISA_AVX512, LLS_ISA_AVX512BF16,
+    LLS_ISA_NEON, LLS_ISA_NEONDOTPROD, LLS_ISA_NEONI8MM,
+    LLS_N_ISAS
+};
 
 typedef struct lls_cpu lls_cpu_t;
 
-/* isa: "auto" (or NULL), "plain", "avx2", "avx512", "avx512bf16".  LLM_ERR_UNSUPPORTED if this CPU
- * lacks it.  n_threads 0 = the CPUs of this process. */
+/* isa: "auto" (or NULL), or a name of isa_names in cpu.c.  LLM_ERR_UNSUPPORTED if this CPU lacks
+ * it.  n_threads 0 = the CPUs of this process. */
 llm_status_t     lls_cpu_create(lls_mem_t *mem, uint32_t n_threads, const char *isa,
                                 lls_cpu_t **out, llm_error_t *err);
 void             lls_cpu_destroy(lls_cpu_t *cpu);

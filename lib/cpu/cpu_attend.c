@@ -14,13 +14,16 @@
 
 static const lls_attend_kernels_t *kernels_of(uint32_t isa, const lls_kv_layout_t *l)
 {
-#if defined(__x86_64__)
     if (l->block_tokens % 16 != 0 || LLS_ATTEND_TILE % l->block_tokens != 0)
         return &lls_attend_plain;
+#if defined(__x86_64__)
     if (isa >= LLS_ISA_AVX512)
         return &lls_attend_avx512;
     if (isa == LLS_ISA_AVX2)
         return &lls_attend_avx2;
+#elif defined(__aarch64__)
+    if (isa != LLS_ISA_PLAIN)
+        return &lls_attend_neon;
 #endif
     return &lls_attend_plain;
 }

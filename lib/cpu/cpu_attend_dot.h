@@ -42,7 +42,7 @@ typedef void (*qk_fn)(const float *q, const k_panel_t *k, float *s);
 typedef void (*pv_fn)(const float *p, const v_panel_t *v, float *o);
 
 #define EACH(i, n) LLS_UNROLL for (uint32_t i = 0; i < n; i++)
-#define FETCH(p) _mm_prefetch((const char *)(p), _MM_HINT_T1)
+#define FETCH(p) __builtin_prefetch(p, 0, 2)
 
 LLS_INLINE void multiply(const uint32_t rows, const uint32_t cols, lls_v_t (*c)[4], const float *a,
                          const uint32_t pitch, const lls_v_t *b)

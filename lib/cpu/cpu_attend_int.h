@@ -90,6 +90,7 @@ typedef struct lls_attend_kernels {
 } lls_attend_kernels_t;
 
 extern const lls_attend_kernels_t lls_attend_plain, lls_attend_avx2, lls_attend_avx512;
+extern const lls_attend_kernels_t lls_attend_neon;
 
 /* Position of the item's first query token. */
 static inline uint32_t lls_attend_position(const lls_attend_job_t *j, const lls_attend_item_t *item)

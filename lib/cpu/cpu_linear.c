@@ -91,24 +91,30 @@ typedef struct fill_job {
 } fill_job_t;
 
 /* What the int8 of row m in a group leave of x. */
-static void remainder_of(const float *x, const uint8_t *group, uint32_t mr, uint32_t m, float *out)
+static void remainder_of(bool pairs, const float *x, const uint8_t *group, uint32_t mr, uint32_t m,
+                         float *out)
 {
     float scale;
 
     memcpy(&scale, group + (32 * mr + 4 * m), sizeof scale);
-    for (uint32_t i = 0; i < LLS_GROUP; i++)
-        out[i] = x[i] - scale * (float)(int8_t)group[(i / 4 * mr + m) * 4 + i % 4];
+    for (uint32_t i = 0; i < LLS_GROUP; i++) {
+        const uint8_t *word = group + 4 * lls_q8_word_at(pairs, mr, i / 4, m);
+
+        out[i] = x[i] - scale * (float)(int8_t)word[i % 4];
+    }
 }
 
 /* Rows m and mr + m of a block of 2 mr. */
-static void fill_planes(lls_fill_fn fill, const float *x, uint32_t n, uint32_t mr, uint32_t m,
-                        uint8_t *acts)
+static void fill_planes(const lls_linear_isa_t *isa, const float *x, uint32_t n, uint32_t mr,
+                        uint32_t m, uint8_t *acts)
 {
+    lls_fill_fn fill = isa->fill[LLS_FORM_Q8H];
+
     for (uint32_t k = 0; k < n; k += LLS_GROUP) {
         float rest[LLS_GROUP];
 
         fill(x + k, LLS_GROUP, 2 * mr, m, acts);
-        remainder_of(x + k, acts, 2 * mr, m, rest);
+        remainder_of(isa->word_pairs, x + k, acts, 2 * mr, m, rest);
         fill(rest, LLS_GROUP, 2 * mr, mr + m, acts);
         acts += (size_t)lls_form_bytes(LLS_FORM_Q8H2) * 2 * mr;
     }
@@ -131,7 +137,7 @@ static void fill_row(const fill_job_t *f, uint32_t row, uint32_t m0, uint32_t mr
     k1 = lls_min_u32((uint32_t)(e - first) * FILL_UNIT, in);
     acts += acts_at(form, f->n_steps, m0 - f->c->first, mr, k0);
     if (lls_form_planes(form) == 2)
-        fill_planes(fill, x + k0, k1 - k0, mr, row - m0, acts);
+        fill_planes(&j->isa, x + k0, k1 - k0, mr, row - m0, acts);
     else
         fill(x + k0, k1 - k0, mr, row - m0, acts);
 }
@@ -373,6 +379,12 @@ static lls_linear_isa_t kernels_of(uint32_t isa)
         k.multiply[LLS_W_BF16] = lls_linear_avx512bf16.multiply;
     }
     return k;
+#elif defined(__aarch64__)
+    if (isa == LLS_ISA_NEONI8MM)
+        return lls_linear_neoni8mm;
+    if (isa == LLS_ISA_NEONDOTPROD)
+        return lls_linear_neondotprod;
+    return isa == LLS_ISA_NEON ? lls_linear_neon : lls_linear_plain;
 #else
     return lls_linear_plain;
 #endif

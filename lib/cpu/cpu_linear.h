@@ -53,6 +53,12 @@ static inline uint32_t lls_form_bytes(uint32_t form)
 }
 static inline uint32_t lls_form_step(uint32_t form) { return form >= LLS_FORM_Q8 ? LLS_GROUP : 2; }
 
+/* Where word i of the int8 of row m lies in a group, in words. */
+static inline uint32_t lls_q8_word_at(bool pairs, uint32_t mr, uint32_t i, uint32_t m)
+{
+    return pairs ? i / 2 * 2 * mr + 2 * m + i % 2 : i * mr + m;
+}
+
 /* What turns values into int8: 0 where the largest magnitude is too small to divide by, or no
  * number, for then the scale says it all. */
 static inline float lls_q8_inverse(float max) { return max > 1e-30f ? 127.0f / max : 0.0f; }
@@ -86,6 +92,7 @@ typedef void (*lls_multiply_fn)(const uint8_t *acts, const uint8_t *w, uint32_t 
 typedef void (*lls_widen_fn)(const uint8_t *w, uint32_t n, uint8_t *dst);
 
 typedef struct lls_linear_isa {
+    bool            word_pairs;     /* Q8 and Q8H have their words as [4][mr][2] */
     uint32_t        max_rows[LLS_N_KERNEL_FORMS];   /* at least 2 where rows may have two planes */
     lls_fill_fn     fill[LLS_N_KERNEL_FORMS];
     uint32_t        form[LLS_KINDS];        /* of the activations that a kind wants */
@@ -120,6 +127,7 @@ typedef struct lls_bf16_kernels {
 } lls_bf16_kernels_t;
 
 extern const lls_linear_isa_t   lls_linear_plain, lls_linear_avx2, lls_linear_avx512;
+extern const lls_linear_isa_t   lls_linear_neon, lls_linear_neondotprod, lls_linear_neoni8mm;
 extern const lls_bf16_kernels_t lls_linear_avx512bf16;
 
 #endif

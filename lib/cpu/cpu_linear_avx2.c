@@ -14,7 +14,7 @@
 #include <immintrin.h>
 #include <string.h>
 
-#include "cpu/cpu_linear_x86.h"
+#include "cpu/cpu_linear_kernels.h"
 
 #define FLOAT_ROWS 6u               /* 12 sums, 2 vectors of weights, a row's value */
 #define INT_ROWS   4u               /* 8 sums in each of two widths, one of them spilling some */
@@ -337,7 +337,7 @@ KERNEL(multiply_iq4_xs, multiply_k, FORM_IQ4_XS, ROWS_4)
 
 const lls_linear_isa_t lls_linear_avx2 = {
     .max_rows = { FLOAT_ROWS, FLOAT_ROWS, INT_ROWS, INT_ROWS },
-    .fill = { lls_fill_f32_x86, NULL, fill_q8, fill_q8h },
+    .fill = { lls_fill_f32_rows, NULL, fill_q8, fill_q8h },
     .form = LLS_FORMS_OF_KINDS,
     .multiply = LLS_KERNELS_OF_KINDS,
 };

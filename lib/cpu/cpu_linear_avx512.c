@@ -12,7 +12,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "cpu/cpu_linear_x86.h"
+#include "cpu/cpu_linear_kernels.h"
 
 #define FLOAT_ROWS 12u              /* 24 sums, 4 vectors of weights, a row's value */
 #define INT_ROWS   8u               /* sums of integers and of floats: 32, of which few spill */
@@ -406,7 +406,7 @@ static void widen_q4_1(const uint8_t *w, uint32_t n, uint8_t *dst) { widen(FORM_
 
 const lls_linear_isa_t lls_linear_avx512 = {
     .max_rows = { FLOAT_ROWS, FLOAT_ROWS, INT_ROWS, HALF_ROWS },
-    .fill = { lls_fill_f32_x86, NULL, fill_q8, fill_q8h },
+    .fill = { lls_fill_f32_rows, NULL, fill_q8, fill_q8h },
     .form = LLS_FORMS_OF_KINDS,
     .multiply = LLS_KERNELS_OF_KINDS,
     .widen = { [LLS_W_Q4_0] = widen_q4_0, [LLS_W_Q4_1] = widen_q4_1, [LLS_W_Q4_K] = widen_q4_k },

@@ -10,7 +10,7 @@
 #include <immintrin.h>
 #include <string.h>
 
-#include "cpu/cpu_linear_x86.h"
+#include "cpu/cpu_linear_kernels.h"
 
 #define DOT_ROWS 14u                /* 28 sums, 2 vectors of weights, a row's pair */
 #define AHEAD    2048u              /* bytes: one stream a thread reads fastest so */

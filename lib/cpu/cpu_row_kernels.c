@@ -14,6 +14,9 @@ const lls_row_kernels_t *lls_row_kernels(uint32_t isa)
         return &lls_row_kernels_avx512;
     if (isa == LLS_ISA_AVX2)
         return &lls_row_kernels_avx2;
+#elif defined(__aarch64__)
+    if (isa != LLS_ISA_PLAIN)
+        return &lls_row_kernels_neon;
 #endif
     return &lls_row_kernels_plain;
 }

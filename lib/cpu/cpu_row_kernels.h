@@ -26,6 +26,7 @@ typedef struct lls_row_kernels {
 } lls_row_kernels_t;
 
 extern const lls_row_kernels_t lls_row_kernels_plain, lls_row_kernels_avx2, lls_row_kernels_avx512;
+extern const lls_row_kernels_t lls_row_kernels_neon;
 const lls_row_kernels_t *lls_row_kernels(uint32_t isa);
 
 /* Runs fn over rows [0, n): on all threads if the work is worth it, else on the caller's.  cost: of

@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cpu_vec - one vector of floats, of 8 or 16 lanes, for kernels written once for AVX2 and AVX-512.
+ * cpu_vec - one vector of floats, of 8 or 16 lanes, for kernels written once for AVX2, AVX-512 and
+ * NEON, where it is two registers.
  *
  * Included only by files compiled for one of these; lls_v_<op> is one instruction or a few.
  */
 #ifndef LLS_CPU_VEC_H
 #define LLS_CPU_VEC_H
 
-#include <immintrin.h>
+#if defined(__aarch64__)
+#  include <arm_neon.h>
+#else
+#  include <immintrin.h>
+#endif
 #include <math.h>
 #include <stdint.h>
 
@@ -72,7 +77,7 @@ LLS_INLINE lls_v_t lls_v_exp2_cut(lls_v_t x)
     return _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(x, _mm512_set1_ps(-64.0f), _CMP_NLT_UQ), p, x);
 }
 
-#else
+#elif defined(__AVX2__)
 
 #define LLS_VL 8u
 typedef __m256 lls_v_t;
@@ -141,6 +146,101 @@ LLS_INLINE lls_v_t lls_v_exp2_cut(lls_v_t x)
     n = _mm256_slli_epi32(_mm256_add_epi32(n, _mm256_set1_epi32(127)), 23);
     p = _mm256_mul_ps(p, _mm256_castsi256_ps(n));
     return _mm256_andnot_ps(_mm256_cmp_ps(x, _mm256_set1_ps(-64.0f), _CMP_LT_OQ), p);
+}
+
+#elif defined(__aarch64__)
+
+#define LLS_VL 8u
+typedef struct lls_v {
+    float32x4_t a, b;
+} lls_v_t;
+
+#define LLS_V_BOTH(op, x, y) ((lls_v_t){ op((x).a, (y).a), op((x).b, (y).b) })
+LLS_INLINE lls_v_t lls_v_set(float x) { return (lls_v_t){ vdupq_n_f32(x), vdupq_n_f32(x) }; }
+LLS_INLINE lls_v_t lls_v_zero(void) { return lls_v_set(0.0f); }
+LLS_INLINE lls_v_t lls_v_load(const void *p)
+{
+    return (lls_v_t){ vld1q_f32(p), vld1q_f32((const float *)p + 4) };
+}
+
+LLS_INLINE void lls_v_store(float *p, lls_v_t x)
+{
+    vst1q_f32(p, x.a);
+    vst1q_f32(p + 4, x.b);
+}
+
+LLS_INLINE lls_v_t lls_v_add(lls_v_t x, lls_v_t y) { return LLS_V_BOTH(vaddq_f32, x, y); }
+LLS_INLINE lls_v_t lls_v_sub(lls_v_t x, lls_v_t y) { return LLS_V_BOTH(vsubq_f32, x, y); }
+LLS_INLINE lls_v_t lls_v_mul(lls_v_t x, lls_v_t y) { return LLS_V_BOTH(vmulq_f32, x, y); }
+LLS_INLINE lls_v_t lls_v_max(lls_v_t x, lls_v_t y) { return LLS_V_BOTH(vmaxq_f32, x, y); }
+/* c + x * y */
+LLS_INLINE lls_v_t lls_v_fma(lls_v_t c, lls_v_t x, lls_v_t y)
+{
+    return (lls_v_t){ vfmaq_f32(c.a, x.a, y.a), vfmaq_f32(c.b, x.b, y.b) };
+}
+
+LLS_INLINE float lls_v_sum(lls_v_t x) { return vaddvq_f32(vaddq_f32(x.a, x.b)); }
+LLS_INLINE float lls_v_top(lls_v_t x) { return vmaxvq_f32(vmaxq_f32(x.a, x.b)); }
+
+LLS_INLINE float32x4_t lls_v_low_of(float32x4_t x)
+{
+    return vreinterpretq_f32_u32(vshlq_n_u32(vreinterpretq_u32_f32(x), 16));
+}
+
+LLS_INLINE float32x4_t lls_v_high_of(float32x4_t x)
+{
+    return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(x), vdupq_n_u32(0xffff0000u)));
+}
+
+/* The low and the high bfloat16 of each pair. */
+LLS_INLINE lls_v_t lls_v_low(lls_v_t x)
+{
+    return (lls_v_t){ lls_v_low_of(x.a), lls_v_low_of(x.b) };
+}
+
+LLS_INLINE lls_v_t lls_v_high(lls_v_t x)
+{
+    return (lls_v_t){ lls_v_high_of(x.a), lls_v_high_of(x.b) };
+}
+
+LLS_INLINE float32x4_t lls_v_within_of(float32x4_t x, int first, int begin, int end)
+{
+    int32x4_t  t = vaddq_s32(vcombine_s32(vcreate_s32(1ull << 32), vcreate_s32(3ull << 32 | 2)),
+                             vdupq_n_s32(first));
+    uint32x4_t in = vandq_u32(vcgeq_s32(t, vdupq_n_s32(begin)), vcltq_s32(t, vdupq_n_s32(end)));
+
+    return vbslq_f32(in, x, vdupq_n_f32(-INFINITY));
+}
+
+/* Lane i of x where begin <= first + i < end, else -inf. */
+LLS_INLINE lls_v_t lls_v_within(lls_v_t x, int first, int begin, int end)
+{
+    return (lls_v_t){ lls_v_within_of(x.a, first, begin, end),
+                      lls_v_within_of(x.b, first + 4, begin, end) };
+}
+
+/* lls_exp2_cut() of cpu_math.h */
+LLS_INLINE float32x4_t lls_v_exp2_cut_of(float32x4_t x)
+{
+    const float32x4_t magic = vdupq_n_f32(12582912.0f);
+    float32x4_t       t = vaddq_f32(x, magic), r = vsubq_f32(x, vsubq_f32(t, magic));
+    float32x4_t       p = vdupq_n_f32(1.338130254e-03f);
+    int32x4_t         n = vsubq_s32(vreinterpretq_s32_f32(t), vreinterpretq_s32_f32(magic));
+
+    p = vfmaq_f32(vdupq_n_f32(9.666368515e-03f), p, r);
+    p = vfmaq_f32(vdupq_n_f32(5.550381014e-02f), p, r);
+    p = vfmaq_f32(vdupq_n_f32(2.402234904e-01f), p, r);
+    p = vfmaq_f32(vdupq_n_f32(6.931471806e-01f), p, r);
+    p = vfmaq_f32(vdupq_n_f32(1.0f), p, r);
+    n = vshlq_n_s32(vaddq_s32(n, vdupq_n_s32(127)), 23);
+    p = vmulq_f32(p, vreinterpretq_f32_s32(n));
+    return vreinterpretq_f32_u32(
+        vbicq_u32(vreinterpretq_u32_f32(p), vcltq_f32(x, vdupq_n_f32(-64.0f))));
+}
+
+LLS_INLINE lls_v_t lls_v_exp2_cut(lls_v_t x)
+{
+    return (lls_v_t){ lls_v_exp2_cut_of(x.a), lls_v_exp2_cut_of(x.b) };
 }
 
 #endif

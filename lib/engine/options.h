@@ -31,7 +31,7 @@ typedef struct lls_engine_options {
     char      *load_format;         /* "auto", "safetensors", "gguf", "dummy" */
     char      *weights_cache_dir;   /* NULL = none */
     char      *quantization;        /* "none", "int8", "int4" */
-    char      *cpu_isa;             /* "auto", "plain", "avx2", "avx512", "avx512bf16" */
+    char      *cpu_isa;             /* a name of cpu/cpu.c */
     char      *generation_config;   /* "auto", "vllm" or a folder */
     char      *hf_overrides;        /* JSON object, or NULL */
     char      *reasoning_config;    /* JSON object, or NULL */

@@ -13,6 +13,8 @@
 #include <string.h>
 #if defined(__x86_64__)
 #  include <immintrin.h>
+#elif defined(__aarch64__)
+#  include <arm_neon.h>
 #endif
 
 #include "sample/sample_math.h"
@@ -86,6 +88,8 @@ INLINE vu lesser(vu a, vu b)
     return (vu)_mm512_min_epu32((__m512i)a, (__m512i)b);
 #elif defined(__AVX2__)
     return (vu)_mm256_min_epu32((__m256i)a, (__m256i)b);
+#elif defined(__aarch64__)
+    return (vu)vminq_u32((uint32x4_t)a, (uint32x4_t)b);
 #else
     return (vu)pick((vi)(a < b), (vf)a, (vf)b);
 #endif
@@ -136,6 +140,10 @@ INLINE uint32_t lanes(vi mask)
     return (uint32_t)_mm256_movemask_ps((__m256)mask);
 #elif defined(__SSE2__)
     return (uint32_t)_mm_movemask_ps((__m128)mask);
+#elif defined(__aarch64__)
+    const uint32x4_t bits = { 1, 2, 4, 8 };
+
+    return vaddvq_u32(vandq_u32((uint32x4_t)mask, bits));
 #else
     uint32_t r = 0;
 
@@ -455,6 +463,8 @@ INLINE vq times(vq a, uint32_t m)
     return (vq)_mm256_mul_epu32((__m256i)a, _mm256_set1_epi32((int)m));
 #elif defined(__SSE2__)
     return (vq)_mm_mul_epu32((__m128i)a, _mm_set1_epi32((int)m));
+#elif defined(__aarch64__)
+    return (vq)vmull_n_u32(vmovn_u64((uint64x2_t)a), m);
 #else
     return (a & 0xffffffffu) * (uint64_t)m;
 #endif

@@ -195,7 +195,11 @@ static bool has_isa(const char *model, const char *isa)
     return st == LLM_OK;
 }
 
-static const char *const isas[] = { "plain", "avx2", "avx512", "avx512bf16" };
+static const char *const isas[] = { "plain", "avx2", "avx512", "avx512bf16", "neon", "neondotprod",
+                                    "neoni8mm" };
+#define N_ISAS (sizeof isas / sizeof *isas)
+
+#define FEW (SANITIZED || EMULATED)
 
 static void every_family_keeps_its_bits(void **state)
 {
@@ -203,8 +207,9 @@ static void every_family_keeps_its_bits(void **state)
     size_t      n = find_models(models);
 
     assert_true(n >= 10);
-    for (size_t i = 0; i < 4; i++)
-        for (size_t m = SANITIZED ? n - 2 : 0; has_isa(models[0], isas[i]) && m < n; m++) {
+    for (size_t i = EMULATED ? N_ISAS - 2 : 0; i < N_ISAS; i++)
+        for (size_t m = FEW ? n - (EMULATED ? 1 : 2) : 0; has_isa(models[0], isas[i]) && m < n;
+             m++) {
             scene(models[m], "float32", isas[i]);
             scene(models[m], "bfloat16", isas[i]);
         }
@@ -212,12 +217,12 @@ static void every_family_keeps_its_bits(void **state)
 
 static void the_quantised_model_keeps_its_bits(void **state)
 {
-    if (demo_model() == NULL || SANITIZED) {
-        print_message(SANITIZED ? "left to the builds without sanitizers\n"
-                                : "LLM_DEMO_MODEL names no model\n");
+    if (demo_model() == NULL || FEW) {
+        print_message(FEW ? "left to the builds without sanitizers and emulators\n"
+                          : "LLM_DEMO_MODEL names no model\n");
         skip();
     }
-    for (size_t i = 1; i < 4; i++)          /* plain takes minutes here; families cover it */
+    for (size_t i = 1; i < N_ISAS; i++)     /* plain takes minutes here; families cover it */
         if (has_isa(demo_model(), isas[i]))
             scene(demo_model(), "auto", isas[i]);
 }

@@ -257,11 +257,13 @@ static const shape_t shapes[] = {
     { 16, 1, 32, 256, LLS_KV_FULL, 0, 20, LLS_F32 },
 };
 
+static bool is_slow(uint32_t isa) { return EMULATED || isa == LLS_ISA_PLAIN; }
+
 static void check_close(uint32_t isa)
 {
-    for (uint32_t i = 0; i < LLS_ARRAY_LEN(shapes); i++) {
+    for (uint32_t i = 0; i < LLS_ARRAY_LEN(shapes); i += EMULATED ? 2 : 1) {
         const shape_t *z = &shapes[i];
-        uint32_t       total = isa == LLS_ISA_PLAIN ? 280 : 600 + i * 7, from = total - 6;
+        uint32_t       total = is_slow(isa) ? 280 : 600 + i * 7, from = total - 6;
         float         *all = aligned((size_t)total * z->n_q * z->dim * sizeof(float));
         world_t        w;
         double         e;
@@ -312,6 +314,8 @@ static void check_variant(uint32_t isa, const shape_t *z, const variant_t *v, ui
 /* Big batches of some shapes only: the test should take seconds. */
 static bool worth(uint32_t isa, uint32_t shape, uint32_t n_seqs)
 {
+    if (EMULATED)
+        return n_seqs == 1;
     if (n_seqs > 4)
         return isa == LLS_ISA_PLAIN ? shape == 10 : shape == 0 || shape == 6;
     return n_seqs == 1 || isa != LLS_ISA_PLAIN || shape % 4 == 2;
@@ -319,9 +323,9 @@ static bool worth(uint32_t isa, uint32_t shape, uint32_t n_seqs)
 
 static void check_bits(uint32_t isa)
 {
-    for (uint32_t i = 0; i < LLS_ARRAY_LEN(shapes); i++) {
+    for (uint32_t i = 0; i < LLS_ARRAY_LEN(shapes); i += EMULATED ? 4 : 1) {
         const shape_t *z = &shapes[i];
-        uint32_t       total = 266 + (i == 0 && isa != LLS_ISA_PLAIN ? 300 : i);
+        uint32_t       total = 266 + (i == 0 && !is_slow(isa) ? 300 : i);
         float         *ref = aligned(3ull * total * z->n_q * z->dim * sizeof(float));
         world_t        w;
         world_init(&w, z, cpus[isa][1], 3, total);
@@ -335,12 +339,15 @@ static void check_bits(uint32_t isa)
     }
 }
 
-/* avx512bf16 has the kernels of avx512, which no_other_kernels_with_bf16() holds it to. */
+/* The others have the kernels of one of these: avx512bf16 those of avx512, which
+ * no_other_kernels_with_bf16() holds it to. */
 static void on_each_isa(void (*check)(uint32_t isa))
 {
-    for (uint32_t isa = 0; isa < LLS_ISA_AVX512BF16; isa++)
-        if (lls_cpu_has_isa(isa))
-            check(isa);
+    static const uint32_t isas[] = { LLS_ISA_PLAIN, LLS_ISA_AVX2, LLS_ISA_AVX512, LLS_ISA_NEON };
+
+    for (uint32_t i = EMULATED ? 3 : 0; i < LLS_ARRAY_LEN(isas); i++)
+        if (lls_cpu_has_isa(isas[i]))
+            check(isas[i]);
 }
 
 static void close_to_float64(void **state) { on_each_isa(check_close); }

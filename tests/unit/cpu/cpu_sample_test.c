@@ -103,23 +103,22 @@ static void run_rows(uint32_t n_threads, const char *isa, bool dense, uint32_t f
 
 static void a_row_is_the_same_alone_and_in_a_batch(void **state)
 {
-    static const char *const isas[] = { "plain", "avx2", "avx512" };
     int32_t       all[ROWS], ids[ROWS];
     uint32_t      status_all[ROWS], status[ROWS];
     lls_logprob_t lp_all[4 * ROWS], lp[4 * ROWS];
 
     run_rows(1, "plain", false, 0, ROWS, all, status_all, lp_all);
-    for (uint32_t i = 0; i < LLS_ARRAY_LEN(isas); i++) {
+    for (uint32_t i = 0; i < LLS_N_ISAS; i++) {
         if (!lls_cpu_has_isa(i))
             continue;
         for (uint32_t n_threads = 1; n_threads <= 3; n_threads++) {
-            run_rows(n_threads, isas[i], n_threads == 2, 0, ROWS, ids, status, lp);
+            run_rows(n_threads, lls_cpu_isa_name(i), n_threads == 2, 0, ROWS, ids, status, lp);
             assert_memory_equal(ids, all, sizeof all);
             assert_memory_equal(status, status_all, sizeof status);
             assert_memory_equal(lp, lp_all, sizeof lp);
         }
         for (uint32_t r = 0; r < ROWS; r++) {
-            run_rows(1, isas[i], r % 2, r, 1, ids, status, lp);
+            run_rows(1, lls_cpu_isa_name(i), r % 2, r, 1, ids, status, lp);
             assert_int_equal(ids[0], all[r]);
             assert_int_equal(status[0], r == 5 ? LLS_ROW_NAN : LLS_ROW_OK);
             assert_memory_equal(lp, lp_all + 4 * r, 4 * sizeof *lp);

@@ -39,17 +39,16 @@ static uint64_t sum_of(lls_cpu_t *cpu, uint32_t scheme, uint32_t dtype, uint32_t
 
 static void the_bytes_belong_to_the_number(void **state)
 {
-    static const char *const isas[] = { "plain", "avx2", "avx512", "avx512bf16" };
-    lls_mem_t                mem;
-    llm_error_t              err;
+    lls_mem_t   mem;
+    llm_error_t err;
 
     lls_mem_init(&mem, NULL);
     assert_int_equal(LLS_CPU_LAYOUT, LAYOUT);
-    for (uint32_t i = 0; i < 4; i++) {
+    for (uint32_t i = 0; i < LLS_N_ISAS; i++) {
         lls_cpu_t *cpu;
         uint64_t   sum = 0;
 
-        if (lls_cpu_create(&mem, 1, isas[i], &cpu, &err) != LLM_OK)
+        if (lls_cpu_create(&mem, 1, lls_cpu_isa_name(i), &cpu, &err) != LLM_OK)
             continue;
         assert_int_equal(lls_cpu_ops(cpu)->layout, LAYOUT);
         for (uint32_t s = 0; s < LLS_N_SCHEMES; s++)
@@ -58,7 +57,8 @@ static void the_bytes_belong_to_the_number(void **state)
         sum = sum_of(cpu, LLS_W_BF16, LLS_BF16, LLS_QUANT_INT4, sum);
         lls_cpu_destroy(cpu);
         if (sum != SUM)
-            fail_msg("%s: layout %u has the sum 0x%llx", isas[i], LAYOUT, (unsigned long long)sum);
+            fail_msg("%s: layout %u has the sum 0x%llx", lls_cpu_isa_name(i), LAYOUT,
+                     (unsigned long long)sum);
     }
 }
 

@@ -199,13 +199,12 @@ static bound_t bound_of(uint32_t isa, uint32_t scheme, uint32_t dtype)
 static double exact(const float *x, const float *w, uint32_t n, bound_t b, double *allowed)
 {
     double sum = 0, magnitude = 0;
+    float  max = 0;
 
     *allowed = 0;
     for (uint32_t k = 0; k < n; k++) {
-        float max = 0;
-
-        for (uint32_t i = k / 32 * 32; b.step > 0 && i < k / 32 * 32 + 32; i++)
-            max = fmaxf(max, fabsf(x[i]));
+        for (uint32_t i = k; k % 32 == 0 && b.step > 0 && i < k + 32; i++)
+            max = i == k ? fabsf(x[i]) : fmaxf(max, fabsf(x[i]));
         sum += (double)x[k] * w[k];
         magnitude += fabs((double)x[k] * w[k]);
         *allowed += max * b.step * fabs((double)w[k]);
@@ -254,6 +253,7 @@ static void linear_is_close_to_float64(void **state)
         { 11, 64, 160 }, { 13, 65, 64 }, { 29, 34, 96 }, { 43, 40, 2112 }, { 270, 36, 64 },
     };
     static const uint32_t dtypes[] = { LLS_F32, LLS_F16, LLS_BF16 };
+    uint32_t n_shapes = EMULATED ? 4 : LLS_ARRAY_LEN(shapes);
 
     for (uint32_t isa = 0; isa < LLS_N_ISAS; isa++) {
         fixture_t f;
@@ -263,7 +263,7 @@ static void linear_is_close_to_float64(void **state)
         f = fixture_of(isa, 2);
         for (uint32_t scheme = 0; scheme < LLS_N_SCHEMES; scheme++)
             for (uint32_t d = 0; d < 3; d++)
-                for (uint32_t i = 0; i < LLS_ARRAY_LEN(shapes); i++) {
+                for (uint32_t i = 0; i < n_shapes; i++) {
                     if (scheme >= LLS_W_Q4_0 && dtypes[d] == LLS_F16)
                         continue;               /* blocks stay blocks, as with bfloat16 */
                     check_linear(&f, scheme, dtypes[d], shapes[i].m, shapes[i].out, shapes[i].in);
@@ -347,10 +347,16 @@ static void bits_do_not_depend_on_rows_or_threads(void **state)
     lls_tensor_t deep = random_rows(31, 2304, 9), tall = random_rows(300, 256, 10), thin = tall;
 
     thin.shape[1] = 64;
+    if (EMULATED) {
+        deep.shape[0] = 9;
+        deep.shape[1] = 256;
+    }
 
     for (uint32_t isa = 0; isa < LLS_N_ISAS; isa++)
         for (uint32_t scheme = 0; lls_cpu_has_isa(isa) && scheme < LLS_N_SCHEMES; scheme++) {
-            check_bits(isa, scheme, 37, &deep, few, LLS_ARRAY_LEN(few));
+            check_bits(isa, scheme, 37, &deep, few, EMULATED ? 8 : LLS_ARRAY_LEN(few));
+            if (EMULATED)
+                continue;
             check_bits(isa, scheme, 66, lls_scheme_is_k(scheme) ? &tall : &thin, many,
                        LLS_ARRAY_LEN(many));
         }

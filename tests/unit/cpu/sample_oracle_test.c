@@ -173,14 +173,13 @@ static void run_ops(const char *isa, float *data)
 
 static void ops_equal_transformers(void **state)
 {
-    static const char *const isas[] = { "plain", "avx2", "avx512" };
-    static float             data[MAX_CASES * MAX_V];
+    static float data[MAX_CASES * MAX_V];
 
-    for (uint32_t k = 0; k < LLS_ARRAY_LEN(isas); k++)
+    for (uint32_t k = 0; k < LLS_N_ISAS; k++)
         if (lls_cpu_has_isa(k)) {
-            run_ops(isas[k], data);
+            run_ops(lls_cpu_isa_name(k), data);
             for (uint32_t i = 0; i < n_oracles; i++)
-                check(&oracles[i], data + i * MAX_V, isas[k]);
+                check(&oracles[i], data + i * MAX_V, lls_cpu_isa_name(k));
         }
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cpu_linear_x86 - what the AVX files of the linear kernels share.
+ * cpu_linear_kernels - what the files of the linear kernels with vectors share.
  */
-#ifndef LLS_CPU_CPU_LINEAR_X86_H
-#define LLS_CPU_CPU_LINEAR_X86_H
+#ifndef LLS_CPU_CPU_LINEAR_KERNELS_H
+#define LLS_CPU_CPU_LINEAR_KERNELS_H
 
 #include <string.h>
 
@@ -35,7 +35,7 @@ INLINE float lls_float_of(uint32_t u)
     return v.f;
 }
 
-INLINE void lls_fill_f32_x86(const float *x, uint32_t n, uint32_t mr, uint32_t m, uint8_t *dst)
+INLINE void lls_fill_f32_rows(const float *x, uint32_t n, uint32_t mr, uint32_t m, uint8_t *dst)
 {
     uint32_t k = 0;
 
