@@ -87,6 +87,39 @@ void lls_bpe_add_merge(lls_bpe_t *b, int32_t left, int32_t right, uint32_t rank,
     *p = (lls_bpe_pair_t){ key, rank, merged };
 }
 
+bool lls_bpe_read_merge(lls_bpe_t *b, const char *left, size_t left_len, const char *right,
+                        size_t right_len, uint32_t rank, lls_buf_t *both, const char **why)
+{
+    const lls_vocab_t *v = b->vocab;
+    size_t             skip = right_len < b->prefix_len ? right_len : b->prefix_len, n, m;
+    int32_t            a, c, merged;
+
+    *why = NULL;
+    both->len = 0;
+    if (!lls_buf_room(both, left_len + right_len))
+        return false;
+    if (v->byte_level && lls_bytes_of_spelling(left, left_len, both->data, &n) &&
+        lls_bytes_of_spelling(right, right_len, both->data + n, &m)) {
+        a = lls_vocab_find(v, both->data, n, false);
+        c = lls_vocab_find(v, both->data + n, m, false);
+        /* Merges come in about the order of what they make. */
+        merged = lls_vocab_find_near(v, both->data, n + m, b->last_merged);
+    } else {
+        lls_buf_put(both, left, left_len);
+        lls_buf_put(both, right + skip, right_len - skip);
+        a = lls_vocab_find_spelling(v, left, left_len);
+        c = lls_vocab_find_spelling(v, right, right_len);
+        merged = lls_vocab_find_spelling(v, both->data, both->len);
+    }
+    if (a < 0 || c < 0)
+        *why = "a part is not in the vocabulary";
+    else if (merged < 0)
+        *why = "the result is not in the vocabulary";
+    else
+        lls_bpe_add_merge(b, a, c, rank, merged);
+    return true;
+}
+
 static inline const lls_bpe_pair_t *find_pair(const lls_bpe_t *b, int32_t left, int32_t right)
 {
     uint64_t              key = pair_key(left, right), h = pair_hash(key), bit = filter_bit(b, h);
@@ -352,15 +385,16 @@ void lls_bpe_work_destroy(lls_bpe_work_t *w)
 
 static void find_byte_ids(lls_bpe_t *b)
 {
-    static const char hex[] = "0123456789ABCDEF";
-
+    if (!b->byte_level)
+        lls_vocab_byte_ids(b->vocab, b->byte_id);
     for (int i = 0; i < 256; i++) {
-        char name[] = { '<', '0', 'x', hex[i >> 4], hex[i & 15], '>' }, byte = (char)i;
+        char    byte = (char)i;
+        int32_t id = lls_vocab_find(b->vocab, &byte, 1, false);
 
-        b->byte_id[i] = b->byte_level ? lls_vocab_find(b->vocab, &byte, 1, false)
-                                      : lls_vocab_find(b->vocab, name, sizeof name, false);
+        if (b->byte_level)
+            b->byte_id[i] = id;
         if (i < 128)
-            b->ascii_id[i] = lls_vocab_find(b->vocab, &byte, 1, false);
+            b->ascii_id[i] = id;
     }
 }
 

@@ -50,6 +50,10 @@ bool lls_bpe_merges(lls_bpe_t *b, uint32_t n);
 void lls_bpe_deinit(lls_bpe_t *b);
 /* The last rank of a pair wins. */
 void lls_bpe_add_merge(lls_bpe_t *b, int32_t left, int32_t right, uint32_t rank, int32_t merged);
+/* The same for two spellings of the file; *why is set where a part or the result is no token.
+ * False: no memory; `both` is for use inside. */
+bool lls_bpe_read_merge(lls_bpe_t *b, const char *left, size_t left_len, const char *right,
+                        size_t right_len, uint32_t rank, lls_buf_t *both, const char **why);
 /* After the flags and merges are set: finds byte_id and where texts may be cut. */
 llm_status_t lls_bpe_seal(lls_bpe_t *b, llm_error_t *err);
 

@@ -85,25 +85,16 @@ static llm_status_t load_added(gguf_load_t *l)
 
 static llm_status_t add_merge(gguf_load_t *l, lls_gguf_str_t s, uint32_t rank, lls_buf_t *both)
 {
-    const lls_vocab_t *v = &l->t->vocab;
-    const char        *space = s.len > 1 ? memchr(s.text + 1, ' ', s.len - 1) : NULL;
-    size_t             a = space != NULL ? (size_t)(space - s.text) : 0;
-    int32_t            left, right, merged;
+    const char *space = s.len > 1 ? memchr(s.text + 1, ' ', s.len - 1) : NULL;
+    const char *why = "must be two parts with a space between";
+    size_t      a = space != NULL ? (size_t)(space - s.text) : 0;
 
-    if (space == NULL)
-        return lls_fail(l->err, LLM_ERR_FORMAT, "%s: tokenizer.ggml.merges[%u]: must be two parts",
-                        l->path, rank);
-    both->len = 0;
-    if (!lls_buf_put(both, s.text, a) || !lls_buf_put(both, space + 1, s.len - a - 1))
+    if (space != NULL && !lls_bpe_read_merge(&l->t->bpe, s.text, a, space + 1, s.len - a - 1, rank,
+                                             both, &why))
         return no_memory(l);
-    left = lls_vocab_find_spelling(v, s.text, a);
-    right = lls_vocab_find_spelling(v, space + 1, s.len - a - 1);
-    merged = lls_vocab_find_spelling(v, both->data, both->len);
-    if (left < 0 || right < 0 || merged < 0)
-        return lls_fail(l->err, LLM_ERR_FORMAT,
-                        "%s: tokenizer.ggml.merges[%u]: part or result is no token", l->path, rank);
-    lls_bpe_add_merge(&l->t->bpe, left, right, rank, merged);
-    return LLM_OK;
+    return why == NULL ? LLM_OK
+                       : lls_fail(l->err, LLM_ERR_FORMAT, "%s: tokenizer.ggml.merges[%u]: %s",
+                                  l->path, rank, why);
 }
 
 static llm_status_t load_merges(gguf_load_t *l)

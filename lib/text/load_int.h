@@ -83,9 +83,6 @@ llm_status_t lls_load_vocab(lls_load_t *l, const lls_tables_t *tables);
 /* The JSON object in dir/name; *out is NULL where there is no such file. */
 llm_status_t lls_load_beside(const lls_tokenizer_t *t, const char *dir, const char *name,
                              json_t **out, llm_error_t *err);
-/* Makes a merge of two spellings; *why is set where a part or the result is no token. */
-llm_status_t lls_load_merge(const lls_load_t *l, const char *a, size_t a_len, const char *b,
-                            size_t b_len, uint32_t rank, lls_buf_t *both, const char **why);
 /* An added token, with the content and the flags of a tokenizer.json. */
 llm_status_t lls_load_added_token(lls_load_t *l, const json_t *o);
 

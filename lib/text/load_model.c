@@ -119,40 +119,6 @@ static llm_status_t bad_merge(const merge_pass_t *p, const char *why)
                     p->s.at, p->i, why);
 }
 
-llm_status_t lls_load_merge(const lls_load_t *l, const char *a, size_t a_len, const char *b,
-                            size_t b_len, uint32_t rank, lls_buf_t *both, const char **why)
-{
-    lls_bpe_t         *bpe = &l->t->bpe;
-    const lls_vocab_t *v = &l->t->vocab;
-    size_t             skip = b_len < bpe->prefix_len ? b_len : bpe->prefix_len, n, m;
-    int32_t            left, right, merged;
-
-    *why = NULL;
-    both->len = 0;
-    if (!lls_buf_room(both, a_len + b_len))
-        return lls_load_no_memory(l);
-    if (v->byte_level && lls_bytes_of_spelling(a, a_len, both->data, &n) &&
-        lls_bytes_of_spelling(b, b_len, both->data + n, &m)) {
-        left = lls_vocab_find(v, both->data, n, false);
-        right = lls_vocab_find(v, both->data + n, m, false);
-        /* Merges come in about the order of what they make. */
-        merged = lls_vocab_find_near(v, both->data, n + m, bpe->last_merged);
-    } else {
-        lls_buf_put(both, a, a_len);
-        lls_buf_put(both, b + skip, b_len - skip);
-        left = lls_vocab_find_spelling(v, a, a_len);
-        right = lls_vocab_find_spelling(v, b, b_len);
-        merged = lls_vocab_find_spelling(v, both->data, both->len);
-    }
-    if (left < 0 || right < 0)
-        *why = "a part is not in the vocabulary";
-    else if (merged < 0)
-        *why = "the result is not in the vocabulary";
-    else
-        lls_bpe_add_merge(bpe, left, right, rank, merged);
-    return LLM_OK;
-}
-
 /* "a b" or ["a", "b"]; *version: a line "#version", which is no merge. */
 static llm_status_t read_merge(merge_pass_t *p, const char **b, size_t *b_len, bool *version)
 {
@@ -196,8 +162,10 @@ static llm_status_t walk_merges(merge_pass_t *p, lls_buf_t *both)
         st = read_merge(p, &b, &b_len, &version);
         if (st != LLM_OK || version)
             continue;
-        st = lls_load_merge(p->l, p->a.data, p->a.len, b, b_len, p->rank++, both, &why);
-        if (st == LLM_OK && why != NULL)
+        if (!lls_bpe_read_merge(&p->l->t->bpe, p->a.data, p->a.len, b, b_len, p->rank++, both,
+                                &why))
+            st = lls_load_no_memory(p->l);
+        else if (why != NULL)
             st = bad_merge(p, why);
     }
     return st == LLM_OK && !end ? bad_text(p->l, &p->s, "merges", "is no JSON array") : st;

@@ -94,25 +94,32 @@ llm_status_t lls_load_scheme(const lls_load_t *l, const json_t *o, uint8_t *out)
     return LLM_OK;
 }
 
+/* The literal o.key, which is one character. */
+static llm_status_t load_char(const lls_load_t *l, const json_t *o, const char *key,
+                              lls_pattern_t *out)
+{
+    const char  *text;
+    size_t       len;
+    uint32_t     cp;
+    llm_status_t st = lls_load_need_str(l, o, key, &text, &len);
+
+    if (st == LLM_OK && (len == 0 || lls_utf8_decode(text, len, &cp) != len))
+        st = lls_load_fail(l, LLM_ERR_FORMAT, key, "must be one character");
+    return st == LLM_OK ? lls_pattern_literal(out, l->t->mem, text, len, l->err) : st;
+}
+
 static llm_status_t pre_metaspace(lls_load_t *l, const json_t *o)
 {
     lls_pretok_t *s = lls_tokenizer_new_pretok(l->t);
-    const char   *text;
-    size_t        len;
-    uint32_t      cp;
     llm_status_t  st;
 
     if (s == NULL)
         return lls_load_no_memory(l);
     s->kind = LLS_PRETOK_METASPACE;
-    st = lls_load_need_str(l, o, "replacement", &text, &len);
-    if (st == LLM_OK && (len == 0 || lls_utf8_decode(text, len, &cp) != len))
-        st = lls_load_fail(l, LLM_ERR_FORMAT, "replacement", "must be one character");
+    st = load_char(l, o, "replacement", &s->pattern);
     if (st == LLM_OK)
         st = lls_load_scheme(l, o, &s->scheme);
-    if (st == LLM_OK)
-        st = lls_load_bool(l, o, "split", true, &s->split);
-    return st == LLM_OK ? lls_pattern_literal(&s->pattern, l->t->mem, text, len, l->err) : st;
+    return st == LLM_OK ? lls_load_bool(l, o, "split", true, &s->split) : st;
 }
 
 static llm_status_t pre_whitespace(lls_load_t *l, const json_t *o)
@@ -146,19 +153,12 @@ static llm_status_t pre_bert(lls_load_t *l, const json_t *o)
 static llm_status_t pre_delimiter(lls_load_t *l, const json_t *o)
 {
     lls_pretok_t *s = lls_tokenizer_new_pretok(l->t);
-    const char   *text;
-    size_t        len;
-    uint32_t      cp;
-    llm_status_t  st;
 
     if (s == NULL)
         return lls_load_no_memory(l);
     s->kind = LLS_PRETOK_SPLIT;
     s->behavior = LLS_SPLIT_REMOVED;
-    st = lls_load_need_str(l, o, "delimiter", &text, &len);
-    if (st == LLM_OK && (len == 0 || lls_utf8_decode(text, len, &cp) != len))
-        st = lls_load_fail(l, LLM_ERR_FORMAT, "delimiter", "must be one character");
-    return st == LLM_OK ? lls_pattern_literal(&s->pattern, l->t->mem, text, len, l->err) : st;
+    return load_char(l, o, "delimiter", &s->pattern);
 }
 
 static llm_status_t pre_scripts(lls_load_t *l, const json_t *o)

@@ -66,8 +66,9 @@ static llm_status_t read_merges(lls_load_t *l, const char *path, const char *tex
         if (space == NULL || memchr(space + 1, ' ', n - (size_t)(space + 1 - line)) != NULL)
             why = "must be two parts with a space between";
         else
-            st = lls_load_merge(l, line, (size_t)(space - line), space + 1,
-                                n - (size_t)(space + 1 - line), rank++, &both, &why);
+            st = lls_bpe_read_merge(&l->t->bpe, line, (size_t)(space - line), space + 1,
+                                    n - (size_t)(space + 1 - line), rank++, &both, &why)
+                     ? LLM_OK : lls_load_no_memory(l);
         if (st == LLM_OK && why != NULL)
             st = lls_fail(l->err, LLM_ERR_FORMAT, "%s: line %zu: %s", path, number, why);
     }

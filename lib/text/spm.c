@@ -3,25 +3,6 @@
 
 #include "base/utf8.h"
 
-static bool build_user(lls_spm_t *m, lls_mem_t *mem)
-{
-    const lls_vocab_t *v = m->vocab;
-    lls_datrie_key_t  *keys = lls_calloc(mem, v->n + 1u, sizeof *keys);
-    uint32_t           n = 0;
-    bool               ok;
-
-    for (uint32_t id = 0; keys != NULL && id < v->n; id++) {
-        size_t      len;
-        const char *text = lls_vocab_bytes(v, id, &len);
-
-        if (m->kinds[id] == LLS_PIECE_USER && len != 0)
-            keys[n++] = (lls_datrie_key_t){ text, (uint32_t)len, id };
-    }
-    ok = keys != NULL && lls_datrie_build(&m->user, mem, keys, n);
-    lls_free(mem, keys);
-    return ok;
-}
-
 /* How unused pieces are taken apart depends on the whole text: with them nothing is cut. */
 static bool find_cuts(lls_spm_t *m, lls_mem_t *mem)
 {
@@ -41,8 +22,6 @@ static bool find_cuts(lls_spm_t *m, lls_mem_t *mem)
 
 bool lls_spm_seal(lls_spm_t *m, lls_mem_t *mem, const lls_vocab_t *vocab)
 {
-    static const char hex[] = "0123456789ABCDEF";
-
     m->vocab = vocab;
     for (uint32_t id = 0; id < vocab->n; id++) {
         if (m->kinds[id] == LLS_PIECE_RESERVED)
@@ -51,11 +30,9 @@ bool lls_spm_seal(lls_spm_t *m, lls_mem_t *mem, const lls_vocab_t *vocab)
             m->max_piece = vocab->entries[id].len;
         m->any_unused = m->any_unused || m->kinds[id] == LLS_PIECE_UNUSED;
     }
-    for (int i = 0; i < 256; i++) {
-        char name[] = { '<', '0', 'x', hex[i >> 4], hex[i & 15], '>' };
-        m->byte_id[i] = lls_vocab_find(vocab, name, sizeof name, false);
-    }
-    return find_cuts(m, mem) && build_user(m, mem);
+    lls_vocab_byte_ids(vocab, m->byte_id);
+    return find_cuts(m, mem) &&
+           lls_vocab_trie(vocab, mem, NULL, 0, m->kinds, 1u << LLS_PIECE_USER, &m->user);
 }
 
 void lls_spm_deinit(lls_spm_t *m, lls_mem_t *mem)

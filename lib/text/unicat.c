@@ -1,44 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "text/unicat.h"
 
-#include <string.h>
-
-/* The run that cp is in: runs[result] begins at or before it. */
-static uint8_t search_run(const uint32_t *runs, uint32_t n, uint32_t cp)
-{
-    uint32_t lo = 0, hi = n;
-
-    while (hi - lo > 1) {
-        uint32_t mid = (lo + hi) / 2;
-        if (runs[mid] >> 8 <= cp)
-            lo = mid;
-        else
-            hi = mid;
-    }
-    return (uint8_t)(runs[lo] & 255);
-}
+#include "text/uniclass.h"
 
 void lls_unicat_init(lls_unicat_t *u)
 {
-    for (uint32_t i = 0; i < lls_unicat_n_runs; i++) {
-        uint32_t from = lls_unicat_runs[i] >> 8, to = LLS_UNICAT_PLANE;
-
-        if (from >= LLS_UNICAT_PLANE)
-            break;
-        if (i + 1 < lls_unicat_n_runs && lls_unicat_runs[i + 1] >> 8 < to)
-            to = lls_unicat_runs[i + 1] >> 8;
-        memset(u->plane0 + from, (int)(lls_unicat_runs[i] & 255), to - from);
-    }
+    lls_runs_expand(lls_unicat_runs, lls_unicat_n_runs, u->plane0);
 }
 
 uint8_t lls_unicat_search(uint32_t cp)
 {
-    return search_run(lls_unicat_runs, lls_unicat_n_runs, cp);
+    return lls_runs_search(lls_unicat_runs, lls_unicat_n_runs, cp);
 }
 
 uint8_t lls_script_of(uint32_t cp)
 {
-    return search_run(lls_script_runs, lls_script_n_runs, cp);
+    return lls_runs_search(lls_script_runs, lls_script_n_runs, cp);
 }
 
 bool lls_is_inert(uint32_t cp)

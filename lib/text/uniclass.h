@@ -31,6 +31,11 @@ typedef struct lls_uniclass {
     uint8_t plane0[LLS_UNICLASS_PLANE];
 } lls_uniclass_t;
 
+/* A list of runs, each its first code point << 8 | class: the class of cp, by bisection. */
+uint8_t lls_runs_search(const uint32_t *runs, uint32_t n, uint32_t cp);
+/* The classes of the first plane. */
+void    lls_runs_expand(const uint32_t *runs, uint32_t n, uint8_t plane[LLS_UNICLASS_PLANE]);
+
 void    lls_uniclass_init(lls_uniclass_t *u);
 uint8_t lls_uniclass_search(uint32_t cp);       /* by bisection */
 

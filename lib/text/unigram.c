@@ -8,33 +8,9 @@
 
 #define UNK_PENALTY 10.0
 
-/* A trie of the pieces that may be taken, or of the user-defined ones only. */
-static bool build_trie(const lls_unigram_t *u, lls_mem_t *mem, bool user, lls_datrie_t *out)
-{
-    const lls_vocab_t *v = u->vocab;
-    lls_datrie_key_t  *keys = lls_calloc(mem, v->n + 1u, sizeof *keys);
-    uint32_t           n = 0;
-    bool               ok;
-
-    for (uint32_t id = 0; keys != NULL && id < v->n; id++) {
-        size_t      len;
-        const char *text = lls_vocab_bytes(v, id, &len);
-
-        uint8_t     kind = u->kinds != NULL ? u->kinds[id] : LLS_PIECE_NORMAL;
-
-        if (v->entries[id].used && len != 0 &&
-            (user ? kind == LLS_PIECE_USER : kind < LLS_PIECE_UNUSED))
-            keys[n++] = (lls_datrie_key_t){ text, (uint32_t)len, id };
-    }
-    ok = keys != NULL && lls_datrie_build(out, mem, keys, n);
-    lls_free(mem, keys);
-    return ok;
-}
-
 bool lls_unigram_seal(lls_unigram_t *u, lls_mem_t *mem, const lls_vocab_t *vocab)
 {
-    static const char hex[] = "0123456789ABCDEF";
-    double            min = INFINITY, max = FLT_MIN;      /* as SentencePiece starts them */
+    double min = INFINITY, max = FLT_MIN;         /* as SentencePiece starts them */
 
     u->vocab = vocab;
     for (uint32_t id = 0; id < vocab->n; id++) {
@@ -46,11 +22,11 @@ bool lls_unigram_seal(lls_unigram_t *u, lls_mem_t *mem, const lls_vocab_t *vocab
     }
     u->max_score = max;
     u->unk_score = u->sentencepiece ? (double)((float)min - 10.0f) : min - UNK_PENALTY;
-    for (int i = 0; i < 256; i++) {
-        char name[] = { '<', '0', 'x', hex[i >> 4], hex[i & 15], '>' };
-        u->byte_id[i] = lls_vocab_find(vocab, name, sizeof name, false);
-    }
-    return build_trie(u, mem, false, &u->trie) && build_trie(u, mem, true, &u->user);
+    lls_vocab_byte_ids(vocab, u->byte_id);
+    return lls_vocab_trie(vocab, mem, NULL, 0, u->kinds,
+                          1u << LLS_PIECE_NORMAL | 1u << LLS_PIECE_USER, &u->trie) &&
+           lls_vocab_trie(vocab, mem, NULL, 0, u->kinds,
+                          u->kinds != NULL ? 1u << LLS_PIECE_USER : 0, &u->user);
 }
 
 void lls_unigram_deinit(lls_unigram_t *u, lls_mem_t *mem)

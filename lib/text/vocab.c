@@ -210,3 +210,35 @@ int32_t lls_vocab_find_spelling(const lls_vocab_t *v, const char *text, size_t l
     }
     return -1;
 }
+
+void lls_vocab_byte_ids(const lls_vocab_t *v, int32_t ids[256])
+{
+    static const char hex[] = "0123456789ABCDEF";
+
+    for (int i = 0; i < 256; i++) {
+        char name[] = { '<', '0', 'x', hex[i >> 4], hex[i & 15], '>' };
+
+        ids[i] = lls_vocab_find(v, name, sizeof name, false);
+    }
+}
+
+bool lls_vocab_trie(const lls_vocab_t *v, lls_mem_t *mem, const char *prefix, size_t prefix_len,
+                    const uint8_t *kinds, uint32_t wanted, lls_datrie_t *out)
+{
+    lls_datrie_key_t *keys = lls_calloc(mem, v->n + 1u, sizeof *keys);
+    uint32_t          n = 0;
+    bool              ok;
+
+    for (uint32_t id = 0; keys != NULL && id < v->n; id++) {
+        size_t      len;
+        const char *text = lls_vocab_bytes(v, id, &len);
+        uint8_t     kind = kinds != NULL ? kinds[id] : 0;
+
+        if (v->entries[id].used && (wanted >> kind & 1) != 0 && len > prefix_len &&
+            (prefix_len == 0 || memcmp(text, prefix, prefix_len) == 0))
+            keys[n++] = (lls_datrie_key_t){ text + prefix_len, (uint32_t)(len - prefix_len), id };
+    }
+    ok = keys != NULL && lls_datrie_build(out, mem, keys, n);
+    lls_free(mem, keys);
+    return ok;
+}

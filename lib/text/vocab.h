@@ -10,6 +10,7 @@
 #define LLS_TEXT_VOCAB_H
 
 #include "text/buf.h"
+#include "text/datrie.h"
 
 typedef struct lls_vocab_entry {
     uint32_t off, len;
@@ -47,6 +48,13 @@ int32_t lls_vocab_find(const lls_vocab_t *v, const char *bytes, size_t len, bool
 int32_t lls_vocab_find_near(const lls_vocab_t *v, const char *bytes, size_t len, int32_t guess);
 /* By the spelling of the file. */
 int32_t lls_vocab_find_spelling(const lls_vocab_t *v, const char *text, size_t len);
+
+/* The tokens <0x00> to <0xFF>; -1 = none. */
+void lls_vocab_byte_ids(const lls_vocab_t *v, int32_t ids[256]);
+/* A trie of what is behind `prefix` of the tokens that begin with it and have more.  kinds: [n],
+ * NULL = all are of kind 0; those are taken whose bit is in `wanted`.  False: no memory. */
+bool lls_vocab_trie(const lls_vocab_t *v, lls_mem_t *mem, const char *prefix, size_t prefix_len,
+                    const uint8_t *kinds, uint32_t wanted, lls_datrie_t *out);
 
 static inline const char *lls_vocab_bytes(const lls_vocab_t *v, uint32_t id, size_t *len)
 {

@@ -1,30 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "text/wordpiece.h"
 
-static bool build(const lls_wordpiece_t *m, lls_mem_t *mem, size_t skip, lls_datrie_t *out)
-{
-    const lls_vocab_t *v = m->vocab;
-    lls_datrie_key_t  *keys = lls_calloc(mem, v->n + 1u, sizeof *keys);
-    uint32_t           n = 0;
-    bool               ok;
-
-    for (uint32_t id = 0; keys != NULL && id < v->n; id++) {
-        size_t      len;
-        const char *text = lls_vocab_bytes(v, id, &len);
-
-        if (v->entries[id].used && len > skip && memcmp(text, m->prefix, skip) == 0)
-            keys[n++] = (lls_datrie_key_t){ text + skip, (uint32_t)(len - skip), id };
-    }
-    ok = keys != NULL && lls_datrie_build(out, mem, keys, n);
-    lls_free(mem, keys);
-    return ok;
-}
-
 bool lls_wordpiece_seal(lls_wordpiece_t *m, lls_mem_t *mem, const lls_vocab_t *vocab)
 {
     m->vocab = vocab;
     return m->word_level ||
-           (build(m, mem, 0, &m->head) && build(m, mem, m->prefix_len, &m->tail));
+           (lls_vocab_trie(vocab, mem, NULL, 0, NULL, 1, &m->head) &&
+            lls_vocab_trie(vocab, mem, m->prefix, m->prefix_len, NULL, 1, &m->tail));
 }
 
 void lls_wordpiece_deinit(lls_wordpiece_t *m, lls_mem_t *mem)
