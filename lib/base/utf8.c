@@ -3,39 +3,6 @@
 
 #include <string.h>
 
-static bool is_tail(unsigned char c) { return (c & 0xc0) == 0x80; }
-
-static inline size_t decode(const char *text, size_t len, uint32_t *cp)
-{
-    const unsigned char *s = (const unsigned char *)text;
-
-    if (s[0] < 0x80) {
-        *cp = s[0];
-        return 1;
-    }
-    if (s[0] < 0xe0) {
-        if (s[0] < 0xc2 || len < 2 || !is_tail(s[1]))
-            return 0;
-        *cp = (s[0] & 0x1fu) << 6 | (s[1] & 0x3fu);
-        return 2;
-    }
-    if (s[0] < 0xf0) {
-        if (len < 3 || !is_tail(s[1]) || !is_tail(s[2]))
-            return 0;
-        *cp = (s[0] & 0x0fu) << 12 | (s[1] & 0x3fu) << 6 | (s[2] & 0x3fu);
-        return *cp < 0x800 || (*cp >= 0xd800 && *cp < 0xe000) ? 0 : 3;
-    }
-    if (len < 4 || !is_tail(s[1]) || !is_tail(s[2]) || !is_tail(s[3]))
-        return 0;
-    *cp = (s[0] & 0x07u) << 18 | (s[1] & 0x3fu) << 12 | (s[2] & 0x3fu) << 6 | (s[3] & 0x3fu);
-    return s[0] > 0xf4 || *cp < 0x10000 || *cp > 0x10ffff ? 0 : 4;
-}
-
-size_t lls_utf8_decode(const char *text, size_t len, uint32_t *cp)
-{
-    return decode(text, len, cp);
-}
-
 size_t lls_utf8_encode(uint32_t cp, char out[4])
 {
     if (cp < 0x80) {
@@ -75,7 +42,7 @@ size_t lls_utf8_valid(const char *text, size_t len)
                 continue;
             }
         }
-        n = decode(text + at, len - at, &cp);
+        n = lls_utf8_decode(text + at, len - at, &cp);
         if (n == 0)
             break;
         at += n;

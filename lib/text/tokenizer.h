@@ -6,6 +6,8 @@
  * model, post-processors, decoders) filled from tokenizer.json, a SentencePiece .model, *.tiktoken,
  * tekken.json, vocab.json with merges.txt, vocab.txt or GGUF metadata.  It never changes after open,
  * so any thread may use it; what a call needs for itself comes from the `scratch` it is given.
+ * What short texts gave is kept over calls, from the tokenizer's own memory: 1 MB for each of as many
+ * calls as have run at once, 16 at most (words.h).
  *
  * Truncation and padding of a file are not applied, as vLLM switches them off.  Known differences:
  * an added token decodes to its content and not to its normalized form; Oniguruma as installed may
