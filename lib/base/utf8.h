@@ -18,10 +18,9 @@ static inline size_t lls_utf8_decode(const char *text, size_t len, uint32_t *cp)
 {
     const unsigned char *s = (const unsigned char *)text;
 
-    if (s[0] < 0x80) {
-        *cp = s[0];
+    *cp = s[0];
+    if (s[0] < 0x80)
         return 1;
-    }
     if (s[0] < 0xe0) {
         if (s[0] < 0xc2 || len < 2 || !lls_utf8_is_tail(s[1]))
             return 0;

@@ -41,11 +41,13 @@ llm_status_t lls_charsmap_init(lls_charsmap_t *c, lls_mem_t *mem, const char *wh
     memcpy(c->units, data + 4, bytes);
     if (lls_utf8_valid(c->texts, c->n_texts) != c->n_texts)
         return lls_fail(err, LLM_ERR_FORMAT, "%s: a charsmap with texts that are not UTF-8", where);
-    for (int i = 0; i < 128; i++) {
-        const char *to, byte = (char)i;
-        size_t      to_len;
+    for (uint32_t cp = 0; cp < 0x10000; cp++) {
+        const char *to;
+        char        bytes[4];
+        size_t      to_len, len = lls_utf8_encode(cp, bytes);
 
-        c->maps[i] = lls_charsmap_find(c, &byte, 1, false, &to, &to_len) != 0;
+        if (lls_charsmap_find(c, bytes, len, false, &to, &to_len) != 0)
+            c->alone[cp / 64] |= 1ull << cp % 64;
     }
     return LLM_OK;
 }

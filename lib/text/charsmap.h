@@ -16,8 +16,14 @@ typedef struct lls_charsmap {
     uint32_t *units;
     char     *texts;            /* replacements, a NUL behind each */
     size_t    n_units, n_texts;
-    bool      maps[128];        /* whether the ASCII character alone is in the map */
+    uint64_t  alone[0x10000 / 64];  /* a bit for each character of the first plane that is mapped
+                                       where it is alone */
 } lls_charsmap_t;
+
+static inline bool lls_charsmap_has(const lls_charsmap_t *c, uint32_t cp)
+{
+    return cp >= 0x10000 || (c->alone[cp / 64] >> cp % 64 & 1) != 0;
+}
 
 /* data: u32 length of the array in bytes, the array, the replacements.  LLM_ERR_FORMAT names where
  * and the reason.  No bytes at all are an empty map. */

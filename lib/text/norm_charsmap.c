@@ -73,7 +73,7 @@ static size_t plain_run(const lls_charsmap_t *c, const char *text, size_t len, s
     for (; i + 1 < len; i++) {
         uint8_t a = (uint8_t)text[i], b = (uint8_t)text[i + 1];
 
-        if ((a | b) >= 0x80 || c->maps[a] || a == '\r')
+        if ((a | b) >= 0x80 || lls_charsmap_has(c, a) || a == '\r')
             break;
     }
     return i - from;
@@ -111,41 +111,49 @@ static bool put_chars(const lls_charsmap_t *c, const lls_normed_t *in, size_t be
     return true;
 }
 
+/* A cluster that is not copied as it is. */
+static bool put_cluster(const lls_charsmap_t *c, const lls_normed_t *in, size_t begin, size_t end,
+                        lls_buf_t *text, lls_buf_t *mark)
+{
+    const char *to = NULL;
+    size_t      to_len = 0;
+    uint8_t     flag = 0;
+
+    if (end - begin >= SHORT_CLUSTER ||
+        lls_charsmap_find(c, in->text + begin, end - begin, false, &to, &to_len) == 0)
+        return put_chars(c, in, begin, end, text, mark);
+    for (size_t k = begin; k < end; k++)
+        flag |= lls_norm_mark(in, k);
+    return lls_norm_emit(text, mark, in, to, to_len, flag);
+}
+
 bool lls_norm_precompiled(const lls_charsmap_t *c, const lls_unicat_t *cats,
                           lls_normed_t *in, lls_buf_t *text, lls_buf_t *mark)
 {
     seen_t next = look(cats, in, 0);
+    size_t done = 0, end;               /* what is between done and i stays as it is */
 
-    for (size_t i = 0; i < in->len;) {
-        size_t      end, first = next.n, to_len = 0, run;
-        const char *to = NULL;
-        uint8_t     flag = 0;
+    for (size_t i = 0; i < in->len; i = end) {
+        seen_t first = next;
+        /* What goes from the beginning leaves its place to what is behind it. */
+        bool   leads = i < in->lead || (in->next_lead == 0 && in->lead != 0);
+        bool   plain;
 
-        run = i < in->lead || (in->next_lead == 0 && in->lead != 0)
-                  ? 0 : plain_run(c, in->text, in->len, i);
-        if (run != 0) {
-            if (!lls_norm_copy(text, mark, in, i, i + run))
-                return false;
-            i += run;
-            next = look(cats, in, i);
+        end = i + (leads ? 0 : plain_run(c, in->text, in->len, i));
+        if (end != i) {
+            next = look(cats, in, end);
             continue;
         }
         end = cluster_end(cats, in, i, &next);
-        if (end - i >= SHORT_CLUSTER ||
-            lls_charsmap_find(c, in->text + i, end - i, false, &to, &to_len) == 0) {
-            if (!(end - i == first ? lls_norm_copy(text, mark, in, i, end)
-                                   : put_chars(c, in, i, end, text, mark)))
-                return false;
-        } else {
-            for (size_t k = i; k < end; k++)
-                flag |= lls_norm_mark(in, k);
-            if (!lls_norm_emit(text, mark, in, to, to_len, flag))
-                return false;
-        }
-        /* What goes from the beginning leaves its place to what is behind it. */
-        if (i < in->lead || (in->next_lead == 0 && in->lead != 0))
+        plain = end - i == first.n && !lls_charsmap_has(c, first.cp);
+        if (plain && !leads)
+            continue;
+        if (!lls_norm_copy(text, mark, in, done, plain ? end : i) ||
+            (!plain && !put_cluster(c, in, i, end, text, mark)))
+            return false;
+        if (leads)
             in->next_lead = text->len;
-        i = end;
+        done = end;
     }
-    return true;
+    return lls_norm_copy(text, mark, in, done, in->len);
 }
