@@ -12,7 +12,7 @@
 #define MAX_SLOTS 8192u             /* bound of the memory for split tiles */
 #define WORTH_A_FORK 100000u        /* multiplications: some microseconds on one thread */
 
-static const lls_attend_kernels_t *kernels_of(uint32_t isa, const lls_kv_layout_t *l)
+const lls_attend_kernels_t *lls_attend_kernels(uint32_t isa, const lls_kv_layout_t *l)
 {
     if (l->block_tokens % 16 != 0 || LLS_ATTEND_TILE % l->block_tokens != 0)
         return &lls_attend_plain;
@@ -168,26 +168,22 @@ static bool take(lls_attend_job_t *j, lls_attend_item_t *it)
 
 static void clear_total(const lls_attend_job_t *j, uint32_t rows, float *total)
 {
-    float *max = lls_attend_max(&j->kv, total, rows);
-
-    memset(total, 0, lls_attend_part_floats(&j->kv, rows) * sizeof *total);
-    for (uint32_t m = 0; m < lls_align_up(rows, 16); m++)
-        max[m] = -INFINITY;
+    for (uint32_t m = 0; m < lls_align_up(rows, LLS_ATTEND_ALIGN); m++) {
+        total[m] = -INFINITY;
+        lls_attend_sum(total, rows)[m] = 0.0f;
+    }
+    memset(lls_attend_o(total, rows), 0, (size_t)rows * j->kv.padded_dim * sizeof *total);
 }
 
 static void store(const lls_attend_job_t *j, const lls_attend_item_t *it, float *total)
 {
     uint32_t     rows = it->n_tokens * j->group, d = j->kv.head_dim;
-    const float *sum = lls_attend_sum(&j->kv, total, rows);
+    const float *sum = lls_attend_sum(total, rows), *o = lls_attend_o(total, rows);
 
-    for (uint32_t m = 0; m < rows; m++) {
-        uint32_t     token = j->batch->row_start[it->row] + it->token + m / j->group;
-        float       *out = lls_row_f32(j->out, token);
-        const float *o = total + (size_t)m * j->kv.padded_dim;
-        float        inv = 1.0f / sum[m];
-        out += (size_t)(it->head * j->group + m % j->group) * d;
-        for (uint32_t i = 0; i < d; i++)
-            out[i] = o[i] * inv;
+    for (uint32_t m = 0; m < rows; m++, o += j->kv.padded_dim) {
+        uint32_t token = j->batch->row_start[it->row] + it->token + m / j->group;
+        float   *out = lls_row_f32(j->out, token);
+        j->k->scale(out + (size_t)(it->head * j->group + m % j->group) * d, o, 1.0f / sum[m], d);
     }
 }
 
@@ -207,17 +203,15 @@ static void merge_slots(const lls_attend_job_t *j, const lls_attend_item_t *it, 
     store(j, it, total);
 }
 
-/* What one thread does; done once for each thread that may come.  Its memory: the total, a part,
- * then what the kernels want.  The next item is taken before the last tile of this one, which may
- * fetch ahead for it. */
+/* What one thread does; done once for each thread that may come.  Its memory: the total, then what
+ * the kernels want.  The next item is taken before the last tile of this one, which may fetch ahead
+ * for it. */
 static void work(void *arg, uint32_t item, uint32_t ith)
 {
     lls_attend_job_t *j = arg;
     lls_attend_item_t it, after;
-    uint32_t          most = j->query_tokens * j->group;
     float            *total = (float *)(j->work + ith * j->work_bytes);
-    float            *part = total + lls_attend_part_floats(&j->kv, most);
-    void             *own = part + lls_attend_part_floats(&j->kv, most);
+    void             *own = total + j->total_floats;
     bool              split = j->tiles_per_item != 0, more = take(j, &it);
 
     while (more) {
@@ -226,14 +220,14 @@ static void work(void *arg, uint32_t item, uint32_t ith)
         j->k->load(j, own, &it);
         clear_total(j, rows, total);
         for (uint32_t t = it.tile; t < it.tile_end; t++) {
-            float *to = split ? slot_of(j, &it, t) : part;
+            float *to = split ? slot_of(j, &it, t) : total;
             if (t + 1 == it.tile_end) {
                 more = take(j, &after);
                 taken = true;
             }
+            if (split)
+                clear_total(j, rows, to);
             j->k->tile(j, own, &it, t, taken && more ? &after : NULL, to);
-            if (!split)
-                j->k->merge(&j->kv, rows, total, part);
         }
         if (!split)
             store(j, &it, total);
@@ -252,13 +246,15 @@ static void work(void *arg, uint32_t item, uint32_t ith)
 static size_t lay_out_scratch(lls_attend_job_t *j, uint8_t *at)
 {
     uint32_t most = lls_max_u32(LLS_ATTEND_ROWS, j->group), units = UNITS_PER_THREAD * j->n_threads;
-    size_t   own = 2 * lls_attend_part_floats(&j->kv, most) * sizeof(float);
     uint64_t slots = (uint64_t)units * lls_ceil_div(j->batch->max_context, LLS_ATTEND_TILE);
     size_t   spans = lls_align_up((j->batch->n_rows + 1) * sizeof *j->spans, 64);
     size_t   left = lls_align_up(units * sizeof *j->left, 64);
 
-    j->work_bytes = lls_align_up(own, 64) + j->k->work_bytes(&j->kv, most);
-    j->slot_floats = lls_attend_part_floats(&j->kv, lls_max_u32(FEW_ROWS, j->group));
+    j->total_floats = lls_align_up(lls_attend_part_floats(&j->kv, most), LLS_ATTEND_ALIGN);
+    j->work_bytes = j->total_floats * sizeof(float) + j->k->work_bytes(&j->kv, most);
+    j->slot_floats = lls_align_up(lls_attend_part_floats(&j->kv,
+                                                         lls_max_u32(FEW_ROWS, j->group)),
+                                  LLS_ATTEND_ALIGN);
     if (at != NULL) {
         j->spans = (lls_attend_span_t *)at;
         j->left = (_Atomic uint32_t *)(at + spans);
@@ -283,7 +279,7 @@ static lls_attend_job_t job_of(const lls_exec_t *x, lls_out_t out, lls_in_t qkv,
 
     j.q_scale = a->softcap == 0.0f ? a->scale * LLS_LOG2E : a->scale / a->softcap;
     j.cap = a->softcap * LLS_LOG2E;
-    j.k = kernels_of(cpu->isa, &j.kv);
+    j.k = lls_attend_kernels(cpu->isa, &j.kv);
     return j;
 }
 

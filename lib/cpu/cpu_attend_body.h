@@ -3,10 +3,10 @@
  * cpu_attend_body - a tile of attention with vectors; included once by the file of each instruction
  * set, which defines LLS_ATTEND_KERNELS, the name of the table.
  *
- * The rows of an item are worked on in blocks of up to ROWS rows.  With many rows a panel of
- * bfloat16 is widened to float32 once for all of them, which stays in L1; with few the products
- * widen in registers and take 4 columns at a time, and lines that are needed soon are fetched
- * meanwhile.
+ * The rows of an item are worked on in blocks of up to ROWS rows.  With many rows a panel of 16
+ * bits is widened to float32, of V in int8 to 16 bits, once for all of them, which stays in L1;
+ * with few the products widen in registers and take 4 columns at a time, and lines that are needed
+ * soon are fetched meanwhile.
  *
  * Only tokens that some row of the item sees are read from V; in K the columns of a vector may
  * reach beyond them, into a live block, and what comes out is masked.
@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "cpu/cpu_attend_dot.h"
-#include "cpu/cpu_math.h"
+#include "cpu/cpu_attend_softmax.h"
 
 #define WIDEN_ROWS 24u              /* from here on widening pays */
 #define MAX_BLOCKS (LLS_ATTEND_TILE / 16)   /* of the cache in a tile */
@@ -23,32 +23,59 @@ typedef struct row_block {          /* rows [row, row + n) see tokens [lo, hi) o
     uint32_t row, n, lo, hi;
 } row_block_t;
 
+typedef struct row_facts {          /* of each row of the item, whole vectors of them */
+    float    *max, *sum;            /* of the tile */
+    float    *keep, *add;           /* factors of what there was and of the tile */
+    float    *q_scale, *step;       /* int8: of q, of weights */
+    int32_t  *bias;                 /* int8: -128 times the sum of q, as K has 128 added */
+    uint32_t *token;                /* of the item's */
+} row_facts_t;
+#define N_FACTS 8u
+
 typedef struct workspace {          /* at the start of a thread's working memory */
-    float         *q;               /* [n_blocks][head_dim][Q_PITCH], scaled */
+    float         *q;               /* [n_blocks][padded_dim][Q_PITCH], scaled; int8: bytes */
     float         *s;               /* [rows][S_PITCH]: scores, then weights */
     float         *k;               /* [head_dim][PANEL], widened */
     float         *v;               /* [LLS_ATTEND_TILE][32], widened */
+    float         *v_scale;         /* int8: [LLS_ATTEND_TILE] of the tile's tokens */
+    float         *up, *row_up;     /* int8: what weights are multiplied with; of one row */
+    float          step;            /* int8: of these integers */
+    row_facts_t    row;
     row_block_t   *blocks;
     const uint8_t *page[MAX_BLOCKS];    /* of the tile */
     const uint8_t *next[MAX_BLOCKS];    /* of the tile that comes next */
     uint32_t       rows, n_blocks;
     uint32_t       lo, hi;          /* tokens of the tile that some row sees */
+    uint32_t       k_holds, v_holds;    /* enum holds, of what the products get */
     bool           widen, four;
 } workspace_t;
 
+static void lay_facts(row_facts_t *f, float *at, size_t pitch)
+{
+    *f = (row_facts_t){ at, at + pitch, at + 2 * pitch, at + 3 * pitch, at + 4 * pitch,
+                        at + 5 * pitch, (int32_t *)(at + 6 * pitch),
+                        (uint32_t *)(at + 7 * pitch) };
+}
+
 static size_t lay_out(const lls_kv_layout_t *l, uint32_t rows, uint8_t *at, workspace_t *w)
 {
-    size_t q = lls_align_up(sizeof *w, 64);
-    size_t s = q + (size_t)lls_ceil_div(rows, ROWS) * l->padded_dim * Q_PITCH * sizeof(float);
-    size_t k = s + (size_t)rows * S_PITCH * sizeof(float);
-    size_t v = k + (size_t)l->padded_dim * PANEL * sizeof(float);
-    size_t blocks = v + LLS_ATTEND_TILE * LLS_KV_V_DIMS * sizeof(float);
+    size_t pitch = lls_align_up(rows, LLS_ATTEND_ALIGN);
+    size_t q = lls_align_up(sizeof *w, 64) / sizeof(float);
+    size_t s = q + (size_t)lls_ceil_div(rows, ROWS) * l->padded_dim * Q_PITCH;
+    size_t k = s + (size_t)rows * S_PITCH, v = k + (size_t)l->padded_dim * PANEL;
+    size_t v_scale = v + LLS_ATTEND_TILE * LLS_KV_V_DIMS, facts = v_scale + 3 * LLS_ATTEND_TILE;
+    size_t blocks = (facts + N_FACTS * pitch) * sizeof(float);
+    float *base = (float *)at;
 
     if (at != NULL) {
-        w->q = (float *)(at + q);
-        w->s = (float *)(at + s);
-        w->k = (float *)(at + k);
-        w->v = (float *)(at + v);
+        w->q = base + q;
+        w->s = base + s;
+        w->k = base + k;
+        w->v = base + v;
+        w->v_scale = base + v_scale;
+        w->up = w->v_scale + LLS_ATTEND_TILE;
+        w->row_up = w->up + LLS_ATTEND_TILE;
+        lay_facts(&w->row, base + facts, pitch);
         w->blocks = (row_block_t *)(at + blocks);
     }
     return lls_align_up(blocks + (rows / ROWS + 1) * sizeof *w->blocks, 64);
@@ -61,7 +88,81 @@ static size_t work_bytes(const lls_kv_layout_t *l, uint32_t rows)
 
 static float *queries_of(const lls_attend_job_t *j, const workspace_t *w, uint32_t block)
 {
-    return w->q + (size_t)block * j->kv.head_dim * Q_PITCH;
+    return w->q + (size_t)block * j->kv.padded_dim * Q_PITCH;
+}
+
+typedef float four_t __attribute__((vector_size(16)));
+
+/* 4 rows x 4 dimensions become 4 x 4 the other way round, scaled. */
+static inline void turn_4x4(const float *const *src, uint32_t d, float scale, float *q)
+{
+    four_t r[4], lo, hi, lo2, hi2;
+
+    for (uint32_t i = 0; i < 4; i++) {
+        memcpy(&r[i], src[i] + d, sizeof r[i]);
+        r[i] *= scale;
+    }
+    lo = __builtin_shufflevector(r[0], r[1], 0, 4, 1, 5);
+    hi = __builtin_shufflevector(r[0], r[1], 2, 6, 3, 7);
+    lo2 = __builtin_shufflevector(r[2], r[3], 0, 4, 1, 5);
+    hi2 = __builtin_shufflevector(r[2], r[3], 2, 6, 3, 7);
+    r[0] = __builtin_shufflevector(lo, lo2, 0, 1, 4, 5);
+    r[1] = __builtin_shufflevector(lo, lo2, 2, 3, 6, 7);
+    r[2] = __builtin_shufflevector(hi, hi2, 0, 1, 4, 5);
+    r[3] = __builtin_shufflevector(hi, hi2, 2, 3, 6, 7);
+    for (uint32_t i = 0; i < 4; i++)
+        memcpy(q + i * Q_PITCH, &r[i], sizeof r[i]);
+}
+
+/* Rows of a block, scaled: [head_dim][Q_PITCH].  Rows beyond the last are copies of it. */
+static void load_block(const lls_attend_job_t *j, const lls_attend_item_t *item,
+                       const row_block_t *b, float *q)
+{
+    for (uint32_t m = 0; m < b->n; m += 4, q += 4) {
+        const float *src[4];
+        uint32_t     d = 0;
+        for (uint32_t i = 0; i < 4; i++)
+            src[i] = lls_attend_query(j, item, b->row + lls_min_u32(m + i, b->n - 1));
+        for (; d + 4 <= j->kv.head_dim; d += 4)
+            turn_4x4(src, d, j->q_scale, q + d * Q_PITCH);
+        for (; d < j->kv.head_dim; d++)
+            for (uint32_t i = 0; i < 4; i++)
+                q[d * Q_PITCH + i] = src[i][d] * j->q_scale;
+    }
+}
+
+/* In fours of dimensions; those behind head_dim are 0. */
+static void load_row_i8(const lls_attend_job_t *j, const float *src, float *q, float *scale,
+                        int32_t *bias)
+{
+    int8_t  row[LLS_KV_MAX_DIM + 4];
+    int32_t sum = 0;
+
+    *scale = lls_quantise_row(src, j->kv.head_dim, row) * j->q_scale;
+    memset(row + j->kv.head_dim, 0, 4);
+    for (uint32_t d = 0; d < j->kv.head_dim; d++)
+        sum += row[d];
+    *bias = -128 * sum;
+    for (uint32_t d = 0; d < j->kv.head_dim; d += 4)
+        for (uint32_t part = 0; part < LLS_VI_PARTS; part++, q += Q_PITCH) {
+            uint32_t word = lls_vi_q(row + d, part);
+            memcpy(q, &word, sizeof word);
+        }
+}
+
+static void choose_kernels(const lls_attend_job_t *j, workspace_t *w)
+{
+    static const uint8_t holds[LLS_N_DTYPES] = { [LLS_F32] = HOLDS_F32, [LLS_F16] = HOLDS_F16,
+                                                 [LLS_BF16] = HOLDS_BF16, [LLS_I8] = HOLDS_I8 };
+
+    w->widen = j->kv.dtype != LLS_F32 && w->rows >= WIDEN_ROWS;
+    w->four = !w->widen && w->rows <= ROWS4;
+    w->k_holds = w->v_holds = holds[j->kv.dtype];
+    if (!w->widen)
+        return;
+    w->v_holds = w->k_holds == HOLDS_I8 ? HOLDS_WIDE_I16 : HOLDS_WIDE;
+    if (w->k_holds != HOLDS_I8)
+        w->k_holds = HOLDS_WIDE;
 }
 
 static void load(const lls_attend_job_t *j, void *work, const lls_attend_item_t *item)
@@ -70,19 +171,24 @@ static void load(const lls_attend_job_t *j, void *work, const lls_attend_item_t 
 
     w->rows = item->n_tokens * j->group;
     w->n_blocks = lls_ceil_div(w->rows, ROWS);
-    w->widen = j->kv.dtype == LLS_BF16 && w->rows >= WIDEN_ROWS;
-    w->four = !w->widen && w->rows <= ROWS4;
     lay_out(&j->kv, w->rows, work, w);
+    choose_kernels(j, w);
     for (uint32_t i = 0; i < w->n_blocks; i++) {
         row_block_t *b = &w->blocks[i];
         b->row = w->rows * i / w->n_blocks;
         b->n = w->rows * (i + 1) / w->n_blocks - b->row;
-        for (uint32_t m = 0; m < b->n; m++) {
-            const float *src = lls_attend_query(j, item, b->row + m);
-            float       *q = queries_of(j, w, i) + m;
-            for (uint32_t d = 0; d < j->kv.head_dim; d++)
-                q[d * Q_PITCH] = src[d] * j->q_scale;
-        }
+        if (j->kv.dtype == LLS_I8)
+            for (uint32_t m = b->row; m < b->row + b->n; m++)
+                load_row_i8(j, lls_attend_query(j, item, m), queries_of(j, w, i) + (m - b->row),
+                            &w->row.q_scale[m], &w->row.bias[m]);
+        else
+            load_block(j, item, b, queries_of(j, w, i));
+    }
+    for (uint32_t m = 0; m < w->rows; m++)
+        w->row.token[m] = m / j->group;
+    for (uint32_t m = w->rows; m < lls_align_up(w->rows, LLS_ATTEND_ALIGN); m++) {
+        w->row.max[m] = -INFINITY;
+        w->row.sum[m] = 0.0f;
     }
 }
 
@@ -102,8 +208,8 @@ static void look(const lls_attend_job_t *j, workspace_t *w, uint32_t pos, uint32
     for (uint32_t i = 0; i < w->n_blocks; i++) {
         row_block_t *b = &w->blocks[i];
         uint32_t     unused;
-        seen(j, pos + b->row / j->group, base, &b->lo, &unused);
-        seen(j, pos + (b->row + b->n - 1) / j->group, base, &unused, &b->hi);
+        seen(j, pos + w->row.token[b->row], base, &b->lo, &unused);
+        seen(j, pos + w->row.token[b->row + b->n - 1], base, &unused, &b->hi);
         if (b->lo >= b->hi)
             continue;
         w->lo = lls_min_u32(w->lo, b->lo);
@@ -146,16 +252,19 @@ static void widen_k(const lls_attend_job_t *j, workspace_t *w, k_panel_t *k)
 {
     float *to = w->k;
 
-    for (uint32_t d = 0; d < k->dims; d += 2, to += 2 * PANEL)
+    for (uint32_t d = 0; d < k->dims; d += j->kv.k_pack, to += j->kv.k_pack * PANEL)
         for (uint32_t n = 0; n < 2; n++) {
-            lls_v_t pair = lls_v_load(k->at[n] + d / 2 * k->step);
-            lls_v_store(to + n * LLS_VL, lls_v_low(pair));
-            lls_v_store(to + PANEL + n * LLS_VL, lls_v_high(pair));
+            const uint8_t *at = k->at[n] + d / j->kv.k_pack * k->step;
+            if (j->kv.dtype == LLS_F16) {
+                lls_v_store(to + n * LLS_VL, lls_v_load_f16(at));
+            } else {
+                lls_v_store(to + n * LLS_VL, lls_v_low(lls_v_load(at)));
+                lls_v_store(to + PANEL + n * LLS_VL, lls_v_high(lls_v_load(at)));
+            }
         }
     k->at[0] = (const uint8_t *)w->k;
     k->at[1] = (const uint8_t *)(w->k + LLS_VL);
     k->step = PANEL * sizeof(float);
-    k->ahead = 0;
 }
 
 /* Columns that lie outside the tokens seen are taken from the nearest block that is. */
@@ -163,142 +272,161 @@ static k_panel_t panel_at(const lls_attend_job_t *j, const workspace_t *w, uint3
                           uint32_t cols)
 {
     uint32_t  bt = j->kv.block_tokens, first = w->lo / bt, last = (w->hi - 1) / bt;
-    k_panel_t k = { .step = (size_t)bt * 4, .ahead = j->kv.v_offset, .dims = j->kv.head_dim };
+    uint32_t  unit = j->kv.k_pack * j->kv.size;
+    k_panel_t k = { .step = (size_t)bt * unit, .ahead = j->kv.v_offset, .dims = j->kv.head_dim };
 
     for (uint32_t n = 0; n < cols; n++, t += LLS_VL) {
         uint32_t i = lls_max_u32(first, lls_min_u32(last, t / bt));
-        k.at[n] = w->page[i] + (size_t)(t % bt) * 4;
+        k.at[n] = w->page[i] + (size_t)(t % bt) * unit;
+        k.scale[n] = lls_kv_scales(&j->kv, w->page[i]) + t % bt;
     }
     return k;
 }
 
 static void scores(const lls_attend_job_t *j, workspace_t *w)
 {
-    uint32_t holds = j->kv.dtype == LLS_BF16 && !w->widen ? HOLDS_BF16 : HOLDS_F32, cols;
+    const struct dot_fns *fns = &dot_fns[w->k_holds];
+    uint32_t              cols;
 
     for (uint32_t t = w->lo / PANEL * PANEL; t < w->hi; t += cols * LLS_VL) {
         k_panel_t k;
         cols = w->four && w->hi - t > PANEL ? 4 : 2;
         k = panel_at(j, w, t, cols);
-        if (w->widen)
+        if (w->k_holds == HOLDS_WIDE)
             widen_k(j, w, &k);
         for (uint32_t i = 0; i < w->n_blocks; i++) {
             const row_block_t *b = &w->blocks[i];
-            const qk_fn       *fn = cols == 4 ? qk4[holds] : qk2[holds];
-            if (t < b->hi && t + cols * LLS_VL > b->lo)
-                fn[b->n](queries_of(j, w, i), &k, w->s + (size_t)b->row * S_PITCH + t);
+            if (t >= b->hi || t + cols * LLS_VL <= b->lo)
+                continue;
+            k.q_scale = w->row.q_scale + b->row;
+            k.bias = w->row.bias + b->row;
+            (cols == 4 ? fns->qk4 : fns->qk2)[b->n](queries_of(j, w, i), &k,
+                                                    w->s + (size_t)b->row * S_PITCH + t);
         }
     }
 }
 
 /* ---- Softmax -------------------------------------------------------------------------------- */
 
-/* Scores of tokens outside [lo, hi) become -inf; begin and end are multiples of PANEL. */
-static void mask(float *s, uint32_t begin, uint32_t end, uint32_t lo, uint32_t hi)
+/* The scales of V of the tile. */
+static void load_v_scales(const lls_attend_job_t *j, workspace_t *w)
 {
-    for (uint32_t t = begin; t < end; t += LLS_VL)
-        if (t < lo || t + LLS_VL > hi)
-            lls_v_store(s + t, lls_v_within(lls_v_load(s + t), (int)t, (int)lo, (int)hi));
+    uint32_t bt = j->kv.block_tokens;
+
+    for (uint32_t t = w->lo / 16 * 16; t < w->hi; t += 16)
+        memcpy(w->v_scale + t, lls_kv_scales(&j->kv, w->page[t / bt]) + bt + t % bt,
+               16 * sizeof *w->v_scale);
 }
 
-static float top_of(const float *s, uint32_t begin, uint32_t end)
+/* A row that sees [lo, hi).  Rows that see all there is of the tile share the factors. */
+static float weigh_row_i8(workspace_t *w, uint32_t m, uint32_t begin, uint32_t end, uint32_t lo,
+                          uint32_t hi)
 {
-    lls_v_t a = lls_v_set(-INFINITY), b = a;
+    const float *up = w->up;
 
-    for (uint32_t t = begin; t < end; t += PANEL) {
-        a = lls_v_max(a, lls_v_load(s + t));
-        b = lls_v_max(b, lls_v_load(s + t + LLS_VL));
+    w->row.step[m] = w->step;
+    if (lo > w->lo || hi < w->hi) {
+        w->row.step[m] = scale_up(w->v_scale, begin, end, lo, hi, w->row_up);
+        up = w->row_up;
     }
-    return lls_v_top(lls_v_max(a, b));
+    return weigh_i8(w->s + (size_t)m * S_PITCH, begin, end, w->row.max[m], up);
 }
 
-/* Scores to weights; their sum.  Lanes are absolute places, so zeros more or less do not matter. */
-static float weigh(float *s, uint32_t begin, uint32_t end, float top)
+/* Rows of one block: maxima of all before the weights of one, which wait for the maximum. */
+static void weights_of_block(const lls_attend_job_t *j, workspace_t *w, const row_block_t *b,
+                             uint32_t pos, uint32_t base)
 {
-    lls_v_t m = lls_v_set(top == -INFINITY ? 0.0f : top), a = lls_v_zero(), b = a;
+    uint32_t begin = b->lo / PANEL * PANEL, end = lls_ceil_div(b->hi, PANEL) * PANEL;
+    uint32_t lo[ROWS], hi[ROWS];
 
-    for (uint32_t t = begin; t < end; t += PANEL) {
-        lls_v_t x = lls_v_exp2_cut(lls_v_sub(lls_v_load(s + t), m));
-        lls_v_t y = lls_v_exp2_cut(lls_v_sub(lls_v_load(s + t + LLS_VL), m));
-        a = lls_v_add(a, x);
-        b = lls_v_add(b, y);
-        lls_v_store(s + t, x);
-        lls_v_store(s + t + LLS_VL, y);
+    for (uint32_t i = 0; i < b->n; i++) {
+        float *s = w->s + (size_t)(b->row + i) * S_PITCH;
+        seen(j, pos + w->row.token[b->row + i], base, &lo[i], &hi[i]);
+        if (j->cap != 0.0f)
+            cap_scores(s, begin, end, j->cap);
+        mask(s, begin, end, lo[i], hi[i]);
+        w->row.max[b->row + i] = top_of(s, begin, end);
     }
-    return lls_v_sum(lls_v_add(a, b));
+    for (uint32_t i = 0; i < b->n; i++) {
+        uint32_t m = b->row + i;
+        w->row.sum[m] = j->kv.dtype == LLS_I8
+                            ? weigh_row_i8(w, m, begin, end, lo[i], hi[i])
+                            : weigh(w->s + (size_t)m * S_PITCH, begin, end, w->row.max[m]);
+    }
 }
 
-static void cap_scores(float *s, uint32_t begin, uint32_t end, float cap)
+static void weights(const lls_attend_job_t *j, workspace_t *w, uint32_t pos, uint32_t base)
 {
-    for (uint32_t t = begin; t < end; t++)
-        s[t] = cap * lls_tanh(s[t]);
-}
-
-static void weights(const lls_attend_job_t *j, workspace_t *w, uint32_t pos, uint32_t base,
-                    float *max, float *sum)
-{
-    for (uint32_t m = w->rows; m < lls_align_up(w->rows, 16); m++) {
-        max[m] = -INFINITY;
-        sum[m] = 0.0f;
+    if (j->kv.dtype == LLS_I8) {
+        load_v_scales(j, w);
+        w->step = scale_up(w->v_scale, w->lo / PANEL * PANEL, lls_ceil_div(w->hi, PANEL) * PANEL,
+                           w->lo, w->hi, w->up);
     }
     for (uint32_t i = 0; i < w->n_blocks; i++) {
         const row_block_t *b = &w->blocks[i];
-        uint32_t begin = b->lo / PANEL * PANEL, end = lls_ceil_div(b->hi, PANEL) * PANEL, lo, hi;
-        if (b->lo >= b->hi)
-            end = begin;
-        for (uint32_t m = b->row; m < b->row + b->n; m++) {
-            float *s = w->s + (size_t)m * S_PITCH;
-            seen(j, pos + m / j->group, base, &lo, &hi);
-            if (j->cap != 0.0f)
-                cap_scores(s, begin, end, j->cap);
-            mask(s, begin, end, lo, hi);
-            max[m] = top_of(s, begin, end);
+        if (b->lo < b->hi) {
+            weights_of_block(j, w, b, pos, base);
+            continue;
         }
-        for (uint32_t m = b->row; m < b->row + b->n; m++)
-            sum[m] = weigh(w->s + (size_t)m * S_PITCH, begin, end, max[m]);
+        for (uint32_t m = b->row; m < b->row + b->n; m++) {
+            w->row.max[m] = -INFINITY;
+            w->row.sum[m] = 0.0f;
+        }
     }
 }
 
 /* ---- Values --------------------------------------------------------------------------------- */
 
-static void widen_v(const lls_attend_job_t *j, workspace_t *w, uint32_t dim)
+/* 32 values of a token, or of a pair. */
+static void widen_v_line(uint32_t dtype, const uint8_t *v, float *to)
 {
-    uint32_t bt = j->kv.block_tokens;
-
-    for (uint32_t t = w->lo & ~1u; t < w->hi; t += 2) {
-        const uint8_t *v = w->page[t / bt] + lls_kv_v_at(&j->kv, t % bt, dim);
-        float         *to = w->v + (size_t)t * LLS_KV_V_DIMS;
-        for (uint32_t d = 0; d < LLS_KV_V_DIMS; d += LLS_VL) {
+    for (uint32_t d = 0; d < LLS_KV_V_DIMS; d += LLS_VL)
+        if (dtype == LLS_F16) {
+            lls_v_store(to + d, lls_v_load_f16(v + d * 2));
+        } else if (dtype == LLS_I8) {
+            lls_v_store(to + d, lls_vi_to_bits(lls_vi_load_s8(v + d * 2)));
+        } else {
             lls_v_t pair = lls_v_load(v + d * 4);
             lls_v_store(to + d, lls_v_low(pair));
             lls_v_store(to + LLS_KV_V_DIMS + d, lls_v_high(pair));
         }
-    }
+}
+
+static void widen_v(const lls_attend_job_t *j, workspace_t *w, uint32_t dim)
+{
+    uint32_t bt = j->kv.block_tokens, pack = j->kv.v_pack, each = w->v_holds == HOLDS_WIDE ? 1 : 2;
+
+    for (uint32_t t = w->lo & ~1u; t < w->hi; t += pack)
+        widen_v_line(j->kv.dtype, w->page[t / bt] + lls_kv_v_at(&j->kv, t % bt, dim),
+                     w->v + (size_t)(t / each) * LLS_KV_V_DIMS);
 }
 
 static v_panel_t values_at(const lls_attend_job_t *j, const workspace_t *w,
                            const uint8_t *const *widened, uint32_t dim, uint32_t cols)
 {
-    v_panel_t v = { .block = w->page, .next = w->next, .block_tokens = j->kv.block_tokens,
-                    .o_pitch = j->kv.padded_dim };
+    v_panel_t v = { .block = w->page, .next = w->next, .o_pitch = j->kv.padded_dim,
+                    .shift = (uint32_t)__builtin_ctz(j->kv.block_tokens) };
+    size_t    lane = w->widen ? sizeof(float) : j->kv.v_pack * j->kv.size;
 
     if (w->widen) {
         v.block = v.next = widened;
-        v.block_tokens = LLS_ATTEND_TILE;
+        v.shift = (uint32_t)__builtin_ctz(LLS_ATTEND_TILE);
     }
     for (uint32_t n = 0; n < cols; n++, dim += LLS_VL) {
-        size_t at = dim / LLS_KV_V_DIMS * j->kv.v_group + dim % LLS_KV_V_DIMS * 4;
-        v.at[n] = w->widen ? dim % LLS_KV_V_DIMS * 4 : j->kv.v_offset + at;
-        v.next_at[n] = w->widen ? v.at[n] : at;
+        size_t at = dim % LLS_KV_V_DIMS * lane;
+        if (!w->widen)
+            at += dim / LLS_KV_V_DIMS * j->kv.v_group;
+        v.at[n] = w->widen ? at : at + j->kv.v_offset;
+        v.next_at[n] = at;
     }
     return v;
 }
 
 static void values(const lls_attend_job_t *j, workspace_t *w, float *o)
 {
-    const uint8_t *widened = (const uint8_t *)w->v;
-    uint32_t       holds = j->kv.dtype == LLS_BF16 && !w->widen ? HOLDS_BF16 : HOLDS_F32, cols;
-    uint32_t       dims = j->kv.padded_dim;
+    const struct dot_fns *fns = &dot_fns[w->v_holds];
+    const uint8_t        *widened = (const uint8_t *)w->v;
+    uint32_t              dims = j->kv.padded_dim, cols;
 
     for (uint32_t d = 0; d < dims; d += cols * LLS_VL) {
         v_panel_t v;
@@ -308,64 +436,76 @@ static void values(const lls_attend_job_t *j, workspace_t *w, float *o)
             widen_v(j, w, d);
         for (uint32_t i = 0; i < w->n_blocks; i++) {
             const row_block_t *b = &w->blocks[i];
-            const pv_fn       *fn = cols == 4 ? pv4[holds] : pv2[holds];
+            if (b->lo >= b->hi)
+                continue;
             v.begin = b->lo & ~1u;
-            v.end = lls_max_u32(b->hi, v.begin);
-            fn[b->n](w->s + (size_t)b->row * S_PITCH, &v, o + (size_t)b->row * dims + d);
+            v.end = b->hi;
+            v.keep = w->row.keep + b->row;
+            v.add = w->row.add + b->row;
+            v.step = w->row.step + b->row;
+            (cols == 4 ? fns->pv4 : fns->pv2)[b->n](w->s + (size_t)b->row * S_PITCH, &v,
+                                                    o + (size_t)b->row * dims + d);
         }
     }
 }
 
 /* ---- A tile --------------------------------------------------------------------------------- */
 
-static void tile(const lls_attend_job_t *j, void *work, const lls_attend_item_t *item,
-                 uint32_t tile, const lls_attend_item_t *after, float *part)
+/* Maxima and sums take in (max2, sum2); what was there before counts keep times from here on, the
+ * rest add times.  Before the first tile the maximum is -inf, and nothing may become inf - inf. */
+static void merge_sums(uint32_t rows, float *max, float *sum, const float *max2, const float *sum2,
+                       float *keep, float *add)
 {
-    workspace_t *w = work;
-    uint32_t     pos = lls_attend_position(j, item), base = tile * LLS_ATTEND_TILE;
-
-    look(j, w, pos, base);
-    if (w->lo < w->hi) {
-        find_pages(j, w, item, tile, after);
-        scores(j, w);
-    }
-    weights(j, w, pos, base, lls_attend_max(&j->kv, part, w->rows),
-            lls_attend_sum(&j->kv, part, w->rows));
-    values(j, w, part);
-}
-
-/* Before the first tile the maximum is -inf, and nothing may become inf - inf. */
-static void merge_sums(uint32_t n, float *max, float *sum, const float *max2, const float *sum2,
-                       float *f, float *f2)
-{
-    for (uint32_t m = 0; m < n; m += LLS_VL) {
+    for (uint32_t m = 0; m < rows; m += LLS_VL) {
         lls_v_t a = lls_v_load(max + m), b = lls_v_load(max2 + m), top = lls_v_max(a, b);
         lls_v_t zero = lls_v_max(top, lls_v_set(-3e38f));
         lls_v_t x = lls_v_exp2_cut(lls_v_sub(a, zero)), y = lls_v_exp2_cut(lls_v_sub(b, zero));
         lls_v_store(max + m, top);
         lls_v_store(sum + m, lls_v_fma(lls_v_mul(x, lls_v_load(sum + m)), y, lls_v_load(sum2 + m)));
-        lls_v_store(f + m, x);
-        lls_v_store(f2 + m, y);
+        lls_v_store(keep + m, x);
+        lls_v_store(add + m, y);
     }
+}
+
+static void tile(const lls_attend_job_t *j, void *work, const lls_attend_item_t *item,
+                 uint32_t tile, const lls_attend_item_t *after, float *total)
+{
+    workspace_t *w = work;
+    uint32_t     pos = lls_attend_position(j, item), base = tile * LLS_ATTEND_TILE;
+
+    look(j, w, pos, base);
+    if (w->lo >= w->hi)
+        return;
+    find_pages(j, w, item, tile, after);
+    scores(j, w);
+    weights(j, w, pos, base);
+    merge_sums(w->rows, total, lls_attend_sum(total, w->rows), w->row.max, w->row.sum, w->row.keep,
+               w->row.add);
+    values(j, w, lls_attend_o(total, w->rows));
 }
 
 static void merge(const lls_kv_layout_t *l, uint32_t rows, float *total, float *part)
 {
-    float *sum2 = lls_attend_sum(l, part, rows), *max2 = lls_attend_max(l, part, rows);
-    float  f[16], f2[16];
+    float *sum = lls_attend_sum(total, rows), *sum2 = lls_attend_sum(part, rows);
+    float *o = lls_attend_o(total, rows), *o2 = lls_attend_o(part, rows);
+    float  keep[LLS_ATTEND_ALIGN], add[LLS_ATTEND_ALIGN];
 
-    for (uint32_t m = 0; m < rows; m += 16) {
-        merge_sums(16, lls_attend_max(l, total, rows) + m, lls_attend_sum(l, total, rows) + m,
-                   max2 + m, sum2 + m, f, f2);
-        for (uint32_t i = 0; i < 16 && m + i < rows; i++) {
-            float  *o = total + (size_t)(m + i) * l->padded_dim;
-            float  *o2 = part + (size_t)(m + i) * l->padded_dim;
-            lls_v_t x = lls_v_set(f[i]), y = lls_v_set(f2[i]);
-            for (uint32_t d = 0; d < l->padded_dim; d += LLS_VL)
-                lls_v_store(o + d, lls_v_fma(lls_v_mul(x, lls_v_load(o + d)), y,
-                                             lls_v_load(o2 + d)));
+    for (uint32_t m = 0; m < rows; m++, o += l->padded_dim, o2 += l->padded_dim) {
+        uint32_t i = m % LLS_ATTEND_ALIGN;
+        if (i == 0)
+            merge_sums(LLS_ATTEND_ALIGN, total + m, sum + m, part + m, sum2 + m, keep, add);
+        for (uint32_t d = 0; d < l->padded_dim; d += LLS_VL) {
+            lls_v_t x = lls_v_mul(lls_v_set(keep[i]), lls_v_load(o + d));
+            lls_v_store(o + d, lls_v_fma(x, lls_v_set(add[i]), lls_v_load(o2 + d)));
         }
     }
 }
 
-const lls_attend_kernels_t LLS_ATTEND_KERNELS = { work_bytes, load, tile, merge };
+static void scale(float *to, const float *o, float factor, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        to[i] = o[i] * factor;
+}
+
+const lls_attend_kernels_t LLS_ATTEND_KERNELS = { work_bytes, load, tile, merge, scale,
+                                                  lls_kv_narrow };

@@ -11,6 +11,10 @@
  * An item is some query tokens of one batch row times the query heads of one KV head, over all
  * tiles they see; or, where there are few items, over a part of the tiles: then each tile's result
  * goes to a slot, and who finishes the last part merges them.  Scores are in units of log 2.
+ *
+ * int8: queries are quantised like K, a scale a row, so q k is a sum of integers.  Weights times
+ * the scales of V become integers of 15 bits in steps of a power of two, chosen by the largest
+ * scale among the tokens of the tile that the row sees; p v is a sum of integers too.
  */
 #ifndef LLS_CPU_ATTEND_INT_H
 #define LLS_CPU_ATTEND_INT_H
@@ -54,25 +58,27 @@ typedef struct lls_attend_job {
     float                 *slots;   /* [n_slots][slot_floats] */
     size_t                 slot_floats;
     uint8_t               *work;    /* [n_threads][work_bytes] */
-    size_t                 work_bytes;
+    size_t                 work_bytes, total_floats;
     _Atomic uint32_t       next;    /* item to be taken */
 } lls_attend_job_t;
 
-/* What a tile gives for `rows` rows, or what was merged so far: O, then the maxima, then the
- * sums. */
+/* What tiles gave for `rows` rows, merged: the maxima, the sums, then O [rows][padded_dim].  Maxima
+ * and sums are there for whole vectors of rows. */
+#define LLS_ATTEND_ALIGN 16u
+
 static inline size_t lls_attend_part_floats(const lls_kv_layout_t *l, uint32_t rows)
 {
-    return lls_align_up(rows, 16) * ((size_t)l->padded_dim + 2);
+    return 2 * lls_align_up(rows, LLS_ATTEND_ALIGN) + (size_t)rows * l->padded_dim;
 }
 
-static inline float *lls_attend_max(const lls_kv_layout_t *l, float *part, uint32_t rows)
+static inline float *lls_attend_sum(float *part, uint32_t rows)
 {
-    return part + (size_t)lls_align_up(rows, 16) * l->padded_dim;
+    return part + lls_align_up(rows, LLS_ATTEND_ALIGN);
 }
 
-static inline float *lls_attend_sum(const lls_kv_layout_t *l, float *part, uint32_t rows)
+static inline float *lls_attend_o(float *part, uint32_t rows)
 {
-    return lls_attend_max(l, part, rows) + lls_align_up(rows, 16);
+    return part + 2 * lls_align_up(rows, LLS_ATTEND_ALIGN);
 }
 
 /* Rows of an item: token by token, the heads of a token together. */
@@ -81,16 +87,22 @@ typedef struct lls_attend_kernels {
     size_t (*work_bytes)(const lls_kv_layout_t *l, uint32_t rows);
     /* Takes the queries of an item in. */
     void   (*load)(const lls_attend_job_t *j, void *work, const lls_attend_item_t *item);
-    /* One tile of the item loaded.  after: the item that this thread works on next, or NULL: whose
-     * first keys may be fetched ahead when this is the last tile. */
+    /* total takes in one tile of the item loaded.  after: the item that this thread works on next,
+     * or NULL: whose first keys may be fetched ahead when this is the last tile. */
     void   (*tile)(const lls_attend_job_t *j, void *work, const lls_attend_item_t *item,
-                   uint32_t tile, const lls_attend_item_t *after, float *part);
-    /* total takes part in. */
+                   uint32_t tile, const lls_attend_item_t *after, float *total);
+    /* total takes part in, with the same bits as if the tile of part had been added to it. */
     void   (*merge)(const lls_kv_layout_t *l, uint32_t rows, float *total, float *part);
+    /* to[0 .. n) = o * factor */
+    void   (*scale)(float *to, const float *o, float factor, uint32_t n);
+    /* n floats to what the cache stores, and the scale for int8; NaN, if one is not finite. */
+    float  (*narrow)(uint32_t dtype, const float *x, uint32_t n, void *to);
 } lls_attend_kernels_t;
 
 extern const lls_attend_kernels_t lls_attend_plain, lls_attend_avx2, lls_attend_avx512;
 extern const lls_attend_kernels_t lls_attend_neon;
+
+const lls_attend_kernels_t *lls_attend_kernels(uint32_t isa, const lls_kv_layout_t *l);
 
 /* Position of the item's first query token. */
 static inline uint32_t lls_attend_position(const lls_attend_job_t *j, const lls_attend_item_t *item)

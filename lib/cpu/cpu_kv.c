@@ -1,22 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cpu/cpu_kv.h"
+#include "cpu/cpu_attend_int.h"
 
 #include <string.h>
 
 #define WORTH_A_FORK 8192u          /* values written */
 #define ITEMS_PER_THREAD 4u
 
+/* Dimensions of K and tokens of V that lie together. */
+static const struct { uint8_t k, v; } packs[LLS_N_DTYPES] = {
+    [LLS_F32] = { 1, 1 }, [LLS_F16] = { 1, 1 }, [LLS_BF16] = { 2, 2 }, [LLS_I8] = { 4, 2 },
+};
+
 lls_kv_layout_t lls_kv_layout(uint32_t dtype, uint32_t block_tokens, uint32_t head_dim)
 {
     lls_kv_layout_t l = { .dtype = dtype, .block_tokens = block_tokens, .head_dim = head_dim };
-    size_t          size = dtype == LLS_F32 ? 4 : 2;
 
-    lls_assert(dtype == LLS_F32 || dtype == LLS_BF16);
-    lls_assert(head_dim % 2 == 0 && block_tokens % 2 == 0);
+    lls_assert(dtype < LLS_N_DTYPES && packs[dtype].k != 0);
+    lls_assert(head_dim % 2 == 0 && head_dim <= LLS_KV_MAX_DIM && block_tokens % 2 == 0);
+    l.size = (uint32_t)lls_dtype_size(dtype);
+    l.k_pack = packs[dtype].k;
+    l.v_pack = packs[dtype].v;
     l.padded_dim = (uint32_t)lls_align_up(head_dim, LLS_KV_V_DIMS);
-    l.v_offset = lls_align_up((size_t)head_dim * block_tokens * size, 64);
-    l.v_group = (size_t)LLS_KV_V_DIMS * block_tokens * size;
-    l.head_bytes = l.v_offset + l.v_group * (l.padded_dim / LLS_KV_V_DIMS);
+    l.v_offset = lls_align_up(lls_align_up(head_dim, l.k_pack) * block_tokens * l.size, 64);
+    l.v_group = (size_t)LLS_KV_V_DIMS * block_tokens * l.size;
+    l.scales = l.v_offset + l.v_group * (l.padded_dim / LLS_KV_V_DIMS);
+    l.head_bytes = l.scales;
+    if (dtype == LLS_I8)
+        l.head_bytes += lls_align_up(2 * sizeof(float) * block_tokens, 64);
     return l;
 }
 
@@ -37,38 +47,75 @@ typedef struct write_job {
     uint32_t            n_q, n_kv;
     lls_kv_layout_t     layout;
     uint32_t            n_items;
+    const lls_attend_kernels_t *k;
 } write_job_t;
 
-static void put_f32(const lls_kv_layout_t *l, uint8_t *head, uint32_t r, const float *k,
-                    const float *v)
-{
-    float   *kp = (float *)(head + lls_kv_k_at(l, r, 0));
-    uint32_t n;
+typedef struct stored {             /* a token's values, packed and in the type of the cache */
+    _Alignas(64) uint8_t v[LLS_KV_MAX_DIM * sizeof(float) + 64];
+} stored_t;
 
-    for (uint32_t d = 0; d < l->head_dim; d++)
-        kp[(size_t)d * l->block_tokens] = k[d];
-    for (uint32_t d = 0; d < l->head_dim; d += n) {
-        n = lls_min_u32(LLS_KV_V_DIMS, l->head_dim - d);
-        memcpy(head + lls_kv_v_at(l, r, d), v + d, n * sizeof *v);
+static void put_k(const lls_kv_layout_t *l, uint8_t *to, const uint8_t *from)
+{
+    uint32_t unit = l->k_pack * l->size;
+    size_t   pitch = (size_t)l->block_tokens * unit;
+
+    if (unit == 4)
+        for (uint32_t i = 0; i < l->head_dim * l->size; i += 4, to += pitch)
+            memcpy(to, from + i, 4);
+    else
+        for (uint32_t i = 0; i < l->head_dim * l->size; i += 2, to += pitch)
+            memcpy(to, from + i, 2);
+}
+
+/* One token of the pairs in a group: 2 bytes a value. */
+static void put_pairs(uint16_t *to, const uint16_t *from, uint32_t n, bool odd)
+{
+    for (uint32_t d = 0; d < n; d++) {
+        to[2 * d + odd] = from[d];
+        if (!odd)
+            to[2 * d + 1] = 0;
     }
 }
 
-static void put_bf16(const lls_kv_layout_t *l, uint8_t *head, uint32_t r, const float *k,
-                     const float *v)
+static void put_byte_pairs(uint8_t *to, const uint8_t *from, uint32_t n, bool odd)
 {
-    uint32_t *kp = (uint32_t *)(head + lls_kv_k_at(l, r, 0));
+    for (uint32_t d = 0; d < n; d++)
+        to[2 * d + odd] = from[d];
+}
 
-    for (uint32_t d = 0; d < l->head_dim; d += 2)
-        kp[(size_t)(d / 2) * l->block_tokens] =
-            lls_f32_to_bf16(k[d]) | (uint32_t)lls_f32_to_bf16(k[d + 1]) << 16;
-    for (uint32_t g = 0; g < l->head_dim; g += LLS_KV_V_DIMS) {
-        uint32_t  n = lls_min_u32(LLS_KV_V_DIMS, l->head_dim - g);
-        uint32_t *vp = (uint32_t *)(head + lls_kv_v_at(l, r & ~1u, g));
-        for (uint32_t d = 0; d < n; d++) {
-            uint32_t h = lls_f32_to_bf16(v[g + d]);
-            vp[d] = r % 2 == 0 ? h : (vp[d] & 0xffffu) | h << 16;
-        }
+static void put_v(const lls_kv_layout_t *l, uint8_t *head, uint32_t r, const uint8_t *from)
+{
+    uint32_t n, first = r / l->v_pack * l->v_pack;
+
+    for (uint32_t d = 0; d < l->head_dim; d += n, from += (size_t)n * l->size) {
+        uint8_t *to = head + lls_kv_v_at(l, first, d);
+        n = lls_min_u32(LLS_KV_V_DIMS, l->head_dim - d);
+        if (l->v_pack == 1)
+            memcpy(to, from, (size_t)n * l->size);
+        else if (l->size == 2)
+            put_pairs((uint16_t *)to, (const uint16_t *)from, n, r != first);
+        else
+            put_byte_pairs(to, from, n, r != first);
     }
+}
+
+static void put(const write_job_t *j, uint8_t *head, uint32_t r, const float *k, const float *v)
+{
+    const lls_kv_layout_t *l = &j->layout;
+    stored_t               x;
+    float                  scale = j->k->narrow(l->dtype, k, l->head_dim, x.v);
+
+    if (l->dtype == LLS_I8) {
+        lls_kv_scales(l, head)[r] = scale;
+        memset(x.v + l->head_dim, 0, l->k_pack);
+        for (uint32_t d = 0; d < l->head_dim; d++)
+            x.v[d] ^= 0x80;
+    }
+    put_k(l, head + lls_kv_k_at(l, r, 0), x.v);
+    scale = j->k->narrow(l->dtype, v, l->head_dim, x.v);
+    if (l->dtype == LLS_I8)
+        lls_kv_scales(l, head)[l->block_tokens + r] = scale;
+    put_v(l, head, r, x.v);
 }
 
 /* Tokens [at, end) of batch row i, all in one block: the pairs of V are one thread's. */
@@ -83,14 +130,9 @@ static void write_block(const write_job_t *j, uint32_t i, uint32_t at, uint32_t 
     for (; at < end; at++) {
         const float *k = lls_row_f32(j->qkv, b->row_start[i] + at - first) +
                          (size_t)j->n_q * l->head_dim;
-        for (uint32_t h = 0; h < j->n_kv; h++, k += l->head_dim) {
-            uint8_t *head = lls_kv_head(j->pages, l, block, h);
-            const float *v = k + (size_t)j->n_kv * l->head_dim;
-            if (l->dtype == LLS_F32)
-                put_f32(l, head, at % l->block_tokens, k, v);
-            else
-                put_bf16(l, head, at % l->block_tokens, k, v);
-        }
+        for (uint32_t h = 0; h < j->n_kv; h++, k += l->head_dim)
+            put(j, lls_kv_head(j->pages, l, block, h), at % l->block_tokens, k,
+                k + (size_t)j->n_kv * l->head_dim);
     }
 }
 
@@ -122,6 +164,7 @@ void lls_cpu_kv_write(lls_exec_t *x, lls_in_t qkv, const lls_batch_t *batch,
     if (x->planning)
         return;
     job.layout = lls_kv_layout(pages->dtype, pages->block_tokens, a->head_dim);
+    job.k = lls_attend_kernels(lls_cpu_of(x)->isa, &job.layout);
     job.n_items = (uint64_t)batch->n_tokens * a->n_kv * a->head_dim * 2 < WORTH_A_FORK
                       ? 1 : ITEMS_PER_THREAD * lls_cpu_of(x)->n_threads;
     lls_pool_run(lls_cpu_of(x)->pool, job.n_items, write_share, &job);

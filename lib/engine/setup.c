@@ -11,19 +11,22 @@
 
 static llm_status_t choose_kv_dtype(lls_engine_t *e, llm_error_t *err)
 {
+    static const struct { const char *name; uint32_t dtype; } kinds[] = {
+        { "float32", LLS_F32 }, { "float16", LLS_F16 }, { "bfloat16", LLS_BF16 },
+        { "int8_per_token_head", LLS_I8 } };
     const char *name = e->options.kv_cache_dtype;
 
+    e->kv_dtype = lls_model_dtype(e->model) == LLS_F32 ? LLS_F32 : LLS_BF16;
     if (strcmp(name, "auto") == 0)
-        e->kv_dtype = lls_model_dtype(e->model) == LLS_F32 ? LLS_F32 : LLS_BF16;
-    else if (strcmp(name, "float32") == 0)
-        e->kv_dtype = LLS_F32;
-    else if (strcmp(name, "bfloat16") == 0)
-        e->kv_dtype = LLS_BF16;
-    else
-        return lls_fail_param(err, LLM_ERR_UNSUPPORTED, "kv-cache-dtype",
-                              "kv-cache-dtype %s is not there on the CPU; use auto, float32 or "
-                              "bfloat16", name);
-    return LLM_OK;
+        return LLM_OK;
+    for (size_t i = 0; i < LLS_ARRAY_LEN(kinds); i++)
+        if (strcmp(name, kinds[i].name) == 0) {
+            e->kv_dtype = kinds[i].dtype;
+            return LLM_OK;
+        }
+    return lls_fail_param(err, LLM_ERR_UNSUPPORTED, "kv-cache-dtype",
+                          "kv-cache-dtype %s is not there on the CPU; use auto, float32, float16, "
+                          "bfloat16 or int8_per_token_head", name);
 }
 
 static lls_model_runner_config_t runner_config(lls_engine_t *e)

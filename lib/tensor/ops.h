@@ -148,10 +148,13 @@ typedef struct lls_rope {
 typedef struct lls_pages {
     uint8_t *base;
     uint64_t block_bytes;
-    uint32_t dtype;                 /* LLS_F32 or LLS_BF16 (LLS_F16 where the backend has it) */
+    uint32_t dtype;                 /* LLS_F32, LLS_F16, LLS_BF16; LLS_I8 with scales */
     uint32_t block_tokens, n_heads, head_dim;
 } lls_pages_t;
 
+/* A bias by distance (ALiBi) would be a slope for each query head here, added to the scores after
+ * the soft cap by slope * (key position - query position): positions are absolute in every tile, so
+ * the bits would stay the same for any cut. */
 typedef struct lls_attend {
     uint32_t group, n_q, n_kv, head_dim;
     uint32_t kind, window;          /* enum lls_kv_kind: the mask rule of kv_kind.h */

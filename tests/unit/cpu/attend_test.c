@@ -33,7 +33,13 @@ typedef struct world {              /* one cache with some sequences in it */
     uint32_t    *table;
 } world_t;
 
+typedef struct spoil {              /* value `at` of a token's q, k and v, if there is one */
+    uint32_t token, at;
+    float    value;
+} spoil_t;
+
 static lls_mem_t  mem;
+static spoil_t    spoil;
 static lls_cpu_t *cpus[LLS_N_ISAS][4];  /* by threads */
 
 /* About normal, with a few large dimensions. */
@@ -51,9 +57,17 @@ static float query(uint64_t s, uint64_t h, uint64_t t, uint64_t d)
     return 1.5f * value(s + 100, h, t, d);
 }
 
+/* int8 is compared with what it was made from. */
 static float stored(const shape_t *z, float v)
 {
-    return z->dtype == LLS_F32 ? v : lls_bf16_to_f32(lls_f32_to_bf16(v));
+    switch (z->dtype) {
+    case LLS_F16:
+        return lls_f16_to_f32(lls_f32_to_f16(v));
+    case LLS_BF16:
+        return lls_bf16_to_f32(lls_f32_to_bf16(v));
+    default:
+        return v;
+    }
 }
 
 static void *aligned(size_t n)
@@ -138,12 +152,16 @@ static void fill_token(const world_t *w, uint32_t seq, uint32_t t, float *qkv)
 {
     const shape_t *z = &w->z;
 
+    float         *row = qkv;
+
     for (uint32_t h = 0; h < z->n_q; h++)
         for (uint32_t d = 0; d < z->dim; d++)
             *qkv++ = query(seq % 3, h, t, d);
     for (uint32_t h = 0; h < 2 * z->n_kv; h++)
         for (uint32_t d = 0; d < z->dim; d++)
             *qkv++ = value(seq % 3, h, t, d);
+    if (t == spoil.token && spoil.at != 0)
+        row[spoil.at] = spoil.value;
 }
 
 /* One step: n[i] tokens of each sequence (0 = it does not run); results into all[seq][token]. */
@@ -255,9 +273,27 @@ static const shape_t shapes[] = {
     { 2, 1, 10, 16, LLS_KV_SLIDING, 1, 0, LLS_BF16 },
     { 3, 1, 64, 8, LLS_KV_FULL, 0, 0, LLS_BF16 },
     { 16, 1, 32, 256, LLS_KV_FULL, 0, 20, LLS_F32 },
+    { 9, 3, 64, 16, LLS_KV_FULL, 0, 0, LLS_I8 },
+    { 8, 1, 64, 32, LLS_KV_FULL, 0, 0, LLS_F16 },
+    { 8, 1, 32, 16, LLS_KV_SLIDING, 33, 0, LLS_I8 },
+    { 4, 2, 128, 16, LLS_KV_SLIDING, 300, 0, LLS_I8 },
+    { 4, 2, 96, 16, LLS_KV_SLIDING, 33, 0, LLS_F16 },
+    { 4, 1, 256, 32, LLS_KV_FULL, 0, 50, LLS_I8 },
+    { 2, 2, 80, 64, LLS_KV_CHUNKED, 50, 30, LLS_F16 },
+    { 4, 2, 10, 16, LLS_KV_CHUNKED, 64, 0, LLS_I8 },
+    { 2, 1, 6, 16, LLS_KV_SLIDING, 1, 0, LLS_F16 },
+    { 3, 1, 64, 8, LLS_KV_FULL, 0, 0, LLS_I8 },
+    { 14, 2, 128, 16, LLS_KV_FULL, 0, 0, LLS_F16 },
 };
 
 static bool is_slow(uint32_t isa) { return EMULATED || isa == LLS_ISA_PLAIN; }
+
+/* What float32 arithmetic loses, or the rounding of q, K and V to bytes: the more dimensions share
+ * a scale, the more. */
+static double bound_of(const shape_t *z)
+{
+    return z->dtype != LLS_I8 ? 6e-7 : z->dim <= 128 ? 1.4e-2 : 2e-2;
+}
 
 static void check_close(uint32_t isa)
 {
@@ -269,9 +305,10 @@ static void check_close(uint32_t isa)
         double         e;
         world_init(&w, z, cpus[isa][1], 1, total);
         run(&w, total, 1, all);
-        e = error_of(z, 0, 6, all) + error_of(z, from, total, all);
-        if (!(e < 3e-6))
-            fail_msg("isa %s shape %u: error %g", lls_cpu_isa_name(isa), i, e);
+        e = fmax(error_of(z, 0, 6, all), error_of(z, from, total, all));
+        if (!(e < bound_of(z)))
+            fail_msg("isa %s shape %u (%s): error %g", lls_cpu_isa_name(isa), i,
+                     lls_dtype_name(z->dtype), e);
         world_deinit(&w);
         free(all);
     }
@@ -371,6 +408,67 @@ static void no_other_kernels_with_bf16(void **state)
     free(all[1]);
 }
 
+/* ---- Numbers that are none ------------------------------------------------------------------- */
+
+enum place { IN_Q, IN_K, IN_V };
+
+/* Token `at` of a chunk has a NaN or an infinity: the heads that see it say so, and nothing else
+ * comes out other than without it. */
+static void check_spoilt(uint32_t isa, const shape_t *z, enum place place, float bad)
+{
+    const uint32_t total = 40, at = 21, head = z->n_q * z->dim;
+    float         *good = aligned(total * head * sizeof *good);
+    float         *all = aligned(total * head * sizeof *all);
+    uint32_t       n[1] = { total }, first = place == IN_Q ? 0 : z->n_q + (place - 1) * z->n_kv;
+    world_t        w;
+
+    world_init(&w, z, cpus[isa][1], 1, total);
+    step(&w, n, good);
+    world_deinit(&w);
+    world_init(&w, z, cpus[isa][1], 1, total);
+    spoil = (spoil_t){ at, first * z->dim + 3, bad };
+    step(&w, n, all);
+    spoil = (spoil_t){ 0 };
+    for (uint32_t t = 0; t < total; t++)
+        for (uint32_t i = 0; i < head; i++) {
+            bool touched = (place == IN_Q ? t == at : t >= at) && i / z->dim < z->n_q / z->n_kv;
+            touched = touched && (place != IN_Q || i < z->dim);
+            float got = all[(size_t)t * head + i], want = good[(size_t)t * head + i];
+            if (touched ? !isnan(got) : got != want)
+                fail_msg("isa %s %s, %g in %s of token %u: value %u of token %u is %g, %g without",
+                         lls_cpu_isa_name(isa), lls_dtype_name(z->dtype), bad,
+                         &"Q\0K\0V"[2 * place], at, i, t, got, want);
+        }
+    world_deinit(&w);
+    free(good);
+    free(all);
+}
+
+static void check_nans(uint32_t isa)
+{
+    static const shape_t z = { 4, 2, 64, 16, LLS_KV_FULL, 0, 0, LLS_I8 };
+
+    for (uint32_t place = IN_Q; place <= IN_V; place++) {
+        check_spoilt(isa, &z, place, NAN);
+        check_spoilt(isa, &z, place, INFINITY);
+        check_spoilt(isa, &z, place, -INFINITY);
+    }
+}
+
+/* int8 spreads what is not finite over its token and head, and over nothing that does not see
+ * it. */
+static void bytes_keep_nans_where_they_are(void **state) { on_each_isa(check_nans); }
+
+/* The layers' pages hold what the plan counts: K, V and two scales a token. */
+static void pages_have_no_slack(void **state)
+{
+    static const struct { uint32_t dtype; size_t bytes; } kinds[] = {
+        { LLS_F32, 8 * 64 }, { LLS_F16, 4 * 64 }, { LLS_BF16, 4 * 64 }, { LLS_I8, 2 * 64 + 8 } };
+
+    for (uint32_t i = 0; i < LLS_ARRAY_LEN(kinds); i++)
+        assert_int_equal(lls_cpu_page_bytes(kinds[i].dtype, 16, 3, 64), 16 * 3 * kinds[i].bytes);
+}
+
 static int setup(void **state)
 {
     lls_mem_init(&mem, NULL);
@@ -395,6 +493,8 @@ int main(void)
         cmocka_unit_test(close_to_float64),
         cmocka_unit_test(bits_do_not_depend_on_the_cut),
         cmocka_unit_test(no_other_kernels_with_bf16),
+        cmocka_unit_test(bytes_keep_nans_where_they_are),
+        cmocka_unit_test(pages_have_no_slack),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
