@@ -9,8 +9,8 @@
  *   int8      K [D' / 4][T][4]     V [P / 32][T / 2][32][2]     scales of K [T], of V [T], float32
  * T is block_tokens; D is head_dim, even; P is D rounded up to 32 and D' to 4, the dimensions
  * behind D are never looked at or count for nothing.  Tokens lie along K's lanes and dimensions
- * along V's, so that neither q k nor p v sums across lanes; the pairs of bfloat16 widen to two vectors with a
- * shift and a mask, fours and pairs of bytes are what the instructions for int8 multiply.
+ * along V's, so that neither q k nor p v sums across lanes; the pairs of bfloat16 widen to two
+ * vectors with a shift and a mask, fours and pairs of bytes are what instructions multiply.
  *
  * int8: value = scale * q of a token and head, -127 <= q <= 127; K is stored as q + 128 (without
  * sign), V as q.  A scale is NaN if a value was not finite.  float16 saturates at 65504, and only

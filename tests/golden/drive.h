@@ -25,6 +25,7 @@ typedef struct drive {
     void            *weights, *arena, *pages[LLS_MAX_GROUPS];
     uint32_t        *tables[LLS_MAX_GROUPS];
     uint32_t         max_len, max_chunk, n_blocks, n_vocab;
+    uint32_t         kv_dtype;      /* of the cache */
 } drive_t;
 
 static inline void *drive_memory(size_t bytes)
@@ -90,14 +91,13 @@ static inline void drive_plan(drive_t *d, lls_exec_t *x, uint32_t max_logits)
 static inline void drive_pages(drive_t *d)
 {
     const lls_traits_t *t = lls_model_traits(d->model);
-    uint32_t            dtype = lls_model_dtype(d->model) == LLS_F32 ? LLS_F32 : LLS_BF16;
 
     for (uint32_t g = 0; g < t->n_groups; g++) {
-        uint64_t block = lls_model_block_bytes(d->model, d->ops, g, dtype, DRIVE_BLOCK);
+        uint64_t block = lls_model_block_bytes(d->model, d->ops, g, d->kv_dtype, DRIVE_BLOCK);
 
         d->pages[g] = drive_memory(block * (d->n_blocks + 1));
         d->tables[g] = calloc(d->n_blocks, sizeof *d->tables[g]);
-        lls_model_bind_pages(d->model, d->ops, g, d->pages[g], block, dtype, DRIVE_BLOCK);
+        lls_model_bind_pages(d->model, d->ops, g, d->pages[g], block, d->kv_dtype, DRIVE_BLOCK);
     }
 }
 
@@ -105,11 +105,10 @@ static inline void drive_pages(drive_t *d)
 static inline void drive_restart(drive_t *d)
 {
     const lls_traits_t *t = lls_model_traits(d->model);
-    uint32_t            dtype = lls_model_dtype(d->model) == LLS_F32 ? LLS_F32 : LLS_BF16;
 
     for (uint32_t g = 0; g < t->n_groups; g++) {
-        memset(d->pages[g], 0xff,
-               lls_model_block_bytes(d->model, d->ops, g, dtype, DRIVE_BLOCK) * (d->n_blocks + 1));
+        uint64_t block = lls_model_block_bytes(d->model, d->ops, g, d->kv_dtype, DRIVE_BLOCK);
+        memset(d->pages[g], 0xff, block * (d->n_blocks + 1));
         for (uint32_t i = 0; i < d->n_blocks; i++)
             d->tables[g][i] = d->n_blocks - i;
     }
@@ -139,6 +138,25 @@ static inline void drive_open(drive_t *d, const lls_model_options_t *o, uint32_t
     for (uint32_t i = 0; i < 64; i++)
         assert_int_equal(((uint8_t *)d->weights)[bytes + i], 0xa5);
     assert_int_equal(lls_model_weight_bytes(d->model, d->ops), bytes);
+    d->kv_dtype = lls_model_dtype(d->model) == LLS_F32 ? LLS_F32 : LLS_BF16;
+    drive_pages(d);
+    drive_restart(d);
+}
+
+static inline void drive_free_pages(drive_t *d)
+{
+    for (uint32_t g = 0; g < LLS_MAX_GROUPS; g++) {
+        free(d->pages[g]);
+        free(d->tables[g]);
+        d->pages[g] = d->tables[g] = NULL;
+    }
+}
+
+/* Another cache, and the empty sequence. */
+static inline void drive_change_kv(drive_t *d, uint32_t dtype)
+{
+    drive_free_pages(d);
+    d->kv_dtype = dtype;
     drive_pages(d);
     drive_restart(d);
 }
@@ -176,10 +194,7 @@ static inline void drive_run(drive_t *d, const int32_t *ids, uint32_t at, uint32
 
 static inline void drive_close(drive_t *d)
 {
-    for (uint32_t g = 0; g < LLS_MAX_GROUPS; g++) {
-        free(d->pages[g]);
-        free(d->tables[g]);
-    }
+    drive_free_pages(d);
     lls_model_close(d->model);
     lls_cpu_destroy(d->cpu);
     free(d->weights);
