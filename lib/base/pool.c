@@ -323,6 +323,22 @@ llm_status_t lls_pool_create(lls_mem_t *mem, uint32_t n_threads, lls_pool_t **ou
     return LLM_OK;
 }
 
+llm_status_t lls_pool_bind(lls_pool_t *pool, const char *option, const lls_cpu_list_t *cpus,
+                           llm_error_t *err)
+{
+    for (uint32_t i = 1; i < pool->n_threads; i++) {
+        cpu_set_t set[LLS_MAX_CPUS / CPU_SETSIZE];
+        uint32_t  id = cpus->id[i % cpus->n];
+
+        CPU_ZERO_S(sizeof set, set);
+        CPU_SET_S(id, sizeof set, set);
+        if (pthread_setaffinity_np(pool->members[i].thread, sizeof set, set) != 0)
+            return lls_fail_param(err, LLM_ERR_INVALID, option,
+                                  "%s: CPU %u is not there, or not for this process", option, id);
+    }
+    return LLM_OK;
+}
+
 void lls_pool_destroy(lls_pool_t *pool)
 {
     if (pool == NULL)

@@ -18,6 +18,7 @@
 #ifndef LLS_BASE_POOL_H
 #define LLS_BASE_POOL_H
 
+#include "base/cpus.h"
 #include "base/mem.h"
 
 #define LLS_POOL_MAX_THREADS 4096u
@@ -32,6 +33,10 @@ llm_status_t lls_pool_create(lls_mem_t *mem, uint32_t n_threads, lls_pool_t **ou
                              llm_error_t *err);
 void         lls_pool_destroy(lls_pool_t *pool);
 uint32_t     lls_pool_n(const lls_pool_t *pool);
+/* Keeps worker i on CPU number i of the list, which begins anew at its end.  The first one is meant
+ * for the caller, whose thread is not ours to move.  The message names the option. */
+llm_status_t lls_pool_bind(lls_pool_t *pool, const char *option, const lls_cpu_list_t *cpus,
+                           llm_error_t *err);
 void         lls_pool_run(lls_pool_t *pool, uint32_t n_items, lls_pool_fn fn, void *arg);
 
 /* The share of item ith of nth in n things, in whole multiples of `unit`: [*begin, *end). */

@@ -61,7 +61,8 @@ static const lls_option_def_t table[] = {
      .put = LLS_PUT_F32,
      AT_E(gpu_memory_utilization)},
     {.info = E("cpu-threads", "int", NULL, "[1, 4096]",
-               "worker threads of the CPU backend; default: cores of this process"),
+               "threads of the CPU backend, the one that steps included; default: CPUs of this process, by "
+               "affinity and control group"),
      .put = LLS_PUT_U32,
      AT_E(n_threads)},
 
@@ -114,6 +115,11 @@ static const lls_option_def_t table[] = {
                NULL, "instruction set of the CPU kernels"),
      .put = LLS_PUT_STRING,
      AT_E(cpu_isa)},
+    {.info = E("cpu-affinity", "string", NULL, NULL,
+               "CPUs as in 0-3,8: worker i keeps to number i of them, the thread that steps should "
+               "keep to the first; sets cpu-threads; default: anywhere"),
+     .put = LLS_PUT_STRING,
+     AT_E(cpu_affinity)},
     {.info = E("load-format", "auto|safetensors|gguf|dummy", "auto", NULL,
                "how weights are stored; dummy: random ones from config.json alone"),
      .put = LLS_PUT_STRING,

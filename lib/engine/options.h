@@ -32,6 +32,7 @@ typedef struct lls_engine_options {
     char      *weights_cache_dir;   /* NULL = none */
     char      *quantization;        /* "none", "int8", "int4" */
     char      *cpu_isa;             /* a name of cpu/cpu.c */
+    char      *cpu_affinity;        /* list of CPUs; NULL = none */
     char      *generation_config;   /* "auto", "vllm" or a folder */
     char      *hf_overrides;        /* JSON object, or NULL */
     char      *reasoning_config;    /* JSON object, or NULL */
@@ -50,7 +51,7 @@ typedef struct lls_engine_options {
     uint32_t   num_gpu_blocks_override;     /* 0 = none */
     uint32_t   long_prefill_token_threshold;/* 0 = none */
     uint32_t   stream_interval;     /* resolved: 1 */
-    uint32_t   n_threads;           /* 0 = cores of this process */
+    uint32_t   n_threads;           /* 0 = by cpu-affinity, or CPUs of this process */
     int32_t    max_logprobs;        /* resolved: 20; -1 = no cap */
     int32_t    logprobs_mode;       /* LLS_RAW_LOGPROBS, ... of sample/logprobs.h */
     float      gpu_memory_utilization;      /* resolved: 0.92 */

@@ -138,6 +138,21 @@ static llm_status_t open_tokenizer(lls_engine_t *e, llm_error_t *err)
     return lls_tokenizer_open(&e->mem, path, &e->tokenizer, err);
 }
 
+static llm_status_t make_cpu(lls_engine_t *e, llm_error_t *err)
+{
+    const lls_engine_options_t *o = &e->options;
+    lls_cpu_list_t              cpus = { .n = 0 };
+    llm_status_t                st = LLM_OK;
+
+    if (o->cpu_affinity != NULL)
+        st = lls_cpu_list_parse("cpu-affinity", o->cpu_affinity, &cpus, err);
+    if (st == LLM_OK)
+        st = lls_cpu_create(&e->mem, o->n_threads > 0 ? o->n_threads : cpus.n, o->cpu_isa, &e->cpu,
+                            err);
+    return st == LLM_OK && cpus.n > 0 ? lls_pool_bind(lls_cpu_pool(e->cpu), "cpu-affinity", &cpus, err)
+                                       : st;
+}
+
 static llm_status_t open_files(lls_engine_t *e, llm_error_t *err)
 {
     const lls_engine_options_t *o = &e->options;
@@ -152,7 +167,7 @@ static llm_status_t open_files(lls_engine_t *e, llm_error_t *err)
         return lls_fail_param(err, LLM_ERR_IO, "weights-cache-dir",
                               "weights-cache-dir %s is not a directory; make it first",
                               o->weights_cache_dir);
-    st = lls_cpu_create(&e->mem, o->n_threads, o->cpu_isa, &e->cpu, err);
+    st = make_cpu(e, err);
     if (st == LLM_OK)
         st = lls_model_open(&e->mem, &e->log, &mo, &e->model, err);
     if (st == LLM_OK && !o->skip_tokenizer_init)

@@ -3,8 +3,10 @@
  * allocation is an error and not an end. */
 #include "engine/support.h"
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <sys/resource.h>
 
 #define MODEL TEST_DIR "/golden/llama"
 #define N_PROMPT 40
@@ -227,6 +229,49 @@ static void a_warm_step_allocates_nothing(void **state)
     llm_engine_destroy(e);
 }
 
+/* Page faults of the steps that serve six requests. */
+static long faults_of_a_load(llm_engine_t *e)
+{
+    ask_t         a[6];
+    struct rusage before, after;
+    long          faults = 0;
+
+    for (uint32_t i = 0; i < 6; i++) {
+        make_ask(&a[i], 90, 20 + 10 * i, i, 40);
+        a[i].sp.temperature = i % 2 == 0 ? 0 : 1;
+        add_ask(e, &a[i]);
+    }
+    while (llm_engine_unfinished(e) > 0) {
+        getrusage(RUSAGE_SELF, &before);
+        assert_int_equal(llm_engine_step(e, NULL), LLM_OK);
+        getrusage(RUSAGE_SELF, &after);
+        faults += after.ru_minflt - before.ru_minflt;
+        while (llm_engine_next_output(e) != NULL)
+            ;
+    }
+    return faults;
+}
+
+/* Behind a first load of the same kind everything that a step touches is there: weights, workspace,
+ * the cache, which kv-cache-memory-bytes has filled, and the stacks of the workers.  The system may
+ * take a page away at any time, so one load of several must do without. */
+static void nor_does_it_fault_pages_in(void **state)
+{
+    llm_engine_t *e = make_engine(MODEL, "float32",
+                                  OPTIONS("skip-tokenizer-init", "true", "max-model-len", "256",
+                                          "cpu-threads", "3", "max-num-seqs", "8",
+                                          "kv-cache-memory-bytes", "4000000"), NULL);
+    long          least = LONG_MAX;
+
+    for (uint32_t load = 0; load < 20 && least > 0; load++) {
+        long faults = faults_of_a_load(e);
+        least = faults < least ? faults : least;
+    }
+    if (!SANITIZED)                 /* their shadow memory has pages of its own */
+        assert_int_equal(least, 0);
+    llm_engine_destroy(e);
+}
+
 /* ---- Failures -------------------------------------------------------------------------------- */
 
 /* Text, stop strings, all kinds of records, log-probabilities, and who asks meanwhile. */
@@ -423,6 +468,7 @@ int main(void)
         cmocka_unit_test(a_hundred_requests_leave_nothing_behind),
         cmocka_unit_test(destroy_drops_what_is_unfinished),
         cmocka_unit_test(a_warm_step_allocates_nothing),
+        cmocka_unit_test(nor_does_it_fault_pages_in),
         cmocka_unit_test(nor_does_one_with_text),
         cmocka_unit_test(every_failure_of_create_is_an_error),
         cmocka_unit_test(every_failure_of_a_request_is_its_own),

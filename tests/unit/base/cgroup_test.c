@@ -182,6 +182,26 @@ static void memory_of_both_versions(void **state)
     fell(&t);
 }
 
+static void lists_of_cpus(void **state)
+{
+    static const char *const bad[] = { "", ",", "1,", "-1", "1-", "3-1", "1;2", " 1", "x", "0x1",
+                                       "4096", "0-4096", "99999999999999999999", "0-4095,1" };
+    lls_cpu_list_t list;
+    llm_error_t    err;
+
+    assert_int_equal(lls_cpu_list_parse("o", "8,0-3,8", &list, &err), LLM_OK);
+    assert_int_equal(list.n, 6);
+    for (uint32_t i = 0; i < 6; i++)
+        assert_int_equal(list.id[i], "\10\0\1\2\3\10"[i]);
+    assert_int_equal(lls_cpu_list_parse("o", "0-4095", &list, &err), LLM_OK);
+    assert_int_equal(list.n, LLS_MAX_CPUS);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        if (lls_cpu_list_parse("o", bad[i], &list, &err) != LLM_ERR_INVALID)
+            fail_msg("\"%s\" is a list", bad[i]);
+        assert_string_equal(err.param, "o");
+    }
+}
+
 static void this_machine_has_memory_and_a_cpu(void **state)
 {
     lls_sysmem_t m = lls_sysmem();
@@ -199,6 +219,7 @@ int main(void)
         cmocka_unit_test(nonsense_is_no_limit),
         cmocka_unit_test(the_quota_is_rounded_and_affinity_counts_too),
         cmocka_unit_test(memory_of_both_versions),
+        cmocka_unit_test(lists_of_cpus),
         cmocka_unit_test(this_machine_has_memory_and_a_cpu),
     };
 

@@ -228,6 +228,76 @@ static void workers_keep_the_cpus_they_are_allowed(void **state)
     assert_int_equal(atomic_load(&c.n_changed), 0);
 }
 
+static void note_item_of_member(void *arg, uint32_t item, uint32_t ith)
+{
+    _Atomic uint32_t *first = arg;      /* [4]: item + 1 that a member did first */
+    uint32_t          none = 0, n = 0;
+
+    atomic_compare_exchange_strong(&first[ith], &none, item + 1);
+    while (n < 4)                   /* until each member has come to one */
+        for (uint32_t i = n = 0; i < 4; i++)
+            n += atomic_load(&first[i]) != 0;
+}
+
+/* Memory that a member touches first is near the CPU that reads it later: matrices are packed by
+ * the ranges that multiply them. */
+static void each_member_begins_with_its_own_range(void **state)
+{
+    lls_mem_t   mem;
+    lls_pool_t *pool = pool_of(&mem, 4);
+
+    for (uint32_t again = 0; again < 50; again++) {
+        _Atomic uint32_t first[4] = { 0 };
+        uint32_t         begin, end;
+
+        lls_pool_run(pool, 50 + again, note_item_of_member, first);
+        for (uint32_t i = 0; i < 4; i++) {
+            lls_share(50 + again, 1, i, 4, &begin, &end);
+            assert_int_equal(atomic_load(&first[i]), begin + 1);
+        }
+    }
+    lls_pool_destroy(pool);
+}
+
+static void see_cpus(void *arg, uint32_t item, uint32_t ith)
+{
+    _Atomic int *cpu_of = arg;      /* [3]: the only CPU of a member, -1 if it may use several */
+    cpu_set_t    mine;
+    int          cpu = 0;
+
+    sched_getaffinity(0, sizeof mine, &mine);
+    while (cpu < CPU_SETSIZE && !CPU_ISSET(cpu, &mine))
+        cpu++;
+    atomic_store(&cpu_of[ith], CPU_COUNT(&mine) == 1 ? cpu : -1);
+    usleep(1000);
+}
+
+static void workers_are_bound_to_cpus(void **state)
+{
+    lls_mem_t      mem;
+    lls_pool_t    *pool = pool_of(&mem, 3);
+    lls_cpu_list_t list = { .n = 0 };
+    _Atomic int    cpu_of[3] = { -1, -1, -1 };
+    cpu_set_t      mine, after;
+    llm_error_t    err;
+
+    assert_int_equal(sched_getaffinity(0, sizeof mine, &mine), 0);
+    for (int cpu = 0; cpu < CPU_SETSIZE && list.n < 2; cpu++)
+        if (CPU_ISSET(cpu, &mine))
+            list.id[list.n++] = (uint16_t)cpu;
+    assert_int_equal(lls_pool_bind(pool, "o", &list, &err), LLM_OK);
+    while (atomic_load(&cpu_of[1]) < 0 || atomic_load(&cpu_of[2]) < 0)
+        lls_pool_run(pool, 30, see_cpus, cpu_of);
+    assert_int_equal(atomic_load(&cpu_of[1]), list.id[1 % list.n]);
+    assert_int_equal(atomic_load(&cpu_of[2]), list.id[2 % list.n]);
+    assert_int_equal(sched_getaffinity(0, sizeof after, &after), 0);
+    assert_true(CPU_EQUAL(&mine, &after));
+    list = (lls_cpu_list_t){ .n = 1, .id = { LLS_MAX_CPUS - 1 } };
+    assert_int_equal(lls_pool_bind(pool, "o", &list, &err), LLM_ERR_INVALID);
+    assert_non_null(strstr(err.message, "CPU 4095"));
+    lls_pool_destroy(pool);
+}
+
 /* ---- The host's program ---------------------------------------------------------------------- */
 
 static void see_signal(void *arg, uint32_t item, uint32_t ith)
@@ -276,6 +346,8 @@ int main(void)
         cmocka_unit_test(a_caller_that_sleeps_is_woken),
         cmocka_unit_test(nobody_sleeps_through_a_round),
         cmocka_unit_test(workers_keep_the_cpus_they_are_allowed),
+        cmocka_unit_test(each_member_begins_with_its_own_range),
+        cmocka_unit_test(workers_are_bound_to_cpus),
         cmocka_unit_test(signals_stay_with_the_host),
         cmocka_unit_test(a_pool_without_memory_is_refused),
     };
