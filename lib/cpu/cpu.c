@@ -7,13 +7,18 @@
 #elif defined(__aarch64__)
 #include <sys/auxv.h>
 #endif
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 #include "base/cpus.h"
 #include "base/num.h"
 
 /* ORDER isa */
 static const char *const isa_names[] = {
-    "plain", "avx2", "avx512", "avx512bf16", "neon", "neondotprod", "neoni8mm"
+    "plain", "avx2", "avx512", "avx512bf16", "amx", "neon", "neondotprod",
+    "neoni8mm"
 };
 
 const char *lls_cpu_isa_name(uint32_t isa) { return isa < LLS_N_ISAS ? isa_names[isa] : "?"; }
@@ -26,6 +31,27 @@ static bool has_f16c(void)
 
     return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
 }
+
+static bool has_tiles(void)
+{
+    const unsigned all = 1u << 22 | 1u << 24;           /* AMX-BF16, AMX-TILE */
+    unsigned       a, b, c, d;
+
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & all) == all;
+}
+
+/* A process asks Linux for the tiles' state once; asking again costs nothing.  It is refused where
+ * a thread's alternate stack for signals is too small for that state. */
+static bool may_use_tiles(void)
+{
+#if defined(__linux__)
+    const long request_permission = 0x1023, tile_data = 18;
+
+    return syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+#else
+    return false;
+#endif
+}
 #endif
 
 #if defined(__aarch64__)
@@ -36,7 +62,8 @@ static bool has_f16c(void)
 
 bool lls_cpu_has_isa(uint32_t isa)
 {
-    bool avx2 = false, avx512 = false, bf16 = false, neon = false, dotprod = false, i8mm = false;
+    bool avx2 = false, avx512 = false, bf16 = false, amx = false;
+    bool neon = false, dotprod = false, i8mm = false;
 
 #if defined(__x86_64__)
     avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
@@ -44,6 +71,7 @@ bool lls_cpu_has_isa(uint32_t isa)
              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
              __builtin_cpu_supports("avx512vnni");
     bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
+    amx = bf16 && has_tiles() && may_use_tiles();
 #elif defined(__aarch64__)
     neon = true;
     dotprod = (getauxval(AT_HWCAP) & HAS_DOTPROD) != 0;
@@ -54,6 +82,7 @@ bool lls_cpu_has_isa(uint32_t isa)
     case LLS_ISA_AVX2:        return avx2;
     case LLS_ISA_AVX512:      return avx512;
     case LLS_ISA_AVX512BF16:  return bf16;
+    case LLS_ISA_AMX:         return amx;
     case LLS_ISA_NEON:        return neon;
     case LLS_ISA_NEONDOTPROD: return dotprod;
     case LLS_ISA_NEONI8MM:    return i8mm;
@@ -85,7 +114,7 @@ static llm_status_t choose_isa(const char *name, uint32_t *isa, llm_error_t *err
     if (*isa == LLS_N_ISAS)
         return lls_fail_param(err, LLM_ERR_INVALID, "cpu-isa",
                               "cpu-isa is \"%s\"; use auto, plain, avx2, avx512, avx512bf16, "
-                              "neon, neondotprod or neoni8mm", name);
+                              "amx, neon, neondotprod or neoni8mm", name);
     if (!lls_cpu_has_isa(*isa))
         return lls_fail_param(err, LLM_ERR_UNSUPPORTED, "cpu-isa",
                               "this CPU has no %s; use cpu-isa auto", name);

@@ -15,7 +15,7 @@
 /* ORDER isa: of each processor from the least to the most. */
 enum lls_isa {
     LLS_ISA_PLAIN,
-    LLS_ISA_AVX2, LLS_ISA_AVX512, LLS_ISA_AVX512BF16,
+    LLS_ISA_AVX2, LLS_ISA_AVX512, LLS_ISA_AVX512BF16, LLS_ISA_AMX,
     LLS_ISA_NEON, LLS_ISA_NEONDOTPROD, LLS_ISA_NEONI8MM,
     LLS_N_ISAS
 };

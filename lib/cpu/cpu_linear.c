@@ -14,10 +14,11 @@
 #define MIN_CHUNK   64u
 #define MAX_CHUNK   256u
 #define K_BLOCK     2048u           /* values of k that go through all rows before the next */
+#define OVER_BYTES  1024u           /* behind the packed rows, for kernels that read 16 at a time */
+#define WIDEN_FROM  3u              /* blocks of rows that share a widened panel */
 #define FILL_UNIT   32u             /* values of k: what filling is shared out by */
 #define FILL_ITEM   4096u           /* values that are worth another thread */
 #define WIDE_BYTES  (K_BLOCK / LLS_GROUP * 1152u)   /* of the kind that takes most: Q4_1 */
-#define WIDEN_FROM  3u              /* blocks of rows that share a widened panel */
 
 /* Rows [begin, end) that meet one expert. */
 typedef struct run {
@@ -285,6 +286,8 @@ static void multiply_item(void *arg, uint32_t item, uint32_t ith)
     uint32_t            at = 0, begin, end;
 
     lls_share(c->n_panels, 1, item, c->n_items, &begin, &end);
+    if (c->form == LLS_FORM_TILE)
+        j->isa.begin_tiles();
     for (uint32_t r = 0; r < j->n_runs && at < end; r++) {
         p.cut = cut_run(&j->runs[r], c->first, c->end, max_rows_of(j, c->form));
         p.seg = lls_wmat_segs(j->p->w, j->runs[r].expert);
@@ -296,6 +299,8 @@ static void multiply_item(void *arg, uint32_t item, uint32_t ith)
             at += n;
         }
     }
+    if (c->form == LLS_FORM_TILE)
+        j->isa.end_tiles();
 }
 
 /* ---- The op ---------------------------------------------------------------------------------- */
@@ -356,7 +361,7 @@ static size_t place(linear_job_t *j, uint32_t in, uint32_t nth, uint8_t *base)
     size_t       values = lls_align_up(in, LLS_GROUP);
 
     j->chunk = chunk_rows(in, j->n_rows);
-    j->acts = lls_carve(&c, j->chunk * values, 4);
+    j->acts = lls_carve(&c, j->chunk * values + OVER_BYTES / 4, 4);
     j->tiles = lls_carve(&c, (size_t)nth * 2 * j->chunk * LLS_PANEL, sizeof *j->tiles);
     j->wide = lls_carve(&c, nth, WIDE_BYTES);
     return c.used;
@@ -372,6 +377,8 @@ static lls_linear_isa_t kernels_of(uint32_t isa)
     if (isa == LLS_ISA_PLAIN)
         return lls_linear_plain;
     k = lls_linear_avx512;
+    if (isa == LLS_ISA_AMX)
+        lls_linear_use_tiles(&k);
     if (isa == LLS_ISA_AVX512BF16) {
         k.max_rows[LLS_FORM_BF16] = lls_linear_avx512bf16.max_rows;
         k.fill[LLS_FORM_BF16] = lls_linear_avx512bf16.fill;

@@ -2,7 +2,7 @@
 /*
  * cpu_linear - what the kernels of the linear ops offer: one table for each instruction set.
  *
- * Activations are packed first, into blocks of at most max_rows rows and in one of five forms,
+ * Activations are packed first, into blocks of at most max_rows rows and in one of six forms,
  * step by step as the panels of weights are (`mr` = rows of the block):
  *
  *   F32   2 values of k:  [mr][2] float                                          8 mr bytes
@@ -11,6 +11,7 @@
  *         scale s, minus the sum of the int8 and s times the sum
  *   Q8H   the same with the sums of values 0-15 and of 16-31, for weights with a scale for each
  *         16: after the scale two rows of minus the sum, then two of s times it    52 mr bytes
+ *   TILE  32 values of k: [mr][32] bfloat16                                     64 mr bytes
  *   Q8H2  Q8H of twice as many rows: first each row, then what its int8 leave of it, so that a
  *         row is the sum of two and exact to 15 bits.  Kernels see Q8H.  For weights of 2 and 3
  *         bits: such a model is so far from what it learned that 7 bits of activation show (SmolLM2
@@ -35,7 +36,7 @@
 #define LLS_KINDS LLS_N_SCHEMES
 
 enum lls_form {                     /* ORDER form */
-    LLS_FORM_F32, LLS_FORM_BF16, LLS_FORM_Q8, LLS_FORM_Q8H,
+    LLS_FORM_F32, LLS_FORM_BF16, LLS_FORM_Q8, LLS_FORM_Q8H, LLS_FORM_TILE,
     LLS_N_KERNEL_FORMS, LLS_FORM_Q8H2 = LLS_N_KERNEL_FORMS, LLS_N_FORMS
 };
 
@@ -49,7 +50,13 @@ static inline uint32_t lls_form_planes(uint32_t form) { return form == LLS_FORM_
 /* Bytes of a step of one row, and values of k in it. */
 static inline uint32_t lls_form_bytes(uint32_t form)
 {
-    return form == LLS_FORM_F32 ? 8 : form == LLS_FORM_BF16 ? 4 : form == LLS_FORM_Q8 ? 44 : 52;
+    switch (form) {
+    case LLS_FORM_F32:  return 8;
+    case LLS_FORM_BF16: return 4;
+    case LLS_FORM_Q8:   return 44;
+    case LLS_FORM_TILE: return 64;
+    default:            return 52;
+    }
 }
 static inline uint32_t lls_form_step(uint32_t form) { return form >= LLS_FORM_Q8 ? LLS_GROUP : 2; }
 
@@ -99,6 +106,7 @@ typedef struct lls_linear_isa {
     lls_multiply_fn multiply[LLS_KINDS];
     lls_widen_fn    widen[LLS_KINDS];       /* NULL: not worth it, or not a kind of 4 bits */
     lls_multiply_fn multiply_wide[LLS_KINDS];
+    void          (*begin_tiles)(void), (*end_tiles)(void);     /* around multiplying that form */
 } lls_linear_isa_t;
 
 /* Tables of an instruction set by kind, whose kernels are named multiply_f32 and so on; of IQ4_NL
@@ -129,5 +137,6 @@ typedef struct lls_bf16_kernels {
 extern const lls_linear_isa_t   lls_linear_plain, lls_linear_avx2, lls_linear_avx512;
 extern const lls_linear_isa_t   lls_linear_neon, lls_linear_neondotprod, lls_linear_neoni8mm;
 extern const lls_bf16_kernels_t lls_linear_avx512bf16;
+void                            lls_linear_use_tiles(lls_linear_isa_t *k);
 
 #endif

@@ -179,6 +179,9 @@ typedef struct bound {
     double step;                    /* and of the largest of 32 for each activation */
 } bound_t;
 
+/* Of pairs of bfloat16. */
+static bool has_dots(uint32_t isa) { return isa == LLS_ISA_AVX512BF16 || isa == LLS_ISA_AMX; }
+
 static bound_t bound_of(uint32_t isa, uint32_t scheme, uint32_t dtype)
 {
     bound_t b = { .relative = 1e-6 };
@@ -190,7 +193,7 @@ static bound_t bound_of(uint32_t isa, uint32_t scheme, uint32_t dtype)
     else if (scheme >= LLS_W_Q4_0)                      /* of int8 */
         b.step = 1 / 254.0;
     else if (dtype == LLS_BF16)         /* weights to 8 bits, and activations if the CPU has dots */
-        b.relative = (scheme == LLS_W_BF16 ? 1e-6 : 4e-3) + (isa == LLS_ISA_AVX512BF16 ? 4e-3 : 0);
+        b.relative = (scheme == LLS_W_BF16 ? 1e-6 : 4e-3) + (has_dots(isa) ? 4e-3 : 0);
     else if (dtype == LLS_F16 && scheme != LLS_W_F16)   /* to 11 bits */
         b.relative = 5e-4;
     return b;
@@ -415,8 +418,8 @@ static void check_same_as_plain(fixture_t *plain, fixture_t *f, uint32_t scheme,
     lls_linear_t p = { .w = w.w, .in = in, .out = out };
     bound_t      b = { .relative = 4e-6 };
 
-    if (scheme == LLS_W_BF16 && lls_cpu_isa(f->cpu) == LLS_ISA_AVX512BF16)
-        b.relative = 4e-3;                      /* this one rounds activations too */
+    if (scheme == LLS_W_BF16 && has_dots(lls_cpu_isa(f->cpu)))
+        b.relative = 4e-3;                      /* these round activations too */
     run_linear(plain, &y, &x, &p);
     run_linear(f, &z, &x, &p);
     for (uint32_t r = 0; r < m; r++)
