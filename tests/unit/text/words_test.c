@@ -2,6 +2,8 @@
 /* What is kept of words, and the tables that calls lend each other. */
 #include "text_test.h"
 
+#include <pthread.h>
+
 #include "text/words.h"
 
 /* Looks until there is a table. */
@@ -135,6 +137,48 @@ static void without_memory_a_call_goes_on(void **state)
     assert_int_equal(count.live_blocks, 0);
 }
 
+static void *encode_often(void *tok)
+{
+    static const char text[] = "The words of many calls, the words of one call: "
+                               "na\xc3\xafve \xe6\x9d\xb1\xe4\xba\xac 12345 words.";
+    int32_t          *first = NULL, *ids;
+    size_t            n_first = 0, n;
+    llm_error_t       err;
+    uintptr_t         n_bad = 0;
+
+    for (int i = 0; i < 60; i++) {
+        if (lls_tokenizer_encode(tok, plain_mem(), text, strlen(text), 0, &ids, &n, &err) != LLM_OK)
+            return (void *)1;
+        if (first == NULL) {
+            first = ids;
+            n_first = n;
+            continue;
+        }
+        n_bad += n != n_first || memcmp(ids, first, n * sizeof *ids) != 0;
+        lls_free(plain_mem(), ids);
+    }
+    lls_free(plain_mem(), first);
+    return (void *)n_bad;
+}
+
+/* Tables go from thread to thread while all encode; TSan sees what they share. */
+static void threads_lend_each_other_tables(void **state)
+{
+    lls_tokenizer_t *t = open_tokenizer(GOLDEN "llama3.json");
+    pthread_t        threads[4];
+
+    (void)state;
+    for (size_t i = 0; i < LLS_ARRAY_LEN(threads); i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, encode_often, t), 0);
+    for (size_t i = 0; i < LLS_ARRAY_LEN(threads); i++) {
+        void *n_bad;
+
+        assert_int_equal(pthread_join(threads[i], &n_bad), 0);
+        assert_null(n_bad);
+    }
+    lls_tokenizer_close(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -142,6 +186,7 @@ int main(void)
         cmocka_unit_test(tables_are_lent),
         cmocka_unit_test(without_a_pool_nothing_is_kept),
         cmocka_unit_test(without_memory_a_call_goes_on),
+        cmocka_unit_test(threads_lend_each_other_tables),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
