@@ -10,6 +10,7 @@
 #include "tensor/quantise.h"
 
 #define CHUNK LLS_K_BLOCK            /* values of a lane that are converted at a time */
+#define RELEASE_BYTES (1u << 19)     /* of rows that are given up together */
 
 /* Where the values of a column come from; data NULL = zeros. */
 typedef struct lane {
@@ -401,11 +402,55 @@ typedef struct pack_job {
     uint32_t           n_panels, n_items;
 } pack_job_t;
 
+/* Rows of one part that have been read. */
+typedef struct read_rows { const uint8_t *begin, *end; } read_rows_t;
+
+/* The rows of a panel, as far as they are of the part of its first column; rows out of order are
+ * those between the least and the most. */
+static read_rows_t rows_read(const lls_wpart_t *part, uint32_t first)
+{
+    uint32_t       least = LLS_NONE, most = 0;
+    const uint8_t *data;
+    size_t         bytes;
+
+    for (; first >= part->out; part++)
+        first -= part->out;
+    if (part->transposed)
+        return (read_rows_t){ 0 };
+    for (uint32_t i = first; i < part->out && i < first + LLS_PANEL; i++) {
+        uint32_t row = part->row_of != NULL ? part->row_of[i] : i;
+
+        least = lls_min_u32(least, row);
+        most = lls_max_u32(most, row);
+    }
+    data = part->data;
+    bytes = lls_scheme_row_bytes(part->scheme, part->in);
+    return (read_rows_t){ data + least * bytes, data + (most + 1) * bytes };
+}
+
+static void release(const lls_wspec_t *spec, const read_rows_t *r)
+{
+    if (spec->release != NULL && r->begin != NULL)
+        spec->release(r->begin, (size_t)(r->end - r->begin));
+}
+
+/* Gives rows up in pieces that are worth a call. */
+static void note_read(const lls_wspec_t *spec, read_rows_t more, read_rows_t *r)
+{
+    if (more.begin == r->end && r->end != NULL && r->end - r->begin < (ptrdiff_t)RELEASE_BYTES) {
+        r->end = more.end;
+        return;
+    }
+    release(spec, r);
+    *r = more;
+}
+
 static void pack_seg(const pack_job_t *job, const lls_wpart_t *parts, const lls_wseg_t *s,
                      uint32_t begin,
                      uint32_t end)
 {
     panel_job_t j = { .kind = s->kind, .in = job->w->in, .n_steps = s->n_steps };
+    read_rows_t read = { 0 };
 
     for (uint32_t p = begin; p < end; p++) {
         find_lanes(parts, s->first + p * LLS_PANEL, s->first + s->n, j.lanes);
@@ -418,7 +463,9 @@ static void pack_seg(const pack_job_t *job, const lls_wpart_t *parts, const lls_
             pack_mixed(&j);
         else
             pack_blocks(&j);
+        note_read(job->spec, rows_read(parts, s->first + p * LLS_PANEL), &read);
     }
+    release(job->spec, &read);
 }
 
 /* The panels of a matrix are dealt out as the linear op does it, so that the pages of a panel lie

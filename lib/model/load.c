@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "base/clock.h"
 #include "model/model_int.h"
 #include "model/packed.h"
 
@@ -15,7 +16,7 @@ static lls_wspec_t spec_of(const lls_model_t *m, const lls_bound_mat_t *mat)
 {
     return (lls_wspec_t){ .parts = m->bind.parts + mat->first_part, .n_parts = mat->n_parts,
                           .n_experts = mat->n_experts, .use = mat->use, .dtype = mat->dtype,
-                          .quant = mat->quant };
+                          .quant = mat->quant, .release = lls_weights_release };
 }
 
 static size_t mat_bytes(const lls_model_t *m, const lls_ops_t *ops, const lls_bound_mat_t *mat)
@@ -70,12 +71,28 @@ static void fill_vector(const lls_model_t *m, const lls_bound_vec_t *vec, float 
     }
 }
 
+static void log_speed(const lls_model_t *m, uint64_t total, uint64_t began_us)
+{
+    double   seconds = (double)(lls_clock_us() - began_us) * 1e-6;
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < m->bind.n_parts; i++) {
+        const lls_wpart_t *p = &m->bind.parts[i];
+
+        bytes += p->out * lls_scheme_row_bytes(p->scheme, p->in);
+    }
+    lls_log(m->log, LLM_LOG_INFO, "model",
+            "packed %.1f MB of weights into %.1f MB in %.3f s, %.2f GB/s", (double)bytes * 1e-6,
+            (double)total * 1e-6, seconds, (double)bytes * 1e-9 / (seconds > 0 ? seconds : 1));
+}
+
 /* Matrices in the order of the plan; the pages of the next are asked for while one is packed. */
 static llm_status_t fill(lls_model_t *m, const lls_ops_t *ops, void *backend, uint8_t *arena,
                          uint64_t total, lls_load_progress_fn progress, void *user,
                          llm_error_t *err)
 {
     uint8_t *at = arena;
+    uint64_t began_us = lls_clock_us();
 
     for (size_t i = 0; i < m->bind.n_mats; i++) {
         const lls_bound_mat_t *mat = &m->bind.mats[i];
@@ -91,6 +108,8 @@ static llm_status_t fill(lls_model_t *m, const lls_ops_t *ops, void *backend, ui
     }
     for (size_t i = 0; i < m->bind.n_vecs; i++) {
         fill_vector(m, &m->bind.vecs[i], (float *)at);
+        for (uint32_t k = 0; k < m->bind.vecs[i].n_parts; k++)
+            lls_weights_done_with(m->bind.sources[m->bind.vecs[i].first_part + k]);
         at += floats_bytes(m->bind.vecs[i].width);
     }
     for (uint32_t i = 0; i < m->traits.n_rope_tables; i++) {
@@ -100,6 +119,7 @@ static llm_status_t fill(lls_model_t *m, const lls_ops_t *ops, void *backend, ui
         at += floats_bytes(t->rot_dim / 2);
     }
     lls_assert((size_t)(at - arena) == total);
+    log_speed(m, total, began_us);
     return LLM_OK;
 }
 

@@ -496,18 +496,19 @@ const lls_gguf_t *lls_weights_gguf(const lls_weights_t *w) { return w->gguf; }
 
 /* ---- Pages ---- */
 
-/* Advice for the pages of a tensor: all that it touches, or only those that it has alone. */
-static void advise(const lls_weight_t *t, bool whole, int advice)
+/* Advice for all pages that n bytes touch.  Those of a neighbour too: it may take no more than one
+ * byte to have 2 MB of a file in memory, and giving back less than all of them leaves the rest. */
+static void advise(const void *data, uint64_t n, int advice)
 {
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)t->data;
-    uintptr_t end = begin + t->bytes;
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t begin = (uintptr_t)data & ~(page - 1), end = (uintptr_t)data + n;
 
-    begin = (whole ? begin + page - 1 : begin) & ~(page - 1);
-    end = (whole ? end : end + page - 1) & ~(page - 1);
-    if (t->bytes > 0 && begin < end)
-        madvise((void *)begin, end - begin, advice); /* advice may fail: nothing depends on it */
+    if (n > 0)
+        madvise((void *)begin, lls_align_up(end, page) - begin, advice);    /* it may fail */
 }
 
-void lls_weights_will_need(const lls_weight_t *t) { advise(t, false, MADV_WILLNEED); }
+void lls_weights_will_need(const lls_weight_t *t) { advise(t->data, t->bytes, MADV_WILLNEED); }
 
-void lls_weights_done_with(const lls_weight_t *t) { advise(t, true, MADV_DONTNEED); }
+void lls_weights_done_with(const lls_weight_t *t) { advise(t->data, t->bytes, MADV_DONTNEED); }
+
+void lls_weights_release(const void *data, size_t n) { advise(data, n, MADV_DONTNEED); }

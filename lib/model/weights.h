@@ -39,10 +39,12 @@ const lls_weight_t *lls_weights_find(const lls_weights_t *w, const char *name);
 const lls_gguf_t   *lls_weights_gguf(const lls_weights_t *w);
 /* Of the lengths of the files and of when they were written. */
 uint64_t            lls_weights_stamp(const lls_weights_t *w);
-/* Tells the kernel that a tensor's pages will be read soon, or not again (its own whole pages leave
- * this process's memory; reading them again is allowed and brings them back).  Tensors of a table
+/* Tells the kernel that a tensor's pages will be read soon, or not again (they leave this
+ * process's memory; reading them again is allowed and brings them back).  Tensors of a table
  * only. */
 void lls_weights_will_need(const lls_weight_t *t);
 void lls_weights_done_with(const lls_weight_t *t);
+/* The same for n bytes of a tensor; from any thread. */
+void lls_weights_release(const void *data, size_t n);
 
 #endif

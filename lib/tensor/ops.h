@@ -57,6 +57,8 @@ typedef struct lls_wspec {
     uint32_t           n_parts, n_experts;
     uint32_t           use, dtype;
     uint32_t           quant;       /* enum lls_quant of tensor/quantise.h */
+    /* n bytes of a part's data that pack() has read, from any thread; NULL = nobody cares */
+    void             (*release)(const void *data, size_t n);
 } lls_wspec_t;
 
 /* The rows of a step as the kernels see them.  Arrays lie on the backend.  Built by build_inputs
