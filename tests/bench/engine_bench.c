@@ -8,8 +8,10 @@
  *   all distinct: Bn.pp, Bn.tg and Bn.total, and Bn.host, what a step takes beside the device.
  *   batchN is the same load through llm_generate_batch(), text made: batchN.total.
  *   pp512 is one prompt of 512 tokens, tg is one stream of 128 tokens behind a prompt of one; with
- *   @D both stand behind D tokens of context.  start is the time from main() to the first token of
- *   a text.  NAME VALUE are options of the engine.
+ *   @D both stand behind D tokens of context.  itlN is the time between two tokens of N streams,
+ *   alone and while a prompt of D (itlN@D) or 1024 tokens runs beside them; max-num-batched-tokens
+ *   bounds it.  start is the time from main() to the first token of a text.  NAME VALUE are options
+ *   of the engine.
  *
  * A line is `metric value [unit]`.  Prefill is timed in a run that ends with the first token of every
  * stream, decode over the steps of a second run in which every stream decodes: so a step that decodes
@@ -32,6 +34,9 @@
 #define MAX_CASE  256u              /* streams */
 #define MAX_DEPTH 131072u
 #define MAX_OPTIONS 64u
+#define N_ARRIVING 1024u            /* tokens of the prompt of the case itl */
+#define N_GAPS    64u
+#define MAX_GAPS  4096u
 #define REPEATS   3u                /* of a run that is short */
 
 typedef struct bench {
@@ -195,6 +200,53 @@ static void bench_batch(bench_t *b, uint32_t n)
     llm_batch_destroy(batch);
 }
 
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* Times between steps in which all n streams got a token, until `most` of them or, if that is 0,
+ * until another request gets its first token. */
+static void print_gaps(bench_t *b, uint32_t n, uint32_t most, const char *name)
+{
+    static double gaps[MAX_GAPS];
+    uint32_t      n_gaps = 0, n_first = 0;
+    uint64_t      device_us = 0;
+    double        last = now();
+
+    while (n_gaps < (most > 0 ? most : MAX_GAPS) && (most > 0 || n_first == 0)) {
+        if (step(b, &n_first, &device_us) < n)
+            continue;
+        gaps[n_gaps++] = now() - last;
+        last = now();
+    }
+    qsort(gaps, n_gaps, sizeof *gaps, by_size);
+    printf("%s.p50 %.2f ms\n%s.p99 %.2f ms\n%s.max %.2f ms\n", name, gaps[n_gaps / 2] * 1e3, name,
+           gaps[n_gaps * 99 / 100] * 1e3, name, gaps[n_gaps - 1] * 1e3);
+}
+
+static void bench_gaps(bench_t *b, uint32_t n, uint32_t n_prompt)
+{
+    uint32_t n_first = 0;
+    uint64_t device_us = 0;
+    char     name[64];
+
+    for (uint32_t i = 0; i < n; i++)
+        add(b, N_PROMPT, 2 * N_GAPS + n_prompt / 8);    /* more than there are pieces */
+    while (n_first < n)
+        step(b, &n_first, &device_us);
+    snprintf(name, sizeof name, "itl%u.alone", n);
+    print_gaps(b, n, N_GAPS, name);
+    add(b, n_prompt, 1);
+    snprintf(name, sizeof name, "itl%u.beside", n);
+    print_gaps(b, n, 0, name);
+    llm_engine_abort_all(b->engine);
+    while (llm_engine_unfinished(b->engine) > 0)
+        step(b, &n_first, &device_us);
+}
+
 static double seconds_of_prompt(bench_t *b, uint32_t n)
 {
     return n == 0 ? 0 : run(b, 1, n, 1).seconds;
@@ -258,6 +310,8 @@ static void bench_case(bench_t *b, const char *name)
         bench_prefill(b, name, depth);
     else if (strncmp(name, "tg", 2) == 0)
         bench_single(b, name, depth);
+    else if (strncmp(name, "itl", 3) == 0)
+        bench_gaps(b, number(name + 3, MAX_CASE), depth == 0 ? N_ARRIVING : depth);
     else if (strncmp(name, "batch", 5) == 0)
         bench_batch(b, number(name + 5, MAX_CASE));
     else if (number(name, MAX_CASE) > 0)
