@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "text/chat_messages.h"
 
+#include "base/num.h"
+
+#define MAX_KEYS 10 /* of a message that is made here */
+
 static lls_jval_t wrong(lls_jrun_t *r, size_t i, const char *what)
 {
     if (r->st == LLM_OK)
@@ -23,20 +27,34 @@ static lls_jval_t word(lls_jrun_t *r, const char *text)
     return lls_jstring(r, text, strlen(text), true);
 }
 
+/* A key that dict does not have; there is room. */
 static void put(lls_jrun_t *r, lls_jval_t dict, const char *key, lls_jval_t v)
 {
-    if (r->st == LLM_OK)
-        lls_jdict_put(r, dict.u.dict, word(r, key), v);
+    lls_jval_t name = word(r, key);
+
+    if (r->st != LLM_OK)
+        return;
+    lls_assert(dict.u.dict->n < dict.u.dict->cap);
+    dict.u.dict->keys[dict.u.dict->n] = name;
+    dict.u.dict->values[dict.u.dict->n++] = v;
 }
 
 /* A copy of dict, whose `key` is v. */
 static lls_jval_t with(lls_jrun_t *r, lls_jval_t dict, const char *key, lls_jval_t v)
 {
-    lls_jval_t out = lls_jdict(r, dict.u.dict->n + 1);
+    const lls_jdict_t *from = dict.u.dict;
+    const lls_jval_t  *old = lls_jdict_named(r, dict, key);
+    lls_jval_t         out = lls_jdict(r, from->n + 1);
 
-    for (size_t i = 0; r->st == LLM_OK && i < dict.u.dict->n; i++)
-        lls_jdict_put(r, out.u.dict, dict.u.dict->keys[i], dict.u.dict->values[i]);
-    put(r, out, key, v);
+    if (r->st != LLM_OK)
+        return lls_jmissing();
+    memcpy(out.u.dict->keys, from->keys, from->n * sizeof v);
+    memcpy(out.u.dict->values, from->values, from->n * sizeof v);
+    out.u.dict->n = from->n;
+    if (old != NULL)
+        out.u.dict->values[old - from->values] = v;
+    else
+        put(r, out, key, v);
     return out;
 }
 
@@ -242,7 +260,7 @@ static lls_jval_t take_message(lls_jrun_t *r, lls_jval_t message, size_t i, bool
     const lls_jval_t *role = lls_jdict_named(r, message, "role");
     bool              assistant = text_is(role, "assistant");
     const lls_jval_t *reasoning = assistant ? reasoning_of(r, message) : NULL;
-    lls_jval_t        out = lls_jdict(r, 8), content = take_content(r, message, i, parts);
+    lls_jval_t        out = lls_jdict(r, MAX_KEYS), content = take_content(r, message, i, parts);
 
     if (reasoning != NULL)
         put(r, out, "thinking", *reasoning);

@@ -143,6 +143,14 @@ static uint8_t kind_of_both(uint8_t a, uint8_t b)
     return a == NO_CONSTANT || b == NO_CONSTANT ? NO_CONSTANT : a > b ? a : b;
 }
 
+/* Whether a slice comes before what is no constant, to which a comparison need not get. */
+static bool begins_sliced(const lls_jinja_t *j, uint32_t at, const uint8_t *kinds)
+{
+    while (at != LLS_NONE && kinds[j->nodes[at].a] == CONSTANT)
+        at = j->nodes[at].next;
+    return at != LLS_NONE && kinds[j->nodes[at].a] == SLICED;
+}
+
 /* These filters see variables. */
 static bool sees_context(const lls_jstr_t *name)
 {
@@ -199,7 +207,7 @@ static uint8_t kind_of_node(const lls_jinja_t *j, const lls_jnode_t *n, const ui
             return NO_CONSTANT;
         return kind_of_both(a, kind_of_all(j, n->b, kinds));
     case JN_COMPARE:
-        return a == CONSTANT && kind_of_all(j, n->b, kinds) == SLICED ? SLICED : a;
+        return a != NO_CONSTANT && begins_sliced(j, n->b, kinds) ? SLICED : a;
     case JN_TEST:
         return kind_of_both(a, kind_of_all(j, n->b, kinds));
     default:

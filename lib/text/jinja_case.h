@@ -10,7 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef struct lls_jcase_run { /* first, first + step, ... last; each maps to itself + delta */
+/* first, first + step, ... last; each maps to itself + delta.  title and fold have those only that
+ * upper and lower map to something else. */
+typedef struct lls_jcase_run {
     uint32_t first, last;
     int32_t  step, delta;
 } lls_jcase_run_t;

@@ -14,6 +14,10 @@
 #ifndef LLS_TEXT_JINJA_INT_H
 #define LLS_TEXT_JINJA_INT_H
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #include "text/buf.h"
 #include "text/jinja.h"
 
@@ -60,6 +64,29 @@ static inline bool lls_jsame(const char *a, const char *b, size_t len)
     memcpy(&x, a + len - 4, sizeof x);
     memcpy(&y, b + len - 4, sizeof y);
     return x == y;
+}
+
+/* How many bytes at the front JSON has between quotes as they are: up to a quote, a backslash or a
+ * control character. */
+static inline size_t lls_jplain(const char *p, size_t len)
+{
+    size_t at = 0;
+
+#ifdef __SSE2__
+    for (; len - at >= 16; at += 16) {
+        const __m128i x = _mm_loadu_si128((const __m128i *)(const void *)(p + at));
+        const __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(x, _mm_set1_epi8(0x1f)), x);
+        const __m128i end = _mm_or_si128(low, _mm_or_si128(_mm_cmpeq_epi8(x, _mm_set1_epi8('"')),
+                                                           _mm_cmpeq_epi8(x, _mm_set1_epi8('\\'))));
+        const int     bits = _mm_movemask_epi8(end);
+
+        if (bits != 0)
+            return at + (size_t)__builtin_ctz((unsigned)bits);
+    }
+#endif
+    while (at < len && (uint8_t)p[at] >= 0x20 && p[at] != '"' && p[at] != '\\')
+        at++;
+    return at;
 }
 
 static inline bool lls_jstr_is(const lls_jstr_t *s, const char *text)

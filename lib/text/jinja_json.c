@@ -5,7 +5,6 @@
  */
 #include "text/jinja_val.h"
 
-#include <endian.h>
 #include <locale.h>
 #include <math.h>
 #include <stdlib.h>
@@ -26,32 +25,10 @@ typedef struct reader {
 
 /* ---- Strings --------------------------------------------------------------------------------- */
 
-/* Bits in those of eight bytes that are below 0x20, a quote or a backslash; above the lowest of
- * them there may be more. */
-static uint64_t ends_plain(uint64_t x)
-{
-    const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
-    uint64_t       quote = x ^ ones * '"', slash = x ^ ones * '\\';
-
-    return (((x - ones * 0x20) & ~x) | ((quote - ones) & ~quote) | ((slash - ones) & ~slash)) &
-           high;
-}
-
 /* The end of the characters from `at` that stand for themselves. */
 static size_t end_of_plain(const reader_t *d, size_t at)
 {
-    uint64_t word, end;
-
-    for (; d->len - at >= sizeof word; at += sizeof word) {
-        memcpy(&word, d->text + at, sizeof word);
-        end = ends_plain(le64toh(word));
-        if (end != 0)
-            return at + (size_t)__builtin_ctzll(end) / 8;
-    }
-    while (at < d->len && (uint8_t)d->text[at] >= 0x20 && d->text[at] != '"' &&
-           d->text[at] != '\\')
-        at++;
-    return at;
+    return at + lls_jplain(d->text + at, d->len - at);
 }
 
 static int hex_digit(char c)
@@ -262,12 +239,18 @@ static bool read_word(reader_t *d, lls_jval_t *out)
 
 /* ---- Values ---------------------------------------------------------------------------------- */
 
-static char peek(reader_t *d)
+static char peek_blank(reader_t *d)
 {
     while (d->at < d->len && (d->text[d->at] == ' ' || d->text[d->at] == '\n' ||
                               d->text[d->at] == '\r' || d->text[d->at] == '\t'))
         d->at++;
     return d->at < d->len ? d->text[d->at] : '\0';
+}
+
+/* The next character that is no blank; NUL at the end. */
+static inline char peek(reader_t *d)
+{
+    return d->at < d->len && d->text[d->at] > ' ' ? d->text[d->at] : peek_blank(d);
 }
 
 static bool push(reader_t *d, lls_jval_t v)
@@ -297,25 +280,20 @@ static bool read_key(reader_t *d)
 static bool read_elements(reader_t *d, char close)
 {
     lls_jval_t v;
+    char       c;
 
     d->at++;
-    if (peek(d) == close) {
-        d->at++;
-        return true;
-    }
-    for (;;) {
-        if (close == '}' && !read_key(d))
+    c = peek(d);
+    while (c != close) {
+        if ((close == '}' && !read_key(d)) || !read_value(d, &v) || !push(d, v))
             return false;
-        if (!read_value(d, &v) || !push(d, v))
-            return false;
-        if (peek(d) == close)
+        c = peek(d);
+        if (c != ',')
             break;
-        if (peek(d) != ',')
-            return false;
-        d->at++;
+        d->at++; /* and a value must come */
     }
-    d->at++;
-    return true;
+    d->at += c == close;
+    return c == close;
 }
 
 static bool read_container(reader_t *d, lls_jval_t *out)
@@ -356,12 +334,29 @@ static bool read_value(reader_t *d, lls_jval_t *out)
     return read_word(d, out);
 }
 
+static bool is_ascii(const char *text, size_t len)
+{
+    uint64_t all = 0;
+    size_t   at = 0;
+
+    for (; len - at >= 32; at += 32)
+        all |= lls_jword(text + at) | lls_jword(text + at + 8) | lls_jword(text + at + 16) |
+               lls_jword(text + at + 24);
+    for (; at < len; at++)
+        all |= (uint8_t)text[at];
+    return (all & 0x8080808080808080u) == 0;
+}
+
 bool lls_jread_json(lls_jrun_t *r, const char *text, size_t len, lls_jval_t *out)
 {
     reader_t d = {.r = r, .text = text, .len = len};
-    bool     ok = r->st == LLM_OK && lls_utf8_valid(text, len) == len && read_value(&d, out) &&
-              peek(&d) == '\0' && d.at == len;
+    bool     ok = r->st == LLM_OK && (is_ascii(text, len) || lls_utf8_valid(text, len) == len);
 
+    if (ok && !lls_reserve(r->mem, (void **)&d.stack, &d.cap, len / 64 + 16, sizeof *d.stack)) {
+        lls_jraise(r, LLM_ERR_NO_MEMORY, "no memory to read JSON");
+        return false;
+    }
+    ok = ok && read_value(&d, out) && peek(&d) == '\0' && d.at == len;
     lls_free(r->mem, d.stack);
     return ok;
 }

@@ -134,8 +134,12 @@ static void put_quoted(writer_t *w, const lls_jstr_t *s)
     for (size_t i = 0, n, plain; i < s->len && w->r->st == LLM_OK; i += n) {
         uint32_t cp = 0xfffd;
 
-        for (plain = i; plain < s->len && is_plain(s->text[plain]);)
-            plain++;
+        plain = i;
+        if (w->json != NULL && !w->json->ascii)
+            plain += lls_jplain(s->text + i, s->len - i);
+        else
+            while (plain < s->len && is_plain(s->text[plain]))
+                plain++;
         put(w, s->text + i, plain - i);
         i = plain;
         n = i < s->len ? lls_utf8_decode(s->text + i, s->len - i, &cp) : 0;

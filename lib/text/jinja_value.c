@@ -275,12 +275,11 @@ bool lls_jpush(lls_jrun_t *r, lls_jlist_t *list, size_t *cap, lls_jval_t v)
 lls_jval_t lls_jdict(lls_jrun_t *r, size_t cap)
 {
     lls_jdict_t *d = lls_jalloc(r, sizeof *d);
-    lls_jval_t  *keys = d != NULL ? alloc_values(r, cap) : NULL;
-    lls_jval_t  *values = keys != NULL ? alloc_values(r, cap) : NULL;
+    lls_jval_t  *keys = d != NULL ? alloc_values(r, 2 * cap) : NULL;
 
-    if (values == NULL)
+    if (keys == NULL)
         return lls_jmissing();
-    *d = (lls_jdict_t){.keys = keys, .values = values, .cap = cap};
+    *d = (lls_jdict_t){.keys = keys, .values = keys + cap, .cap = cap};
     return (lls_jval_t){.type = JV_DICT, .u.dict = d};
 }
 

@@ -105,7 +105,8 @@ class Gen:
         return self.pick(FORMATS)
 
     def paren(self, e):
-        return e if e.replace("_", "").replace(".", "").isalnum() and not e[0].isdigit() or " is " not in e and self.rng.random() < 0.02 else f"({e})"
+        """In brackets, mostly: a name behind a filter or test would become part of its name."""
+        return e if e.replace("_", "").replace(".", "").isalnum() and not e[0].isdigit() or " is " not in e and "|" not in e and self.rng.random() < 0.02 else f"({e})"
 
     def brackets(self, e):
         return e if e.replace("_", "").isalnum() else f"({e})"

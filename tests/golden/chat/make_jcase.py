@@ -12,12 +12,12 @@ import unicodedata
 SCALARS = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
 
 
-def runs(fn):
-    """[first, last, step, delta] of characters that map to one other."""
+def runs(fn, other=lambda c: c):
+    """[first, last, step, delta] of characters that map to one, which is not what `other` gives."""
     out = []
     for c in SCALARS:
         to = fn(chr(c))
-        if len(to) != 1 or ord(to) == c:
+        if len(to) != 1 or to == other(chr(c)):
             continue
         d = ord(to) - c
         if out and out[-1][3] == d:
@@ -93,10 +93,10 @@ def case_tables():
     print('#include "text/jinja_case.h"\n')
     emit("upper", runs(str.upper))
     emit("lower", runs(str.lower))
-    emit("title", [r for r in runs(title) if any(title(chr(c)) != chr(c).upper() for c in range(r[0], r[1] + 1, r[2]))])
+    emit("title", runs(title, str.upper))
     emit("is_lower", [r + [0] for r in extra(lowercase)])
     emit("is_upper", [r + [0] for r in extra(uppercase)])
-    emit("fold", [r for r in runs(str.casefold) if any(chr(c).casefold() != chr(c).lower() for c in range(r[0], r[1] + 1, r[2]))])
+    emit("fold", runs(str.casefold, str.lower))
     rows = []
     for kind, fn in (("U", str.upper), ("L", str.lower), ("T", title), ("F", str.casefold)):
         for c in SCALARS:
