@@ -60,9 +60,8 @@ static llm_status_t choose(work_t *w, lls_mem_t *mem, llm_error_t *err)
         return lls_templates_get(all, found, &w->j, err);
     if (is_null(given))
         return invalid(err, "chat_template",
-                       all->n != 0
-                           ? "the model has named chat templates and no default; name one"
-                           : "the model has no chat template; give one in chat_template");
+                       all->n != 0 ? "the model has named chat templates and no default; name one"
+                                   : "the model has no chat template; give one in chat_template");
     st = lls_jinja_compile(mem, given->u.str->text, given->u.str->len, &w->own, err);
     w->j = w->own;
     return st;
@@ -86,8 +85,7 @@ void lls_chat_set_time(lls_tokenizer_t *t, int64_t now) { t->templates.now = now
 
 /* ---- Variables ------------------------------------------------------------------------------- */
 
-static llm_status_t flag_of(const work_t *w, const char *key, bool def, bool *out,
-                            llm_error_t *err)
+static llm_status_t flag_of(const work_t *w, const char *key, bool def, bool *out, llm_error_t *err)
 {
     const lls_jval_t *v = request_of(w, key);
 
@@ -158,7 +156,8 @@ static llm_status_t make_vars(work_t *w, lls_jval_t messages, llm_error_t *err)
     if (lls_jinja_wants(w->j, "request_messages")) /* a format of ours */
         set(r, vars, "request_messages", *request_of(w, "messages"));
     set_kimi(w, vars);
-    for (size_t i = 0; st == LLM_OK && r->st == LLM_OK && !is_null(kwargs) && i < kwargs->u.dict->n; i++)
+    for (size_t i = 0; st == LLM_OK && r->st == LLM_OK && !is_null(kwargs) && i < kwargs->u.dict->n;
+         i++)
         lls_jdict_put(r, vars.u.dict, kwargs->u.dict->keys[i], kwargs->u.dict->values[i]);
     w->data->vars = vars;
     return st != LLM_OK ? st : r->st;

@@ -122,9 +122,9 @@ static bool put_description(writer_t *w, lls_jval_t s, int indent)
 static bool has_constraint(lls_jval_t type, const char *key)
 {
     static const char *const of[][2] = {
-        {"string", "maxLength"}, {"string", "minLength"},  {"string", "pattern"},
-        {"number", "maximum"},   {"number", "minimum"},    {"integer", "maximum"},
-        {"integer", "minimum"},  {"array", "maxItems"},    {"array", "minItems"}};
+        {"string", "maxLength"}, {"string", "minLength"}, {"string", "pattern"},
+        {"number", "maximum"},   {"number", "minimum"},   {"integer", "maximum"},
+        {"integer", "minimum"},  {"array", "maxItems"},   {"array", "minItems"}};
 
     for (size_t i = 0; i < LLS_ARRAY_LEN(of); i++)
         if (is_text(&type, of[i][0]) && strcmp(key, of[i][1]) == 0)
@@ -141,10 +141,10 @@ static bool is_plain(const writer_t *w, lls_jval_t s)
 /* The comment above a schema; whether there is one. */
 static bool put_comment(writer_t *w, lls_jval_t s, int indent)
 {
-    static const char *const keys[] = {"maxItems", "maxLength", "maximum", "minItems",
-                                       "minLength", "minimum",  "pattern"};
+    static const char *const keys[] = {"maxItems",  "maxLength", "maximum", "minItems",
+                                       "minLength", "minimum",   "pattern"};
     const lls_jval_t        *type = get(w, s, "type");
-    bool                     some = s.type == JV_DICT && put_description(w, s, indent), first = true;
+    bool some = s.type == JV_DICT && put_description(w, s, indent), first = true;
 
     for (size_t i = 0; type != NULL && is_plain(w, s) && i < LLS_ARRAY_LEN(keys); i++) {
         const lls_jval_t *v = get(w, s, keys[i]);
@@ -208,7 +208,8 @@ static const lls_jval_t *type_of_enum(writer_t *w, const lls_jval_t *type)
         return type;
     if (list->n == 1)
         return &list->items[0];
-    w->bad |= list->n != 2 || (!is_text(&list->items[0], "null") && !is_text(&list->items[1], "null"));
+    w->bad |=
+        list->n != 2 || (!is_text(&list->items[0], "null") && !is_text(&list->items[1], "null"));
     return w->bad ? NULL : &list->items[is_text(&list->items[0], "null")];
 }
 
@@ -241,10 +242,9 @@ static void put_enum(writer_t *w, lls_jval_t s)
 
 static void put_union(writer_t *w, const lls_jlist_t *types)
 {
-    static const char *const names[][2] = {{"string", "string"},   {"number", "number"},
-                                           {"integer", "number"},  {"boolean", "boolean"},
-                                           {"null", "null"},       {"object", "{}"},
-                                           {"array", "Array<any>"}};
+    static const char *const names[][2] = {
+        {"string", "string"}, {"number", "number"}, {"integer", "number"},  {"boolean", "boolean"},
+        {"null", "null"},     {"object", "{}"},     {"array", "Array<any>"}};
 
     for (size_t i = 0; !w->bad && i < types->n; i++) {
         size_t k = 0;

@@ -87,13 +87,12 @@ static lls_jval_t text_of_part(lls_jrun_t *r, const lls_jval_t *part, size_t i)
         text = lls_jdict_named(r, *part, kinds[k].key);
         if (is_null(text))
             return lls_jmissing();
-        return is_string(text) ? *text
-                               : wrong(r, i, " has a content part whose text is no string");
+        return is_string(text) ? *text : wrong(r, i, " has a content part whose text is no string");
     }
-    r->st = lls_fail_param(r->err, LLM_ERR_UNSUPPORTED, "messages",
-                           "messages[%zu] has a content part of type '%.*s'; only text is supported",
-                           i, type->u.str->len > 60 ? 60 : (int)type->u.str->len,
-                           type->u.str->text);
+    r->st =
+        lls_fail_param(r->err, LLM_ERR_UNSUPPORTED, "messages",
+                       "messages[%zu] has a content part of type '%.*s'; only text is supported", i,
+                       type->u.str->len > 60 ? 60 : (int)type->u.str->len, type->u.str->text);
     return lls_jmissing();
 }
 
@@ -161,8 +160,8 @@ static lls_jval_t take_content(lls_jrun_t *r, lls_jval_t message, size_t i, bool
 
     if (content.type != JV_NONE && content.type != JV_STRING && content.type != JV_LIST)
         return wrong(r, i, " has content that is neither a string nor a list of parts");
-    parts = parts && (!text_is(lls_jdict_named(r, message, "role"), "tool") ||
-                      has_references(r, content));
+    parts = parts &&
+            (!text_is(lls_jdict_named(r, message, "role"), "tool") || has_references(r, content));
     if (content.type != JV_STRING)
         return parts ? list_parts(r, content, i) : join_parts(r, content, i);
     if (!parts)
@@ -264,8 +263,7 @@ static lls_jval_t take_message(lls_jrun_t *r, lls_jval_t message, size_t i, bool
 
     if (reasoning != NULL)
         put(r, out, "thinking", *reasoning);
-    put(r, out, "role",
-        text_is(role, "developer") && !developer ? word(r, "system") : *role);
+    put(r, out, "role", text_is(role, "developer") && !developer ? word(r, "system") : *role);
     put(r, out, "content", content);
     if (assistant && r->st == LLM_OK)
         take_calls(r, message, i, out);

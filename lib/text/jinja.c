@@ -203,7 +203,7 @@ static uint8_t kind_of_node(const lls_jinja_t *j, const lls_jnode_t *n, const ui
                 return NO_CONSTANT;
         return a == NO_CONSTANT ? NO_CONSTANT : SLICED;
     case JN_FILTER:
-        if (sees_context(&j->strs[n->str]))
+        if (n->flag)
             return NO_CONSTANT;
         return kind_of_both(a, kind_of_all(j, n->b, kinds));
     case JN_COMPARE:
@@ -223,6 +223,8 @@ static bool find_folds(lls_jinja_t *j)
     if (kinds == NULL)
         return false;
     for (size_t i = 0; i < j->n_nodes; i++) { /* parts come before what they are part of */
+        if (j->nodes[i].kind == JN_FILTER)
+            j->nodes[i].flag = sees_context(&j->strs[j->nodes[i].str]);
         kinds[i] = kind_of_node(j, &j->nodes[i], kinds);
         j->nodes[i].fold = kinds[i] == SLICED;
     }

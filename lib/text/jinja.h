@@ -6,7 +6,8 @@
  * A template is compiled once into a flat array of nodes and is immutable then, so threads may
  * share it; each render has its own arena.  Values behave as Python's, errors included: what raises
  * there is LLM_ERR_FORMAT (the template is no Jinja) or LLM_ERR_INVALID here, what Python could do
- * and we do not is LLM_ERR_UNSUPPORTED; each names the line of the template.  There is no way from
+ * and we do not is LLM_ERR_UNSUPPORTED (complex numbers, bytes, sets, templates that include or
+ * extend others, lipsum()); each names the line of the template.  There is no way from
  * a template to anything but the functions, filters, tests and methods in our tables, and none of
  * them changes a list or dictionary: the sandbox is made of what is not there.
  *

@@ -307,9 +307,9 @@ static lls_jval_t power(lls_jrun_t *r, limbs_t base, bool minus, lls_jval_t expo
     limbs_t         out = {one_limb, 1};
     int64_t         e = exponent.type == JV_BIG ? INT64_MAX : lls_jint_of(exponent);
 
-    minus = minus && (exponent.type == JV_BIG
-                          ? (exponent.u.big->digits[exponent.u.big->n - 1] & 1) != 0
-                          : (e & 1) != 0);
+    minus =
+        minus && (exponent.type == JV_BIG ? (exponent.u.big->digits[exponent.u.big->n - 1] & 1) != 0
+                                          : (e & 1) != 0);
     if (base.n == 0 || (base.n == 1 && base.d[0] == 1))
         return value_of(r, e == 0 ? out : base, minus);
     while (e > 0 && r->st == LLM_OK) {
@@ -372,8 +372,7 @@ int lls_jbig_order(lls_jrun_t *r, lls_jval_t a, lls_jval_t b)
         return b.u.f > 0 ? -1 : 1;
     if (b.type != JV_BIG || b.u.big->minus != a.u.big->minus)
         return a.u.big->minus ? -1 : 1;
-    return a.u.big->minus ? order_magnitudes(b.u.big, a.u.big)
-                          : order_magnitudes(a.u.big, b.u.big);
+    return a.u.big->minus ? order_magnitudes(b.u.big, a.u.big) : order_magnitudes(a.u.big, b.u.big);
 }
 
 /* n digits of a base up to 36, all of them valid. */

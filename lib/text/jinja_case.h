@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * jinja_case - tables of characters: upper, lower, title and folded case of characters and what str.isalpha() and the like
- * say, as Python has them.  The tables are made by tests/golden/chat/make_jcase.py.
+ * jinja_case - tables of characters: upper, lower, title and folded case, what str.isalpha() and
+ * the like say, the entities of HTML, all as Python has them.  The tables are made by
+ * tests/golden/chat/make_jcase.py.
  */
 #ifndef LLS_TEXT_JINJA_CASE_H
 #define LLS_TEXT_JINJA_CASE_H

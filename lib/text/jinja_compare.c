@@ -9,10 +9,10 @@
 const char *lls_jtype_name(lls_jval_t v)
 {
     /* ORDER jtype */
-    static const char *const names[] = {"missing", "undefined", "None",      "bool",      "int",
-                                        "int",     "float",     "str",       "list",      "tuple",     "dict",
-                                        "view",    "range",     "generator", "namespace", "loop",
-                                        "macro",   "function",  "method",    "cycler",    "joiner"};
+    static const char *const names[] = {
+        "missing",   "undefined", "None",  "bool",     "int",    "int",    "float",
+        "str",       "list",      "tuple", "dict",     "view",   "range",  "generator",
+        "namespace", "loop",      "macro", "function", "method", "cycler", "joiner"};
 
     return names[v.type];
 }

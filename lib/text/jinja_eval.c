@@ -86,6 +86,60 @@ static bool is_negative(lls_jval_t v)
     return v.type == JV_INT ? v.u.i < 0 : v.type == JV_FLOAT && signbit(v.u.f) != 0;
 }
 
+#define MAX_TERMS 16
+
+typedef struct sum { /* of what is added from left to right */
+    lls_jval_t        v;
+    const lls_jstr_t *texts[MAX_TERMS]; /* strings that are not joined yet; v is not set then */
+    size_t            n;
+} sum_t;
+
+static void settle(lls_jrun_t *r, sum_t *s)
+{
+    if (s->n == 1)
+        s->v = lls_jstrval(s->texts[0]);
+    else if (s->n > 1)
+        s->v = lls_jconcat(r, s->texts, s->n);
+    s->n = 0;
+}
+
+static bool is_plain_text(lls_jval_t v) { return v.type == JV_STRING && !v.u.str->safe; }
+
+/* 'a' + b + 'c' + ...: strings are copied once, not once for each sign. */
+static lls_jval_t eval_sum(lls_jrun_t *r, const lls_jnode_t *n)
+{
+    uint32_t terms[MAX_TERMS];
+    size_t   left = MAX_TERMS;
+    sum_t    s;
+
+    do {
+        terms[--left] = (uint32_t)(n - r->j->nodes);
+        n = node(r, n->a);
+    } while (left > 1 && n->kind == JN_BINARY && n->op == JO_ADD && !n->fold);
+    s.v = lls_jeval(r, (uint32_t)(n - r->j->nodes));
+    s.texts[0] = s.v.u.str;
+    s.n = is_plain_text(s.v);
+    for (; r->st == LLM_OK && left < MAX_TERMS; left++) {
+        lls_jval_t b;
+
+        n = node(r, terms[left]);
+        b = lls_jeval(r, n->b);
+        r->line = n->line;
+        if (r->st == LLM_OK && s.n != 0 && is_plain_text(b)) {
+            s.texts[s.n++] = b.u.str;
+            continue;
+        }
+        if (r->st == LLM_OK)
+            settle(r, &s);
+        s.v = r->st == LLM_OK ? lls_jbinary(r, JO_ADD, s.v, b) : lls_jmissing();
+        s.texts[0] = s.v.u.str;
+        s.n = r->st == LLM_OK && is_plain_text(s.v);
+    }
+    if (r->st == LLM_OK)
+        settle(r, &s);
+    return r->st == LLM_OK ? s.v : lls_jmissing();
+}
+
 static lls_jval_t eval_binary(lls_jrun_t *r, const lls_jnode_t *n)
 {
     lls_jval_t a = lls_jeval(r, n->a), b = r->st == LLM_OK ? lls_jeval(r, n->b) : a;
@@ -361,7 +415,7 @@ static lls_jval_t eval_kind(lls_jrun_t *r, const lls_jnode_t *n)
         r->line = n->line;
         return r->st == LLM_OK ? lls_jnegate(r, v, n->kind == JN_NEG) : v;
     case JN_BINARY:
-        return eval_binary(r, n);
+        return n->op == JO_ADD ? eval_sum(r, n) : eval_binary(r, n);
     case JN_AND:
     case JN_OR:
         return eval_logic(r, n);
@@ -386,7 +440,7 @@ static lls_jval_t eval_inner(lls_jrun_t *r, const lls_jnode_t *n, uint32_t at)
     lls_jval_t v = lls_jmissing();
 
     r->line = n->line;
-    if (r->folding && n->kind == JN_CALL)
+    if (r->folding && (n->kind == JN_CALL || (n->kind == JN_FILTER && n->flag)))
         return lls_jraise(r, LLM_ERR_INVALID, "this is no constant");
     if (lls_jenter(r) && lls_jcharge(r, 1) && !(n->fold && lls_jfold(r, at, false, &v)))
         v = eval_kind(r, n);
@@ -412,8 +466,7 @@ lls_jval_t lls_jeval(lls_jrun_t *r, uint32_t at)
     case JN_NONE:
         return n->flag ? r->captured : lls_jnone();
     case JN_NAME:
-        return r->folding ? lls_jraise(r, LLM_ERR_INVALID, "this is no constant")
-                          : eval_name(r, n);
+        return r->folding ? lls_jraise(r, LLM_ERR_INVALID, "this is no constant") : eval_name(r, n);
     default:
         return eval_inner(r, n, at);
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * jinja_filter - the filters about sequences, lines and pages, for the table of filters.  `self` is what is
- * filtered.
+ * jinja_filter - the filters about sequences, lines and pages, for the table of filters.  `self` is
+ * what is filtered.
  */
 #ifndef LLS_TEXT_JINJA_FILTER_H
 #define LLS_TEXT_JINJA_FILTER_H

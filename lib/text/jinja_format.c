@@ -82,8 +82,8 @@ static lls_jval_t assemble(lls_jrun_t *r, const spec_t *s, const char *head, con
 }
 
 /* The first `whole` of n digits in groups; zeros before them make `room` characters of it all. */
-static char *with_commas(lls_jrun_t *r, const spec_t *s, const char *digits, size_t whole, size_t *n,
-                         size_t n_head, char align)
+static char *with_commas(lls_jrun_t *r, const spec_t *s, const char *digits, size_t whole,
+                         size_t *n, size_t n_head, char align)
 {
     size_t want = align == '=' && s->fill == '0' && s->width > (int64_t)n_head
                       ? (size_t)s->width - n_head

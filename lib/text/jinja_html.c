@@ -13,10 +13,7 @@ typedef struct pieces { /* of a text */
     size_t      cap;
 } pieces_t;
 
-static pieces_t pieces_of(lls_jrun_t *r)
-{
-    return (pieces_t){r, lls_jlist(r, JV_LIST, 0), 0};
-}
+static pieces_t pieces_of(lls_jrun_t *r) { return (pieces_t){r, lls_jlist(r, JV_LIST, 0), 0}; }
 
 static void put(pieces_t *p, lls_jval_t v)
 {
@@ -136,7 +133,7 @@ FILTER_OF(lls_jf_xmlattr)
 static uint32_t meant_by(uint32_t cp)
 {
     static const uint16_t windows[32] = {
-        0x20ac, 0x81,   0x201a, 0x192,  0x201e, 0x2026, 0x2020, 0x2021, 0x2c6, 0x2030, 0x160,
+        0x20ac, 0x81,   0x201a, 0x192,  0x201e, 0x2026, 0x2020, 0x2021, 0x2c6,  0x2030, 0x160,
         0x2039, 0x152,  0x8d,   0x17d,  0x8f,   0x90,   0x2018, 0x2019, 0x201c, 0x201d, 0x2022,
         0x2013, 0x2014, 0x2dc,  0x2122, 0x161,  0x203a, 0x153,  0x9d,   0x17e,  0x178};
 
@@ -160,9 +157,9 @@ static size_t numeric_reference(pieces_t *p, const lls_jstr_t *s, size_t i)
 
     for (; at < s->len; at++) {
         char c = s->text[at], low = (char)(c | 32);
-        int  digit = c >= '0' && c <= '9'                   ? c - '0'
+        int  digit = c >= '0' && c <= '9'              ? c - '0'
                      : hex && low >= 'a' && low <= 'f' ? low - 'a' + 10
-                                                           : -1;
+                                                       : -1;
 
         if (digit < 0)
             break;

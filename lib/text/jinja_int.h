@@ -197,7 +197,8 @@ enum lls_jarg_kind { JA_VALUE, JA_NAMED, JA_STAR, JA_STAR_STAR };
  * value, key, ... | NOT, NEG, POS a | BINARY a op b, flag = the sign of a comes last | AND, OR a, b
  * COMPARE a, then the chain b of ARG with op and a = operand | COND a if b else c
  * ATTR a, str, flag = no method has this name | ITEM a, b | SLICE a [b : c : d] | CALL a, b = args
- * FILTER a, str, b = args | TEST a, str, b = args | NSREF str = attribute; the slot is the
+ * FILTER a, str, b = args, flag = sees variables | TEST a, str, b = args | NSREF str = attribute;
+ * the slot is the
  * namespace's | ARG a = value, op = enum lls_jarg_kind, str = keyword | PARAM str, a =
  * default */
 typedef struct lls_jnode {

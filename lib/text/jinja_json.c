@@ -178,7 +178,7 @@ static size_t end_of_fraction(const reader_t *d, size_t at)
 
 static bool read_float(reader_t *d, size_t end, lls_jval_t *out)
 {
-    char    *copy = lls_jalloc(d->r, end - d->at + 1);          /* a NUL must be behind it */
+    char    *copy = lls_jalloc(d->r, end - d->at + 1);         /* a NUL must be behind it */
     locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0); /* and '.' be the point */
 
     if (plain == (locale_t)0)
@@ -303,14 +303,13 @@ static bool read_container(reader_t *d, lls_jval_t *out)
     bool              object = d->text[d->at] == '{';
 
     if (++d->depth > MAX_JSON_NESTING) {
-        lls_jraise(d->r, LLM_ERR_INVALID, "the data is nested more than %d deep",
-                   MAX_JSON_NESTING);
+        lls_jraise(d->r, LLM_ERR_INVALID, "the data is nested more than %d deep", MAX_JSON_NESTING);
         return false;
     }
     if (!read_elements(d, object ? '}' : ']'))
         return false;
     n = d->n - from;
-    items = n == 0 ? NULL : d->stack + from;    /* the stack may be NULL still */
+    items = n == 0 ? NULL : d->stack + from; /* the stack may be NULL still */
     *out = object ? lls_jdict_of(d->r, items, n / 2) : lls_jlist(d->r, JV_LIST, n);
     if (d->r->st != LLM_OK)
         return false;
@@ -387,8 +386,7 @@ llm_status_t lls_jdata_read(lls_mem_t *mem, const char *name, const char *text, 
     data->run = (lls_jrun_t){.mem = mem, .err = err};
     read = lls_jread_json(&data->run, text, len, &data->root);
     if (!read) {
-        llm_status_t st =
-            data->run.st != LLM_OK ? data->run.st : say_why(name, text, len, err);
+        llm_status_t st = data->run.st != LLM_OK ? data->run.st : say_why(name, text, len, err);
 
         lls_jdata_free(data);
         return st;

@@ -723,8 +723,8 @@ const lls_jfunc_t *lls_jfind_method(lls_jval_t v, const lls_jstr_t *name, bool *
 
 bool lls_jmethod_exists(const lls_jstr_t *name)
 {
-    static const lls_jfunc_t *const all[] = {string_methods, list_methods,   tuple_methods,
-                                             dict_methods,   view_methods,   cycler_methods,
+    static const lls_jfunc_t *const all[] = {string_methods, list_methods, tuple_methods,
+                                             dict_methods,   view_methods, cycler_methods,
                                              float_methods,  int_methods};
 
     for (size_t i = 0; i < LLS_ARRAY_LEN(all); i++)

@@ -98,7 +98,9 @@ bool lls_jparse_int(lls_jrun_t *r, const lls_jstr_t *s, int64_t base, lls_jval_t
     }
     n = strlen(p);
     for (size_t i = 0; i < n; i++) {
-        int digit = p[i] >= '0' && p[i] <= '9' ? p[i] - '0' : alnum(p[i]) ? (p[i] | 32) - 'a' + 10 : 99;
+        int digit = p[i] >= '0' && p[i] <= '9' ? p[i] - '0'
+                    : alnum(p[i])              ? (p[i] | 32) - 'a' + 10
+                                               : 99;
 
         if (digit >= base)
             return false;
@@ -106,8 +108,8 @@ bool lls_jparse_int(lls_jrun_t *r, const lls_jstr_t *s, int64_t base, lls_jval_t
     /* Python reads no more digits where that takes time. */
     if (n == 0 || (n > 4300 && (base & (base - 1)) != 0))
         return false;
-    *out = base == 10 ? lls_jinteger(r, p, n, minus)
-                      : lls_jinteger_in(r, p, n, (uint32_t)base, minus);
+    *out =
+        base == 10 ? lls_jinteger(r, p, n, minus) : lls_jinteger_in(r, p, n, (uint32_t)base, minus);
     return r->st == LLM_OK;
 }
 

@@ -120,7 +120,7 @@ static char quote_of(const writer_t *w, const lls_jstr_t *s)
     if (w->json != NULL)
         return '"';
     return memchr(s->text, '\'', s->len) != NULL && memchr(s->text, '"', s->len) == NULL ? '"'
-                                                                                          : '\'';
+                                                                                         : '\'';
 }
 
 static void put_quoted(writer_t *w, const lls_jstr_t *s)
@@ -293,7 +293,8 @@ static void put_int(writer_t *w, int64_t i)
 static void put_big(writer_t *w, const lls_jbig_t *big)
 {
     if (big->n > 4300)
-        lls_jraise(w->r, LLM_ERR_INVALID, "an integer of %zu digits is too long to be text", big->n);
+        lls_jraise(w->r, LLM_ERR_INVALID, "an integer of %zu digits is too long to be text",
+                   big->n);
     if (big->minus)
         put_text(w, "-");
     put(w, big->digits, big->n);
@@ -370,13 +371,11 @@ static void put_method(writer_t *w, const lls_jmethod_t *m)
 
 static const char *iterator_name(const lls_jgen_t *g)
 {
-    static const char *const names[] = {/* ORDER lls_jgen_kind */
-                                        "generator object sync_do_map",
-                                        "generator object select_or_reject",
-                                        "generator object do_items",
-                                        "generator object do_unique",
-                                        "generator object do_batch",
-                                        "generator object sync_do_slice"};
+    static const char *const names[] = {
+        /* ORDER lls_jgen_kind */
+        "generator object sync_do_map", "generator object select_or_reject",
+        "generator object do_items",    "generator object do_unique",
+        "generator object do_batch",    "generator object sync_do_slice"};
 
     if (g->kind < LLS_ARRAY_LEN(names))
         return names[g->kind];

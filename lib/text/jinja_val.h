@@ -167,7 +167,7 @@ typedef struct lls_jmethod {
     const lls_jfunc_t *func;
 } lls_jmethod_t;
 
-struct lls_jrun { /* one render */
+struct lls_jrun {               /* one render */
     const lls_jinja_t       *j; /* NULL = values are made only */
     lls_mem_t               *mem;
     llm_error_t             *err;
@@ -190,7 +190,6 @@ struct lls_jrun { /* one render */
 
 /* ---- jinja_value: memory, making, dictionaries ----------------------------------------------- */
 
-
 /* The first failure stays; gives MISSING, to be returned. */
 lls_jval_t lls_jraise(lls_jrun_t *r, llm_status_t status, const char *fmt, ...) LLS_PRINTF(3, 4);
 /* Raises what using something undefined raises. */
@@ -207,9 +206,9 @@ static inline void *lls_jalloc(lls_jrun_t *r, size_t n)
     r->n_free -= room;
     return r->free - room;
 }
-void       lls_jarena_free(lls_jrun_t *r);
-bool       lls_jraise_steps(lls_jrun_t *r);
-bool       lls_jraise_depth(lls_jrun_t *r);
+void lls_jarena_free(lls_jrun_t *r);
+bool lls_jraise_steps(lls_jrun_t *r);
+bool lls_jraise_depth(lls_jrun_t *r);
 /* Counts n more steps; false and raised when there are too many. */
 static inline bool lls_jcharge(lls_jrun_t *r, size_t n)
 {
@@ -236,8 +235,8 @@ static inline lls_jval_t lls_jundefined(uint8_t kind, const lls_jstr_t *name)
 {
     return (lls_jval_t){.type = JV_UNDEFINED, .sub = kind, .u.str = name};
 }
-static inline bool    lls_jis_int(lls_jval_t v) { return v.type == JV_INT || v.type == JV_BOOL; }
-static inline bool    lls_jis_number(lls_jval_t v)
+static inline bool lls_jis_int(lls_jval_t v) { return v.type == JV_INT || v.type == JV_BOOL; }
+static inline bool lls_jis_number(lls_jval_t v)
 {
     return lls_jis_int(v) || v.type == JV_FLOAT || v.type == JV_BIG;
 }
@@ -268,7 +267,7 @@ const lls_jval_t *lls_jdict_get(lls_jrun_t *r, lls_jdict_t *d, lls_jval_t key);
 const lls_jval_t *lls_jdict_text(lls_jrun_t *r, lls_jdict_t *d, const lls_jstr_t *key);
 /* A dictionary of n keys, which are strings, each with its value behind it; of equal keys the last
  * value stays.  To look something up changes nothing in it. */
-lls_jval_t        lls_jdict_of(lls_jrun_t *r, const lls_jval_t *pairs, size_t n);
+lls_jval_t lls_jdict_of(lls_jrun_t *r, const lls_jval_t *pairs, size_t n);
 /* The value of a key; NULL: there is none, or v is no dictionary. */
 static inline const lls_jval_t *lls_jdict_named(lls_jrun_t *r, lls_jval_t v, const char *name)
 {
@@ -276,7 +275,7 @@ static inline const lls_jval_t *lls_jdict_named(lls_jrun_t *r, lls_jval_t v, con
 
     return v.type == JV_DICT ? lls_jdict_text(r, v.u.dict, &key) : NULL;
 }
-size_t            lls_jchars(const char *text, size_t len); /* code points */
+size_t lls_jchars(const char *text, size_t len); /* code points */
 
 /* ---- jinja_json ------------------------------------------------------------------------------ */
 
@@ -401,7 +400,7 @@ lls_jval_t lls_jreplace(lls_jrun_t *r, const lls_jstr_t *s, const lls_jstr_t *fr
 lls_jval_t lls_jsplitlines(lls_jrun_t *r, const lls_jstr_t *s, bool keep);
 /* sep.join(str(x) for x in v) if as_text, else each must be a string. */
 lls_jval_t lls_jjoin(lls_jrun_t *r, lls_jval_t v, const lls_jstr_t *sep, bool as_text);
-lls_jval_t lls_jblanks(lls_jrun_t *r, int64_t n);   /* "" for n <= 0 */
+lls_jval_t lls_jblanks(lls_jrun_t *r, int64_t n); /* "" for n <= 0 */
 lls_jval_t lls_jpad(lls_jrun_t *r, const lls_jstr_t *s, int64_t width, char fill, int align);
 lls_jval_t lls_jpercent(lls_jrun_t *r, const lls_jstr_t *format, lls_jval_t args);
 lls_jval_t lls_jformat(lls_jrun_t *r, const lls_jstr_t *format, const lls_jargs_t *args);

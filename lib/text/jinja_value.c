@@ -392,8 +392,7 @@ bool lls_jdict_put(lls_jrun_t *r, lls_jdict_t *d, lls_jval_t key, lls_jval_t val
 
 static bool same_key(lls_jval_t a, lls_jval_t b)
 {
-    return a.u.str->len == b.u.str->len &&
-           lls_jsame(a.u.str->text, b.u.str->text, a.u.str->len);
+    return a.u.str->len == b.u.str->len && lls_jsame(a.u.str->text, b.u.str->text, a.u.str->len);
 }
 
 /* Whether one of the first n of alternating keys and values has this key. */

@@ -220,8 +220,8 @@ static void put_line(pretty_t *p, int64_t indent)
 /* Keys that have no order are told apart by the names of their types. */
 static bool key_before(lls_jrun_t *r, lls_jval_t a, lls_jval_t b)
 {
-    bool alike = (lls_jis_number(a) && lls_jis_number(b)) ||
-                 (a.type == JV_STRING && b.type == JV_STRING);
+    bool alike =
+        (lls_jis_number(a) && lls_jis_number(b)) || (a.type == JV_STRING && b.type == JV_STRING);
     const char *x = a.type == JV_NONE ? "NoneType" : lls_jtype_name(a);
     const char *y = b.type == JV_NONE ? "NoneType" : lls_jtype_name(b);
 
@@ -296,7 +296,8 @@ static void break_line(pretty_t *p, const lls_jstr_t *line, int64_t width, int64
         to = end;
     }
     if (r->st == LLM_OK && to > from)
-        lls_jpush(r, chunks.u.list, cap, lls_jrepr(r, lls_jsubstr(r, line, from, to - from), false));
+        lls_jpush(r, chunks.u.list, cap,
+                  lls_jrepr(r, lls_jsubstr(r, line, from, to - from), false));
 }
 
 static void format_string(pretty_t *p, const lls_jstr_t *s, int64_t indent, int64_t allowance,
@@ -343,8 +344,8 @@ static void format_list(pretty_t *p, lls_jval_t v, int64_t indent, int64_t allow
     for (size_t i = 0; p->r->st == LLM_OK && i < v.u.list->n; i++) {
         bool last = i + 1 == v.u.list->n;
 
-        format(p, v.u.list->items[i], indent + 1,
-               last ? allowance + (int64_t)strlen(close) : 1, level);
+        format(p, v.u.list->items[i], indent + 1, last ? allowance + (int64_t)strlen(close) : 1,
+               level);
         put_c(p, last ? "" : ",");
         if (!last)
             put_line(p, indent + 1);

@@ -8,11 +8,11 @@
 static char *read_and_write(lls_mem_t *mem, const char *text, size_t len, llm_error_t *err)
 {
     static const char template[] = "{{ v | tojson }}";
-    size_t            n = len + 7;
-    char             *exact = malloc(n), *out = NULL; /* no NUL behind it */
-    lls_jdata_t      *data;
-    lls_jinja_t      *j;
-    lls_jinja_text_t  written;
+    size_t           n = len + 7;
+    char            *exact = malloc(n), *out = NULL; /* no NUL behind it */
+    lls_jdata_t     *data;
+    lls_jinja_t     *j;
+    lls_jinja_text_t written;
 
     memcpy(exact, "{\"v\": ", 6);
     memcpy(exact + 6, text, len);
@@ -80,7 +80,7 @@ static void check_beside_jansson(const char *text, size_t len)
     llm_error_t  err;
     json_t      *want = json_loadb(text, len, JSON_ALLOW_NUL | JSON_DECODE_ANY, &why), *back;
     char        *got = read_and_write(plain_mem(), text, len, &err);
-    bool         more = memmem(text, len, "NaN", 3) != NULL || memmem(text, len, "Inf", 3) != NULL ||
+    bool more = memmem(text, len, "NaN", 3) != NULL || memmem(text, len, "Inf", 3) != NULL ||
                 json_error_code(&why) == json_error_numeric_overflow ||
                 json_error_code(&why) == json_error_null_byte_in_key;
 
@@ -97,11 +97,45 @@ static void check_beside_jansson(const char *text, size_t len)
 
 static const char *const texts[] = {
     "{\"a\":[1,-2,0,10,{\"b\":null}],\"d\":\"x\\n\\u00e9\\ud83d\\ude42 \xc3\xa9\",\"e\":false}",
-    "[1.5,1e3,-0.0,1E-2]", "{\"some key\":{\"\":[]},\"another\":[true,\"text\"]}", "-7 ", "01",
-    "-01", "-", "1.", "[1,]", "[,1]", "[1 2]", "{\"a\":1,}", "{\"a\" 1}", "{a:1}", "{1:1}",
-    "\"\\ud800\"", "\"\\udc00\"", "\"\\ud800x\"", "\"\\x\"", "\"a\nb\"", "\"\xff\"",
-    "\"\xed\xa0\x80\"", "tru", "truex", "nullnull", "{} {}", "{\"a\":", "[", "", "  ", "\"", "\"\\",
-    "\"\\u12", "-I", "[1,2", "{\"a\":1", "+1", ".5", "1e", "1e+",
+    "[1.5,1e3,-0.0,1E-2]",
+    "{\"some key\":{\"\":[]},\"another\":[true,\"text\"]}",
+    "-7 ",
+    "01",
+    "-01",
+    "-",
+    "1.",
+    "[1,]",
+    "[,1]",
+    "[1 2]",
+    "{\"a\":1,}",
+    "{\"a\" 1}",
+    "{a:1}",
+    "{1:1}",
+    "\"\\ud800\"",
+    "\"\\udc00\"",
+    "\"\\ud800x\"",
+    "\"\\x\"",
+    "\"a\nb\"",
+    "\"\xff\"",
+    "\"\xed\xa0\x80\"",
+    "tru",
+    "truex",
+    "nullnull",
+    "{} {}",
+    "{\"a\":",
+    "[",
+    "",
+    "  ",
+    "\"",
+    "\"\\",
+    "\"\\u12",
+    "-I",
+    "[1,2",
+    "{\"a\":1",
+    "+1",
+    ".5",
+    "1e",
+    "1e+",
 };
 
 static void damaged_texts_are_read_as_jansson_does(void **state)
