@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The demonstration model in each block format of GGUF, and as bfloat16 quantised at load: how far
- * the packed path is from float32, and what loading takes.  Skipped where the model is not on this machine.
+ * the packed path is from float32, and what loading takes.  Skipped where the model is not on this
+ * machine.
  *
  * Rows of 576 values are no K-quants: for these 576 becomes 768 by zeros and 9 heads over 3 become
  * 12 over 4; the mean of the norms is then over 768 values, which their weights and epsilon make

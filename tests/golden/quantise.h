@@ -247,7 +247,8 @@ static inline range_t best_range(const float *x, uint32_t n, const lls_ktraits_t
 }
 
 /* The scales of all groups, then as small integers of one f16. */
-static inline float small_scales(const float *scales, uint32_t n, int most, uint16_t *d, int8_t *out)
+static inline float small_scales(const float *scales, uint32_t n, int most, uint16_t *d,
+                                 int8_t *out)
 {
     range_t r = range_of(scales, n);
     float   unit = round_f16(fabsf(r.peak) / (float)most, (uint8_t *)d);
