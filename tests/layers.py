@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Checks the shape of the tree: include edges between folders, file names, licence lines.
+"""Checks the shape of the tree: include edges between folders, file names, licence lines, columns.
 
     layers.py [ROOT]        check the tree; exit 1 and one line for each fault
     layers.py --self-test   plant faults in a small tree and see that each one is found
@@ -101,9 +101,12 @@ def check(root):
         if not name.endswith(SOURCES) and name != "CMakeLists.txt" or "tests/golden" in path:
             continue
         with open(full, encoding="utf-8") as f:
-            head = "".join(f.readline() for _ in range(3))
-        if "SPDX-License-Identifier: Apache-2.0" not in head:
+            lines = f.read().split("\n")
+        if "SPDX-License-Identifier: Apache-2.0" not in "".join(lines[:3]):
             faults.append(f"{path}: no SPDX-License-Identifier line at its top")
+        if path.startswith(("lib/", "cuda/", "include/")) and not name.endswith("_tab.c"):
+            faults += [f"{path}:{i}: a line of {len(line)} columns"
+                       for i, line in enumerate(lines, 1) if len(line) > 100]
         if not name.endswith((".c", ".h", ".cpp", ".hpp", ".cu", ".cuh")):
             continue
         for line, quote, target in includes_of(full):
@@ -136,6 +139,7 @@ PLANTED = [     # a file, what is put into it, what the fault must name
     ("lib/novel/a.c", SPDX + '#include "base/mem.h"\n', "lib/novel has no line"),
     ("lib/kv/engine.h", SPDX, "has the same name"),
     ("lib/kv/bare.c", "int x;\n", "no SPDX-License-Identifier line"),
+    ("lib/kv/wide.c", SPDX + "/*" + 97 * "-" + "*/\n", "a line of 101 columns"),
     ("examples/run.sh", "#!/bin/sh\ntrue\n", "no SPDX-License-Identifier line"),
 ]
 

@@ -51,7 +51,8 @@ struct lls_pool {
 
 _Static_assert(LLS_POOL_MAX_ITEMS + LLS_POOL_MAX_THREADS < 1u << 16,
                "each member may count one item too many as taken");
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "a round is the first half of its ticket");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "a round is the first half of its ticket");
 
 static uint32_t round_of(uint64_t ticket) { return (uint32_t)ticket; }
 static uint32_t items_of(uint64_t ticket) { return (uint32_t)(ticket >> 32) & 0xffffu; }
@@ -74,7 +75,8 @@ typedef struct patience {
 } patience_t;
 
 /* Waits a little; false when it is time to sleep.  To yield first would be no favour: a scheduler
- * that counts time takes the rest of its slice from a thread that yields, not from one that sleeps. */
+ * that counts time takes the rest of its slice from a thread that yields, not from one that
+ * sleeps. */
 static bool wait_more(patience_t *p)
 {
     uint64_t now;

@@ -61,8 +61,8 @@ static const lls_option_def_t table[] = {
      .put = LLS_PUT_F32,
      AT_E(gpu_memory_utilization)},
     {.info = E("cpu-threads", "int", NULL, "[1, 4096]",
-               "threads of the CPU backend, the one that steps included; default: CPUs of this process, by "
-               "affinity and control group"),
+               "threads of the CPU backend, the one that steps included; default: CPUs of this "
+               "process, by affinity and control group"),
      .put = LLS_PUT_U32,
      AT_E(n_threads)},
 
@@ -130,10 +130,9 @@ static const lls_option_def_t table[] = {
      .put = LLS_PUT_STRING,
      AT_E(weights_cache_dir)},
     {.info = E("quantization", "none|int8|int4", "none", NULL,
-               "makes matrices of float32, float16 or bfloat16 integers while they are loaded, with "
-               "a scale for each 32 values: int8, 1.06 bytes a weight, or int4, 0.63, with "
-               "embedding and head as int8; norms and routers stay; none: as the checkpoint has "
-               "them"),
+               "integers for matrices of float32, float16 and bfloat16, made while loading: "
+               "a scale for each 32 values, int8 (1.06 bytes a weight) or int4 (0.63; embedding "
+               "and head as int8); norms and routers stay"),
      .put = LLS_PUT_STRING,
      AT_E(quantization),
      .later = "awq|auto_awq|awq_marlin|gptq|auto_gptq|gptq_marlin|fp8|fp8_per_tensor|fp8_per_block|"

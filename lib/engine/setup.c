@@ -149,8 +149,9 @@ static llm_status_t make_cpu(lls_engine_t *e, llm_error_t *err)
     if (st == LLM_OK)
         st = lls_cpu_create(&e->mem, o->n_threads > 0 ? o->n_threads : cpus.n, o->cpu_isa, &e->cpu,
                             err);
-    return st == LLM_OK && cpus.n > 0 ? lls_pool_bind(lls_cpu_pool(e->cpu), "cpu-affinity", &cpus, err)
-                                       : st;
+    if (st == LLM_OK && cpus.n > 0)
+        st = lls_pool_bind(lls_cpu_pool(e->cpu), "cpu-affinity", &cpus, err);
+    return st;
 }
 
 static llm_status_t open_files(lls_engine_t *e, llm_error_t *err)

@@ -266,7 +266,9 @@ static bool push_pair(const lls_bpe_t *b, lls_bpe_work_t *w, uint32_t left, uint
     if (left == LLS_NONE || right == LLS_NONE)
         return true;
     p = find_pair(b, w->sym[left], w->sym[right]);
-    return p == NULL || lls_heap_push(&w->heap, (lls_heap_item_t){ (uint64_t)p->rank << 32 | left, (uint32_t)p->id });
+    return p == NULL ||
+           lls_heap_push(&w->heap, (lls_heap_item_t){ (uint64_t)p->rank << 32 | left,
+                                                      (uint32_t)p->id });
 }
 
 static bool merge_heap(const lls_bpe_t *b, lls_bpe_work_t *w)

@@ -61,7 +61,8 @@ static inline bool stay_together(seen_t a, seen_t b)
 
     if (((before | behind) & LLS_CAT_CONTROL) != 0)
         return a.cp == '\r' && b.cp == '\n';
-    return (behind & LLS_CAT_EXTEND) != 0 || (before & LLS_CAT_PREPEND) != 0 || one_syllable(a.cp, b.cp);
+    return (behind & LLS_CAT_EXTEND) != 0 || (before & LLS_CAT_PREPEND) != 0 ||
+           one_syllable(a.cp, b.cp);
 }
 
 /* How many of the bytes at i stay as they are: each is an ASCII character that is no key and, as
@@ -81,8 +82,8 @@ static size_t plain_run(const lls_charsmap_t *c, const char *text, size_t len, s
 
 /* Where the cluster at i ends, which begins with *c; *c is then the character behind it.  The rules
  * for emoji, flags and Indic conjuncts are not known: with them clusters are longer than
- * SHORT_CLUSTER, and so are the parts that are found here or they are single characters, which comes
- * to the same. */
+ * SHORT_CLUSTER, and so are the parts that are found here or they are single characters, which
+ * comes to the same. */
 static size_t cluster_end(const lls_unicat_t *cats, const lls_normed_t *in, size_t i, seen_t *c)
 {
     seen_t a;

@@ -92,8 +92,9 @@ static bool offer(const lls_spm_t *m, lls_spm_work_t *w, const char *text, uint3
         return true;
     if (m->kinds[id] == LLS_PIECE_UNUSED)
         w->left_len[id] = a->len;
-    return lls_heap_push(&w->heap, (lls_heap_item_t){ (uint64_t)order_of(m->scores[id]) << 32 | left,
-                                                      a->len + b->len });
+    return lls_heap_push(&w->heap,
+                         (lls_heap_item_t){ (uint64_t)order_of(m->scores[id]) << 32 | left,
+                                            a->len + b->len });
 }
 
 /* ---- Encoding -------------------------------------------------------------------------------- */

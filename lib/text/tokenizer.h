@@ -4,15 +4,15 @@
  *
  * A tokenizer is data: arrays of small tagged steps (added tokens, normalizers, pre-tokenizers,
  * model, post-processors, decoders) filled from tokenizer.json, a SentencePiece .model, *.tiktoken,
- * tekken.json, vocab.json with merges.txt, vocab.txt or GGUF metadata.  It never changes after open,
- * so any thread may use it; what a call needs for itself comes from the `scratch` it is given.
- * What short texts gave is kept over calls, from the tokenizer's own memory: 1 MB for each of as many
- * calls as have run at once, 16 at most (words.h).
+ * tekken.json, vocab.json with merges.txt, vocab.txt or GGUF metadata.  It never changes after
+ * open, so any thread may use it; what a call needs for itself comes from the `scratch` it is
+ * given.  What short texts gave is kept over calls, from the tokenizer's own memory: 1 MB for each
+ * of as many calls as have run at once, 16 at most (words.h).
  *
  * Truncation and padding of a file are not applied, as vLLM switches them off.  Known differences:
  * an added token decodes to its content and not to its normalized form; Oniguruma as installed may
- * not know the newest letters, which matters to regexes that have no scanner of ours; control pieces
- * of a .model, tiktoken and tekken file that are spelled in a text are found there.
+ * not know the newest letters, which matters to regexes that have no scanner of ours; control
+ * pieces of a .model, tiktoken and tekken file that are spelled in a text are found there.
  */
 #ifndef LLS_TEXT_TOKENIZER_H
 #define LLS_TEXT_TOKENIZER_H

@@ -396,8 +396,10 @@ static void no_other_kernels_with_bf16(void **state)
     world_t w;
 
     for (uint32_t i = 0; i < 2; i++) {
-        if (!lls_cpu_has_isa(LLS_ISA_AVX512 + i))
+        if (!lls_cpu_has_isa(LLS_ISA_AVX512 + i)) {
+            print_message("this CPU has no %s\n", lls_cpu_isa_name(LLS_ISA_AVX512 + i));
             skip();
+        }
         all[i] = aligned(300 * 9 * 64 * sizeof(float));
         world_init(&w, &shapes[0], cpus[LLS_ISA_AVX512 + i][1], 1, 300);
         run(&w, 290, 1, all[i]);
