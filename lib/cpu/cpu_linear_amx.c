@@ -7,7 +7,7 @@
  */
 #include "cpu/cpu_linear.h"
 
-#if defined(__AMX_TILE__) && defined(__AMX_BF16__)
+#if defined(__AVX512BF16__)
 
 #include <immintrin.h>
 #include <string.h>
