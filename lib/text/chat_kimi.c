@@ -30,35 +30,19 @@ static bool is_some(const lls_jval_t *v) { return v != NULL && lls_jtrue(*v); }
 
 /* ---- Sorting --------------------------------------------------------------------------------- */
 
-static lls_jval_t sorted_dict(lls_jrun_t *r, const lls_jdict_t *d)
-{
-    lls_jval_t order = lls_jlist(r, JV_LIST, d->n), keys = lls_jlist(r, JV_LIST, d->n),
-               out = lls_jdict(r, d->n);
-
-    for (size_t i = 0; r->st == LLM_OK && i < d->n; i++) {
-        order.u.list->items[i] = lls_jint((int64_t)i);
-        keys.u.list->items[i] = d->keys[i];
-    }
-    if (r->st == LLM_OK)
-        lls_jsort(r, order.u.list->items, keys.u.list->items, d->n, false);
-    for (size_t i = 0; r->st == LLM_OK && i < d->n; i++) {
-        int64_t from = order.u.list->items[i].u.i;
-
-        lls_jdict_put(r, out.u.dict, d->keys[from], lls_kimi_sort(r, d->values[from]));
-    }
-    return out;
-}
-
 lls_jval_t lls_kimi_sort(lls_jrun_t *r, lls_jval_t tools)
 {
     lls_jval_t out = tools;
 
     if (tools.type == JV_DICT)
-        return sorted_dict(r, tools.u.dict);
-    if (tools.type != JV_LIST)
+        out = lls_jdict_sorted(r, tools.u.dict);
+    else if (tools.type == JV_LIST)
+        out = lls_jlist(r, JV_LIST, tools.u.list->n);
+    else
         return tools;
-    out = lls_jlist(r, JV_LIST, tools.u.list->n);
-    for (size_t i = 0; r->st == LLM_OK && i < tools.u.list->n; i++)
+    for (size_t i = 0; tools.type == JV_DICT && r->st == LLM_OK && i < out.u.dict->n; i++)
+        out.u.dict->values[i] = lls_kimi_sort(r, out.u.dict->values[i]);
+    for (size_t i = 0; tools.type == JV_LIST && r->st == LLM_OK && i < tools.u.list->n; i++)
         out.u.list->items[i] = lls_kimi_sort(r, tools.u.list->items[i]);
     return out;
 }

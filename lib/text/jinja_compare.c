@@ -272,6 +272,25 @@ void lls_jsort(lls_jrun_t *r, lls_jval_t *items, lls_jval_t *keys, size_t n, boo
         memcpy(items, a[0], n * sizeof *items);
 }
 
+lls_jval_t lls_jdict_sorted(lls_jrun_t *r, const lls_jdict_t *d)
+{
+    lls_jval_t order = lls_jlist(r, JV_LIST, d->n), keys = lls_jlist(r, JV_LIST, d->n),
+               out = lls_jdict(r, d->n);
+
+    for (size_t i = 0; r->st == LLM_OK && i < d->n; i++) {
+        order.u.list->items[i] = lls_jint((int64_t)i);
+        keys.u.list->items[i] = d->keys[i];
+    }
+    if (r->st == LLM_OK)
+        lls_jsort(r, order.u.list->items, keys.u.list->items, d->n, false);
+    for (size_t i = 0; r->st == LLM_OK && i < d->n; i++) {
+        int64_t from = order.u.list->items[i].u.i;
+
+        lls_jdict_put(r, out.u.dict, d->keys[from], d->values[from]);
+    }
+    return out;
+}
+
 /* ---- Membership ------------------------------------------------------------------------------ */
 
 static bool in_string(lls_jrun_t *r, const lls_jstr_t *s, lls_jval_t what)

@@ -212,33 +212,13 @@ static void put_json_key(writer_t *w, lls_jval_t key)
     put_text(w, "\"");
 }
 
-/* The pairs in the order of their keys; keys that are equal cannot be. */
-static const lls_jdict_t *sorted(writer_t *w, const lls_jdict_t *d)
-{
-    lls_jrun_t *r = w->r;
-    lls_jval_t  order = lls_jlist(r, JV_LIST, d->n), keys = lls_jlist(r, JV_LIST, d->n),
-               out = lls_jdict(r, d->n);
-
-    for (size_t i = 0; r->st == LLM_OK && i < d->n; i++) {
-        order.u.list->items[i] = lls_jint((int64_t)i);
-        keys.u.list->items[i] = d->keys[i];
-    }
-    if (r->st == LLM_OK)
-        lls_jsort(r, order.u.list->items, keys.u.list->items, d->n, false);
-    if (r->st != LLM_OK)
-        return d;
-    for (size_t i = 0; i < d->n; i++) {
-        out.u.dict->keys[i] = d->keys[order.u.list->items[i].u.i];
-        out.u.dict->values[i] = d->values[order.u.list->items[i].u.i];
-    }
-    out.u.dict->n = d->n;
-    return out.u.dict;
-}
-
 static void put_dict(writer_t *w, const lls_jdict_t *d, int depth)
 {
-    if (w->json != NULL && w->json->sort_keys)
-        d = sorted(w, d);
+    if (w->json != NULL && w->json->sort_keys) {
+        lls_jval_t sorted = lls_jdict_sorted(w->r, d);
+
+        d = w->r->st == LLM_OK ? sorted.u.dict : d;
+    }
     lls_jcharge(w->r, d->n / 4);
     put_text(w, "{");
     for (size_t i = 0; i < d->n && w->r->st == LLM_OK; i++) {

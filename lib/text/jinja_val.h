@@ -301,6 +301,8 @@ bool     lls_jhashable(lls_jval_t v);
 uint64_t lls_jhash(lls_jval_t v);
 /* Sorts in place, stable, by the order of keys[i]. */
 void lls_jsort(lls_jrun_t *r, lls_jval_t *items, lls_jval_t *keys, size_t n, bool reverse);
+/* A new dictionary with the pairs of d in the order of their keys. */
+lls_jval_t lls_jdict_sorted(lls_jrun_t *r, const lls_jdict_t *d);
 
 /* ---- jinja_text: str(), repr(), json.dumps() ------------------------------------------------- */
 
