@@ -69,17 +69,21 @@ def extra(fn):
     return out
 
 
-def emit(name, rows):
-    print(f"const lls_jcase_run_t lls_jcase_{name}[] = {{")
+def emit_rows(declaration, items):
+    """An array of initialisers, as many on a line as fit."""
+    print(f"{declaration} = {{")
     line = "   "
-    for r in rows:
-        item = " { 0x%x, 0x%x, %d, %d }," % tuple(r)
+    for item in items:
         if len(line) + len(item) > 99:
             print(line)
             line = "   "
         line += item
-    print(line)
-    print("};")
+    print(line + "\n};")
+
+
+def emit(name, rows):
+    emit_rows(f"const lls_jcase_run_t lls_jcase_{name}[]",
+              (" { 0x%x, 0x%x, %d, %d }," % tuple(r) for r in rows))
     print(f"const size_t lls_jcase_n_{name} = {len(rows)};\n")
 
 
@@ -125,30 +129,18 @@ def class_table():
     rows = [r for r in rows if r[2]]
     head()
     print('#include "text/jinja_case.h"\n')
-    print("const lls_jclass_run_t lls_jclass[] = {")
-    line = "   "
-    for r in rows:
-        item = " { 0x%x, 0x%x, %d }," % tuple(r)
-        if len(line) + len(item) > 99:
-            print(line)
-            line = "   "
-        line += item
-    print(line + "\n};")
+    emit_rows("const lls_jclass_run_t lls_jclass[]",
+              (" { 0x%x, 0x%x, %d }," % tuple(r) for r in rows))
     print(f"const size_t lls_jclass_n = {len(rows)};")
 
 
 def entity_table():
     head()
     print('#include "text/jinja_case.h"\n')
-    print("const lls_jentity_t lls_jentities[] = {")
-    line = "   "
-    for name, to in sorted(html.entities.html5.items(), key=lambda e: e[0].encode()):
-        item = ' { "%s", "%s" },' % (name, "".join("\\%03o" % b for b in to.encode()))
-        if len(line) + len(item) > 99:
-            print(line)
-            line = "   "
-        line += item
-    print(line + "\n};")
+    entities = sorted(html.entities.html5.items(), key=lambda e: e[0].encode())
+    emit_rows("const lls_jentity_t lls_jentities[]",
+              (' { "%s", "%s" },' % (name, "".join("\\%03o" % b for b in to.encode()))
+               for name, to in entities))
     print(f"const size_t lls_jentities_n = {len(html.entities.html5)};")
 
 
