@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""make_dialect.py - writes cases.json and tokenizer.json beside itself.
+"""make_dialect.py - writes cases.json beside itself; make_tokenizer.py writes its tokenizer.json.
 
 A case is an output of a model, written by hand from the syntax that the model was taught, and the
 message that it stands for, written by hand as well: content, reasoning, calls with their arguments
