@@ -101,16 +101,19 @@ static void sleep_while(void *word, uint32_t value)
 
 static void wake(void *word) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0); }
 
-static void await_round(member_t *m, uint32_t old)
+/* Returns the round after the old one, or a later one. */
+static uint32_t await_round(member_t *m, uint32_t old)
 {
     patience_t p = { 0, 0 };
+    uint32_t   round;
 
-    while (round_of(atomic_load_explicit(&m->ticket, memory_order_acquire)) == old)
+    while ((round = round_of(atomic_load_explicit(&m->ticket, memory_order_acquire))) == old)
         if (!wait_more(&p)) {
             atomic_store(&m->slept_in, old);
             while (round_of(atomic_load(&m->ticket)) == old)
                 sleep_while(&m->ticket, old);
         }
+    return round;
 }
 
 static void await_items(lls_pool_t *pool)
@@ -236,10 +239,9 @@ static void *work(void *arg)
     lls_pool_t *pool = me->pool;
 
     for (uint32_t round = 0;;) {
-        await_round(me, round);
+        round = await_round(me, round);
         if (atomic_load_explicit(&pool->closing, memory_order_relaxed) != 0)
             return NULL;
-        round = round_of(atomic_load_explicit(&me->ticket, memory_order_relaxed));
         do_items(pool, me->ith);
         offer_cpu(pool, me);
     }

@@ -135,6 +135,26 @@ static void idle_workers_use_no_cpu(void **state)
     lls_pool_destroy(pool);
 }
 
+static void do_nothing(void *arg, uint32_t item, uint32_t ith) { }
+
+/* The caller does all items before the worker is there, and ends the pool while it looks. */
+static void late_workers_meet_the_end(void **state)
+{
+    for (uint32_t i = 0; i < 2000; i++) {
+        lls_mem_t    mem;
+        lls_pool_t  *pool = pool_of(&mem, 2);
+        volatile int wait = 0;
+
+        lls_pool_run(pool, 2, do_nothing, NULL);
+        usleep(1);                  /* the worker starts, and spins */
+        for (uint32_t round = 0; round < 20; round++)
+            lls_pool_run(pool, 2, do_nothing, NULL);
+        while (wait < (int)(i % 300))
+            wait++;
+        lls_pool_destroy(pool);
+    }
+}
+
 /* Items so long that the caller, which has none of them left, goes to sleep over the last one. */
 static void take_a_nap(void *arg, uint32_t item, uint32_t ith)
 {
@@ -343,6 +363,7 @@ int main(void)
         cmocka_unit_test(every_item_is_done_once_before_run_returns),
         cmocka_unit_test(a_member_that_stands_still_keeps_one_item),
         cmocka_unit_test(idle_workers_use_no_cpu),
+        cmocka_unit_test(late_workers_meet_the_end),
         cmocka_unit_test(a_caller_that_sleeps_is_woken),
         cmocka_unit_test(nobody_sleeps_through_a_round),
         cmocka_unit_test(workers_keep_the_cpus_they_are_allowed),
