@@ -5,8 +5,6 @@
 
 #include "kv/kv_pool.h"
 
-#define MAX_COPIES 1024u            /* waiting for a plan; a fork beyond it shares nothing */
-
 typedef struct pending_copy {
     lls_block_copy_t copy;
     bool             sent;          /* in a plan: release at the next emit */
@@ -21,7 +19,7 @@ struct lls_kv {
     bool            moves;          /* some group leaves blocks behind */
     uint64_t        n_freed;
     uint32_t        n_released;     /* releases and slides so far */
-    pending_copy_t *copies;         /* [MAX_COPIES] */
+    pending_copy_t *copies;         /* [LLS_MAX_COPIES] */
     uint32_t        n_copies;
 };
 
@@ -76,7 +74,7 @@ static bool init_parts(lls_kv_t *kv)
     for (uint32_t i = 0; i < kv->cfg.n_pools; i++)
         if (!lls_kv_pool_init(&kv->pool[i], kv->mem, kv->cfg.pool_blocks[i]))
             return false;
-    kv->copies = lls_calloc(kv->mem, MAX_COPIES, sizeof *kv->copies);
+    kv->copies = lls_calloc(kv->mem, LLS_MAX_COPIES, sizeof *kv->copies);
     return kv->copies != NULL;
 }
 
@@ -384,7 +382,7 @@ static bool copy_partial(lls_kv_t *kv, lls_kv_seq_t *dst, uint32_t g, uint32_t f
     lls_kv_pool_t *p = pool_of(kv, g);
     uint32_t       to;
 
-    if (p->n_free == 0 || kv->n_copies == MAX_COPIES)
+    if (p->n_free == 0 || kv->n_copies == LLS_MAX_COPIES)
         return false;
     to = lls_kv_pool_take(p);
     dst->table[g][dst->n_blocks[g]++] = to;
@@ -447,11 +445,8 @@ void lls_kv_emit_copies(lls_kv_t *kv, lls_step_plan_t *plan)
 {
     lls_kv_end_copies(kv);
     for (uint32_t i = 0; i < kv->n_copies; i++) {
-        pending_copy_t *c = &kv->copies[i];
-        if (lls_sec_has_room(&plan->sec[LLS_PLAN_copies], 1)) {
-            *lls_plan_push_copies(plan, 1) = c->copy;
-            c->sent = true;
-        }
+        *lls_plan_push_copies(plan, 1) = kv->copies[i].copy;
+        kv->copies[i].sent = true;
     }
 }
 

@@ -21,7 +21,7 @@ static void plan_caps(const lls_step_limits_t *l, uint64_t cap[LLS_PLAN_N_SECTIO
 
     cap[LLS_PLAN_freed]    = rows;
     cap[LLS_PLAN_enc_free] = 2ull * l->max_encs;
-    cap[LLS_PLAN_copies]   = rows * l->n_groups;
+    cap[LLS_PLAN_copies]   = LLS_MAX_COPIES;
     cap[LLS_PLAN_loras]    = rows;
     cap[LLS_PLAN_xfers]    = (uint64_t)l->max_xfers * l->n_groups;
     cap[LLS_PLAN_added]    = rows;

@@ -99,6 +99,8 @@ typedef struct lls_block_copy {     /* copy on write: whole blocks, all layers o
     uint32_t group, src, dst;
 } lls_block_copy_t;
 
+#define LLS_MAX_COPIES 1024u        /* in a plan */
+
 typedef struct lls_lora_load {      /* slot takes the adapter's weights before the forward pass */
     uint32_t slot, adapter;
 } lls_lora_load_t;

@@ -318,9 +318,9 @@ static void a_state_is_found_by_later_plans_only(void **state)
     end_cache(c);
 }
 
-static lls_step_plan_t *new_plan(uint32_t max_copies)
+static lls_step_plan_t *new_plan(void)
 {
-    lls_step_limits_t l = { .max_rows = max_copies, .max_tokens = 8, .n_groups = 1 };
+    lls_step_limits_t l = { .max_rows = 1, .max_tokens = 8, .n_groups = 1 };
 
     return lls_plan_init(malloc(lls_plan_size(&l)), &l);
 }
@@ -328,7 +328,7 @@ static lls_step_plan_t *new_plan(uint32_t max_copies)
 static void a_fork_shares_full_blocks_and_copies_the_partial_one(void **state)
 {
     cache_t         *c = new_cache((lls_kv_config_t){ 0 }, 8);
-    lls_step_plan_t *plan = new_plan(1);
+    lls_step_plan_t *plan = new_plan();
     seq_t            a, b;
 
     fill(c, &a, 14);
@@ -383,11 +383,11 @@ static void a_fork_without_room_holds_nothing(void **state)
     end_cache(w);
 }
 
-/* Copies beyond the plan's room wait for the next plan, in order. */
-static void copies_wait_for_room_in_a_plan(void **state)
+/* However few rows it has: any of the forks may be the one that runs in it. */
+static void all_copies_go_with_the_next_plan(void **state)
 {
     cache_t         *c = new_cache((lls_kv_config_t){ 0 }, 8);
-    lls_step_plan_t *plan = new_plan(1);
+    lls_step_plan_t *plan = new_plan();
     seq_t            a, b, d;
 
     fill(c, &a, 6);
@@ -395,20 +395,38 @@ static void copies_wait_for_room_in_a_plan(void **state)
     hash(c, &d, NULL, 6);
     assert_true(lls_kv_fork(c->kv, &b.s, &a.s, 5));
     assert_true(lls_kv_fork(c->kv, &d.s, &a.s, 5));
-    for (uint32_t i = 0; i < 2; i++) {
-        lls_plan_reset(plan, i);
-        lls_kv_emit_copies(c->kv, plan);
-        assert_int_equal(lls_plan_n_copies(plan), 1);
-        assert_int_equal(lls_plan_copies(plan)->dst, i == 0 ? b.s.table[0][1] : d.s.table[0][1]);
-        CHECK(c, &a, &b, &d);
-    }
+    lls_kv_emit_copies(c->kv, plan);
+    assert_int_equal(lls_plan_n_copies(plan), 2);
+    assert_int_equal(lls_plan_copies(plan)[0].dst, b.s.table[0][1]);
+    assert_int_equal(lls_plan_copies(plan)[1].dst, d.s.table[0][1]);
+    CHECK(c, &a, &b, &d);
     lls_kv_release(c->kv, &a.s);
     lls_kv_release(c->kv, &b.s);
     lls_kv_release(c->kv, &d.s);
-    lls_plan_reset(plan, 3);
+    lls_plan_reset(plan, 2);
     lls_kv_emit_copies(c->kv, plan);
+    assert_int_equal(lls_plan_n_copies(plan), 0);
     assert_false(lls_kv_any_held(c->kv));
     free(plan);
+    end_cache(c);
+}
+
+/* Whoever comes when the plan is full shares nothing. */
+static void a_fork_that_no_plan_can_copy_for_is_refused(void **state)
+{
+    cache_t *c = new_cache((lls_kv_config_t){ 0 }, LLS_MAX_COPIES + 8);
+    seq_t    a, *b = calloc(LLS_MAX_COPIES + 1, sizeof *b);
+
+    fill(c, &a, 6);
+    for (uint32_t i = 0; i <= LLS_MAX_COPIES; i++) {
+        hash(c, &b[i], NULL, 6);
+        assert_int_equal(lls_kv_fork(c->kv, &b[i].s, &a.s, 5), i < LLS_MAX_COPIES);
+    }
+    assert_int_equal(b[LLS_MAX_COPIES].s.n_blocks[0], 0);
+    for (uint32_t i = 0; i < LLS_MAX_COPIES; i++)
+        lls_kv_release(c->kv, &b[i].s);
+    lls_kv_release(c->kv, &a.s);
+    free(b);
     end_cache(c);
 }
 
@@ -527,7 +545,8 @@ int main(void)
         cmocka_unit_test(a_state_is_found_by_later_plans_only),
         cmocka_unit_test(a_fork_shares_full_blocks_and_copies_the_partial_one),
         cmocka_unit_test(a_fork_without_room_holds_nothing),
-        cmocka_unit_test(copies_wait_for_room_in_a_plan),
+        cmocka_unit_test(all_copies_go_with_the_next_plan),
+        cmocka_unit_test(a_fork_that_no_plan_can_copy_for_is_refused),
         cmocka_unit_test(a_reset_forgets_held_blocks_too),
         cmocka_unit_test(drop_last_gives_up_one_block_of_a_hit),
         cmocka_unit_test(what_can_never_fit),

@@ -103,6 +103,25 @@ static void a_fork_waits_in_its_parents_place(void **state)
     end(r);
 }
 
+/* The first of them is gone before it runs, and there is one row. */
+static void any_fork_runs_behind_its_copy(void **state)
+{
+    rig_t         *r = begin(&(lls_sched_config_t){ .max_rows = 1 }, NULL);
+    uint64_t       parent = add(r, desc(r, 6, 20)), fork[2];
+    lls_req_desc_t d = desc(r, 6, 2);
+
+    step(r);
+    for (uint32_t i = 0; i < 2; i++)
+        assert_int_equal(lls_sched_fork(r->s, parent, prepare(r, &d), &fork[i]), LLM_OK);
+    lls_sched_finish(r->s, parent, LLS_FINISH_ABORT);
+    lls_sched_finish(r->s, fork[0], LLS_FINISH_ABORT);
+    assert_true(schedule(r));
+    assert_int_equal(run_of(r, fork[1])->pos, 5);
+    assert_int_equal(lls_plan_n_copies(r->plan), 2);
+    answer(r, 1);
+    end(r);
+}
+
 static void what_is_held_gives_way_to_who_runs(void **state)
 {
     lls_kv_config_t k = { .pool_blocks = { 9 } };
@@ -129,6 +148,7 @@ int main(void)
         cmocka_unit_test(a_fork_of_nobody_is_an_ordinary_request),
         cmocka_unit_test(a_held_request_keeps_its_blocks_and_no_row),
         cmocka_unit_test(a_fork_waits_in_its_parents_place),
+        cmocka_unit_test(any_fork_runs_behind_its_copy),
         cmocka_unit_test(what_is_held_gives_way_to_who_runs),
     };
 
