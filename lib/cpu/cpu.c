@@ -17,7 +17,7 @@
 
 /* ORDER isa */
 static const char *const isa_names[] = {
-    "plain", "avx2", "avx512", "avx512bf16", "amx", "neon", "neondotprod",
+    "plain", "avx2", "avxvnni", "avx512", "avx512bf16", "amx", "neon", "neondotprod",
     "neoni8mm"
 };
 
@@ -30,6 +30,13 @@ static bool has_f16c(void)
     unsigned a, b, c, d;
 
     return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+}
+
+static bool has_avx_vnni(void)
+{
+    unsigned a, b, c, d;
+
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & 1u << 4) != 0;
 }
 
 static bool has_tiles(void)
@@ -62,11 +69,12 @@ static bool may_use_tiles(void)
 
 bool lls_cpu_has_isa(uint32_t isa)
 {
-    bool avx2 = false, avx512 = false, bf16 = false, amx = false;
+    bool avx2 = false, vnni = false, avx512 = false, bf16 = false, amx = false;
     bool neon = false, dotprod = false, i8mm = false;
 
 #if defined(__x86_64__)
     avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
+    vnni = avx2 && has_avx_vnni();
     avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
              __builtin_cpu_supports("avx512vnni");
@@ -80,6 +88,7 @@ bool lls_cpu_has_isa(uint32_t isa)
     switch (isa) {
     case LLS_ISA_PLAIN:       return true;
     case LLS_ISA_AVX2:        return avx2;
+    case LLS_ISA_AVXVNNI:     return vnni;
     case LLS_ISA_AVX512:      return avx512;
     case LLS_ISA_AVX512BF16:  return bf16;
     case LLS_ISA_AMX:         return amx;
@@ -113,8 +122,8 @@ static llm_status_t choose_isa(const char *name, uint32_t *isa, llm_error_t *err
             break;
     if (*isa == LLS_N_ISAS)
         return lls_fail_param(err, LLM_ERR_INVALID, "cpu-isa",
-                              "cpu-isa is \"%s\"; use auto, plain, avx2, avx512, avx512bf16, "
-                              "amx, neon, neondotprod or neoni8mm", name);
+                              "cpu-isa is \"%s\"; use auto, plain, avx2, avxvnni, avx512, "
+                              "avx512bf16, amx, neon, neondotprod or neoni8mm", name);
     if (!lls_cpu_has_isa(*isa))
         return lls_fail_param(err, LLM_ERR_UNSUPPORTED, "cpu-isa",
                               "this CPU has no %s; use cpu-isa auto", name);

@@ -19,7 +19,7 @@ const lls_attend_kernels_t *lls_attend_kernels(uint32_t isa, const lls_kv_layout
 #if defined(__x86_64__)
     if (isa >= LLS_ISA_AVX512)
         return &lls_attend_avx512;
-    if (isa == LLS_ISA_AVX2)
+    if (isa >= LLS_ISA_AVX2)
         return &lls_attend_avx2;
 #elif defined(__aarch64__)
     if (isa != LLS_ISA_PLAIN)

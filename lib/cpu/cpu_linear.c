@@ -374,6 +374,8 @@ static lls_linear_isa_t kernels_of(uint32_t isa)
 
     if (isa == LLS_ISA_AVX2)
         return lls_linear_avx2;
+    if (isa == LLS_ISA_AVXVNNI)
+        return lls_linear_avxvnni;
     if (isa == LLS_ISA_PLAIN)
         return lls_linear_plain;
     k = lls_linear_avx512;

@@ -134,7 +134,8 @@ typedef struct lls_bf16_kernels {
     lls_multiply_fn multiply;
 } lls_bf16_kernels_t;
 
-extern const lls_linear_isa_t   lls_linear_plain, lls_linear_avx2, lls_linear_avx512;
+extern const lls_linear_isa_t   lls_linear_plain, lls_linear_avx2, lls_linear_avxvnni;
+extern const lls_linear_isa_t   lls_linear_avx512;
 extern const lls_linear_isa_t   lls_linear_neon, lls_linear_neondotprod, lls_linear_neoni8mm;
 extern const lls_bf16_kernels_t lls_linear_avx512bf16;
 void                            lls_linear_use_tiles(lls_linear_isa_t *k);

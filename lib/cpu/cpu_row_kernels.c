@@ -12,7 +12,7 @@ const lls_row_kernels_t *lls_row_kernels(uint32_t isa)
 #if defined(__x86_64__)
     if (isa >= LLS_ISA_AVX512)
         return &lls_row_kernels_avx512;
-    if (isa == LLS_ISA_AVX2)
+    if (isa >= LLS_ISA_AVX2)
         return &lls_row_kernels_avx2;
 #elif defined(__aarch64__)
     if (isa != LLS_ISA_PLAIN)

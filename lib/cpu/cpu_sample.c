@@ -26,7 +26,7 @@ static const lls_sample_kernels_t *kernels_of(uint32_t isa)
 #if defined(__x86_64__)
     if (isa >= LLS_ISA_AVX512)
         return &lls_sample_kernels_avx512;
-    if (isa == LLS_ISA_AVX2)
+    if (isa >= LLS_ISA_AVX2)
         return &lls_sample_kernels_avx2;
 #endif
     return &lls_sample_kernels_plain;

@@ -462,6 +462,63 @@ static void every_remainder_agrees_with_plain(void **state)
     close_fixture(&plain);
 }
 
+/* All bytes of some rows of blocks are the same: the largest sums of products that there are. */
+static void make_rows_extreme(uint32_t scheme, source_t *s)
+{
+    static const uint8_t bytes[] = { 0xff, 0x80, 0x7f, 0x00 };
+    uint32_t n = lls_scheme_block_bytes(scheme);
+    size_t   row = lls_scheme_row_bytes(scheme, s->part.in);
+
+    for (uint32_t r = 0; r < LLS_ARRAY_LEN(bytes); r++)
+        for (uint8_t *p = s->block + 1 + r * row; p < s->block + 1 + (r + 1) * row; p += n) {
+            memset(p, bytes[r], n);
+            put_halves(scheme, lls_f32_to_f16(0.01f), lls_f32_to_f16(-0.3f), p);
+        }
+}
+
+/* Both are exact in integers and then do the same with floats.  Saturation would show: activations
+ * of 127 and of both signs meet the extreme bytes. */
+static void avxvnni_has_the_bits_of_avx2(void **state)
+{
+    enum { M = 13, OUT = 41, IN = 512 };
+    lls_tensor_t x = random_rows(M, IN, 8),
+                 y[2] = { tensor_of(M, OUT, OUT), tensor_of(M, OUT, OUT) };
+
+    if (!lls_cpu_has_isa(LLS_ISA_AVXVNNI)) {
+        print_message("this CPU has no AVX-VNNI\n");
+        skip();
+    }
+    for (uint32_t c = 0; c < IN; c++) {
+        lls_row_f32(&x, 1)[c] = 1;
+        lls_row_f32(&x, 2)[c] = -1;
+        lls_row_f32(&x, 8)[c] = c % 2 == 0 ? 1 : -1;
+        lls_row_f32(&x, 9)[c] = c % 4 < 2 ? 1 : -1;
+    }
+    for (uint32_t scheme = 0; scheme < LLS_N_SCHEMES; scheme++)
+        for (uint32_t m = 1; m <= M; m++) {
+            source_t s = source_of(scheme, OUT, IN, scheme);
+
+            if (scheme >= LLS_W_Q4_0)
+                make_rows_extreme(scheme, &s);
+            for (uint32_t i = 0; i < 2; i++) {
+                fixture_t    f = fixture_of(i == 0 ? LLS_ISA_AVX2 : LLS_ISA_AVXVNNI, 1);
+                packed_t     w = packed_one(f.cpu, &s, dtype_of(scheme));
+                lls_linear_t p = { .w = w.w, .in = IN, .out = OUT };
+
+                x.shape[0] = y[i].shape[0] = m;
+                run_linear(&f, &y[i], &x, &p);
+                free(w.block);
+                close_fixture(&f);
+            }
+            if (memcmp(y[0].data, y[1].data, sizeof(float) * m * OUT) != 0)
+                fail_msg("%s, %u rows: bits differ", lls_scheme_name(scheme), m);
+            free_source(&s);
+        }
+    free(x.data);
+    free(y[0].data);
+    free(y[1].data);
+}
+
 /* ---- What is added, what is stacked ---------------------------------------------------------- */
 
 static void bias_and_sum_are_added_last(void **state)
@@ -876,6 +933,7 @@ int main(void)
         cmocka_unit_test(bits_do_not_depend_on_rows_or_threads),
         cmocka_unit_test(instruction_sets_agree),
         cmocka_unit_test(every_remainder_agrees_with_plain),
+        cmocka_unit_test(avxvnni_has_the_bits_of_avx2),
         cmocka_unit_test(bias_and_sum_are_added_last),
         cmocka_unit_test(parts_are_stacked_permuted_and_transposed),
         cmocka_unit_test(plain_parts_are_quantised_as_asked),
