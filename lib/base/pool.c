@@ -19,9 +19,8 @@
 #define SPIN_NS   100000u           /* longer than most gaps between two steps */
 #define OFFER_NS  1000000u          /* less than the least time after which a kernel takes a CPU */
 
-/* A member's range in a round, in one word: round | items << 32 | items taken << 48.  So who takes
- * an item learns with it whether there was one, and a thread that comes late to a round that is
- * over takes nothing of the next one by mistake. */
+/* A member's range in a round, in one word: round | items << 32 | items taken << 48.  So a thread
+ * takes an item of the round that it knows of or none, however late it comes. */
 typedef _Atomic uint64_t ticket_t;
 
 #define ONE_TAKEN (1ull << 48)
@@ -50,8 +49,7 @@ struct lls_pool {
     member_t         members[];
 };
 
-_Static_assert(LLS_POOL_MAX_ITEMS + LLS_POOL_MAX_THREADS < 1u << 16,
-               "each member may count one item too many as taken");
+_Static_assert(LLS_POOL_MAX_ITEMS < 1u << 16, "items of a range are counted in 16 bits");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "a round is the first half of its ticket");
 
@@ -132,16 +130,16 @@ static void await_items(lls_pool_t *pool)
 
 /* ---- Items ----------------------------------------------------------------------------------- */
 
-static bool take(lls_pool_t *pool, uint32_t of, uint32_t *item)
+static bool take(lls_pool_t *pool, uint32_t of, uint32_t round, uint32_t *item)
 {
     ticket_t *ticket = &pool->members[of].ticket;
     uint64_t  t = atomic_load_explicit(ticket, memory_order_relaxed);
 
-    if (taken_of(t) >= items_of(t))
-        return false;
-    t = atomic_fetch_add_explicit(ticket, ONE_TAKEN, memory_order_acq_rel);
-    if (taken_of(t) >= items_of(t))
-        return false;
+    do {
+        if (round_of(t) != round || taken_of(t) == items_of(t))
+            return false;
+    } while (!atomic_compare_exchange_weak_explicit(ticket, &t, t + ONE_TAKEN, memory_order_acq_rel,
+                                                    memory_order_relaxed));
     *item = pool->members[of].first + taken_of(t);
     return true;
 }
@@ -158,13 +156,13 @@ static bool report(lls_pool_t *pool, uint32_t n_done)
 
 /* The member's own items, then what others have left; reported before it looks at theirs, for these
  * looks are slow. */
-static void do_items(lls_pool_t *pool, uint32_t ith)
+static void do_items(lls_pool_t *pool, uint32_t ith, uint32_t round)
 {
     for (uint32_t i = 0; i < pool->n_threads; i++) {
         uint32_t of = ith + i < pool->n_threads ? ith + i : ith + i - pool->n_threads;
         uint32_t n_done = 0, item;
 
-        while (take(pool, of, &item)) {
+        while (take(pool, of, round, &item)) {
             pool->fn(pool->arg, item, ith);
             n_done++;
         }
@@ -242,7 +240,7 @@ static void *work(void *arg)
         round = await_round(me, round);
         if (atomic_load_explicit(&pool->closing, memory_order_relaxed) != 0)
             return NULL;
-        do_items(pool, me->ith);
+        do_items(pool, me->ith, round);
         offer_cpu(pool, me);
     }
 }
@@ -281,7 +279,7 @@ void lls_pool_run(lls_pool_t *pool, uint32_t n_items, lls_pool_fn fn, void *arg)
     pool->fn = fn;
     pool->arg = arg;
     open_round(pool, n_items);
-    do_items(pool, 0);
+    do_items(pool, 0, pool->round);
     await_items(pool);
 }
 

@@ -200,16 +200,19 @@ static void nobody_sleeps_through_a_round(void **state)
 
 typedef struct cpus {
     cpu_set_t        wide;
-    _Atomic uint32_t n_widened, n_changed;
+    _Atomic uint32_t n_here, n_widened, n_changed;
 } cpus_t;
 
+/* Three items, and nobody leaves his before all three members have one. */
 static void widen(void *arg, uint32_t item, uint32_t ith)
 {
     cpus_t *c = arg;
 
     if (ith > 0 && sched_setaffinity(0, sizeof c->wide, &c->wide) == 0)
         atomic_fetch_add(&c->n_widened, 1);
-    usleep(200);
+    atomic_fetch_add(&c->n_here, 1);
+    while (atomic_load(&c->n_here) < 3)
+        sched_yield();
 }
 
 static void compare(void *arg, uint32_t item, uint32_t ith)
@@ -238,13 +241,12 @@ static void workers_keep_the_cpus_they_are_allowed(void **state)
     CPU_SET(first, &one);
     assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
     pool = pool_of(&mem, 3);
-    for (uint32_t i = 0; i < 20; i++)
-        lls_pool_run(pool, 12, widen, &c);
+    lls_pool_run(pool, 3, widen, &c);
     for (uint32_t i = 0; i < 60; i++)
         lls_pool_run(pool, 12, compare, &c);
     lls_pool_destroy(pool);
     assert_int_equal(sched_setaffinity(0, sizeof c.wide, &c.wide), 0);
-    assert_true(atomic_load(&c.n_widened) > 0);
+    assert_int_equal(atomic_load(&c.n_widened), 2);
     assert_int_equal(atomic_load(&c.n_changed), 0);
 }
 
