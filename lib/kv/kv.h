@@ -102,8 +102,8 @@ bool lls_kv_would_free(const lls_kv_t *kv, const lls_kv_seq_t *seq);
  * false (dst holds nothing) if there is no room, if LLS_MAX_COPIES wait for the next plan, or if a
  * group keeps no history to share. */
 bool lls_kv_fork(lls_kv_t *kv, lls_kv_seq_t *dst, const lls_kv_seq_t *src, uint32_t n);
-/* Moves all pending copies into the plan: whichever fork runs in it finds its block.  Source and target stay held until the next call, or until
- * every plan that was made has been carried out. */
+/* Moves all pending copies into the plan: whichever fork runs in it finds its block.  Source and
+ * target stay held until the next call, or until every plan that was made has been carried out. */
 void lls_kv_emit_copies(lls_kv_t *kv, lls_step_plan_t *plan);
 void lls_kv_end_copies(lls_kv_t *kv);
 
