@@ -29,6 +29,16 @@ static llm_status_t choose_kv_dtype(lls_engine_t *e, llm_error_t *err)
                           "bfloat16 or int8_per_token_head", name);
 }
 
+/* Values of two tokens lie together in most types. */
+static llm_status_t check_block_size(const lls_engine_t *e, llm_error_t *err)
+{
+    if (e->options.block_size % 2 == 0)
+        return LLM_OK;
+    return lls_fail_param(err, LLM_ERR_UNSUPPORTED, "block-size",
+                          "block-size %u is odd, which the CPU has no layout for; use %u",
+                          e->options.block_size, e->options.block_size + 1);
+}
+
 static lls_model_runner_config_t runner_config(lls_engine_t *e)
 {
     lls_model_runner_config_t c = {
@@ -182,7 +192,8 @@ static llm_status_t open_model(void *user, lls_engine_t *e, llm_error_t *err)
 
     if (report(user, LLM_STAGE_OPEN, 0, 0) != 0)
         return lls_fail(err, LLM_ERR_CANCELLED, "stopped by the progress callback");
-    if ((st = open_files(e, err)) != LLM_OK || (st = choose_kv_dtype(e, err)) != LLM_OK)
+    if ((st = check_block_size(e, err)) != LLM_OK || (st = open_files(e, err)) != LLM_OK ||
+        (st = choose_kv_dtype(e, err)) != LLM_OK)
         return st;
     e->traits = lls_model_traits(e->model);
     for (uint32_t g = 0; g < e->traits->n_groups; g++)

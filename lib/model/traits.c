@@ -59,11 +59,11 @@ static void read_sizes(lls_config_t *c, lls_traits_t *t)
         t->head_dim = t->hidden / t->n_heads;
     }
     must_divide(c, "attention heads over key-value heads", t->n_heads, t->n_kv);
-    if (c->status == LLM_OK && (t->head_dim < 2 || t->head_dim > 4096 ||
+    if (c->status == LLM_OK && (t->head_dim < 2 || t->head_dim > 4096 || t->head_dim % 2 != 0 ||
                                 (uint64_t)t->n_heads * t->head_dim > MAX_WIDTH))
-        c->status =
-            lls_fail(c->err, LLM_ERR_FORMAT, "%s: %u heads of %u dimensions are out of range",
-                     c->file, t->n_heads, t->head_dim);
+        c->status = lls_fail(c->err, LLM_ERR_FORMAT,
+                             "%s: %u heads of %u dimensions: not even, or out of range", c->file,
+                             t->n_heads, t->head_dim);
 }
 
 static void read_kinds(lls_config_t *c, lls_traits_t *t)

@@ -428,6 +428,8 @@ static void config_options(void **state)
     refuse_option("max-num-seqs", "0", LLM_ERR_INVALID, "max-num-seqs");
     refuse_option("max-num-seqs", "many", LLM_ERR_INVALID, "max-num-seqs");
     refuse_option("block-size", "0", LLM_ERR_INVALID, "block-size");
+    refuse_option("block-size", "1", LLM_ERR_UNSUPPORTED, "block-size");
+    refuse_option("block-size", "1023", LLM_ERR_UNSUPPORTED, "block-size");
     refuse_option("tensor-parallel-size", "2", LLM_ERR_UNSUPPORTED, "tensor-parallel-size");
     refuse_option("kv-cache-dtype", "fp8", LLM_ERR_UNSUPPORTED, "kv-cache-dtype");
     refuse_option("cpu-isa", "sse1", LLM_ERR_INVALID, "cpu-isa");

@@ -240,6 +240,8 @@ static void hostile_numbers_are_refused(void **state)
     refused("{" LLAMA ",\"num_key_value_heads\":3}", LLM_ERR_FORMAT, "4", "3");
     refused("{" LLAMA ",\"head_dim\":1}", LLM_ERR_FORMAT, "1 dimensions", "heads");
     refused("{" LLAMA ",\"head_dim\":7}", LLM_ERR_FORMAT, "7", "even");
+    refused("{" OF("opt") ",\"ffn_dim\":80,\"hidden_size\":28,\"word_embed_proj_dim\":28}",
+            LLM_ERR_FORMAT, "7 dimensions", "even");
     refused("{" LLAMA ",\"head_dim\":4096,\"num_attention_heads\":16384,\"num_key_value_heads\":1}",
             LLM_ERR_FORMAT, "16384", "range");
     refused("{" LLAMA ",\"rms_norm_eps\":-1}", LLM_ERR_FORMAT, "rms_norm_eps", "-1");
