@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A request's tokens and log-probabilities are the same bits alone, in company, in chunks, after a
- * prefix hit, after preemptions and with other numbers of threads: for every family, in float32 and
- * bfloat16, on every instruction set of this machine, and for the quantised demonstration model. */
+ * prefix hit, after preemptions and with other numbers of threads, on every instruction set of this
+ * machine: for every family in float32 and bfloat16, and, in company of 256, for every type of the
+ * cache, every block format and matrices quantised at load; and for the demonstration model. */
 #include "engine/support.h"
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <unistd.h>
+
+#include "golden/block_model.h"
 
 #define N_PROMPTS 6
 #define N_CROWD   64
+#define N_WIDE    256
 #define N_NEW     10
 #define WIDTH     3
 #define MAX_PROMPT 96
@@ -21,6 +26,8 @@ typedef struct answer {
 
 typedef struct scene {
     const char *model, *dtype, *isa;
+    const char *name, *value;           /* one more option */
+    bool        wide;
     uint32_t    n_vocab;
     answer_t    alone[N_PROMPTS];
 } scene_t;
@@ -69,36 +76,42 @@ static void same(const scene_t *s, const char *how, uint32_t i, const answer_t *
     for (size_t k = 0; k < a->n; k++)
         if (a->tokens[k] != s->alone[i].tokens[k] ||
             a->logprobs[k * WIDTH].logprob != s->alone[i].logprobs[k * WIDTH].logprob)
-            fail_msg("%s %s %s: prompt %u %s differs from alone at token %zu: %d %.9g, alone %d "
-                     "%.9g", s->model, s->dtype, s->isa, i, how, k, a->tokens[k],
+            fail_msg("%s %s %s %s: prompt %u %s differs from alone at token %zu: %d %.9g, alone %d "
+                     "%.9g", s->model, s->dtype, s->isa, s->value, i, how, k, a->tokens[k],
                      (double)a->logprobs[k * WIDTH].logprob, s->alone[i].tokens[k],
                      (double)s->alone[i].logprobs[k * WIDTH].logprob);
-    fail_msg("%s %s %s: prompt %u %s: log-probabilities differ", s->model, s->dtype, s->isa, i,
-             how);
+    fail_msg("%s %s %s %s: prompt %u %s: log-probabilities differ", s->model, s->dtype, s->isa,
+             s->value, i, how);
 }
+
+/* The number of the request in row `at` of n: those that are compared lie apart. */
+static uint32_t number_at(uint32_t at, uint32_t n) { return (5 * at + 3) % n; }
 
 /* n requests at once (the first N_PROMPTS of each kind are compared); returns preemptions. */
 static uint64_t crowd(scene_t *s, llm_engine_t *e, const char *how, uint32_t n)
 {
-    static int32_t               tokens[N_CROWD][MAX_PROMPT];
-    static llm_sampling_params_t sp[N_CROWD];
-    static llm_request_t         r[N_CROWD];
-    const llm_request_t         *list[N_CROWD] = { NULL };
+    static int32_t               tokens[N_WIDE][MAX_PROMPT];
+    static llm_sampling_params_t sp[N_WIDE];
+    static llm_request_t         r[N_WIDE];
+    const llm_request_t         *list[N_WIDE] = { NULL };
     llm_batch_t                 *batch;
     llm_error_t                  err;
     llm_stats_t                  stats = LLM_INIT(llm_stats_t);
 
     for (uint32_t i = 0; i < n; i++) {
-        fill_request(s, i, tokens[i], &sp[i], &r[i]);
+        fill_request(s, number_at(i, n), tokens[i], &sp[i], &r[i]);
         list[i] = &r[i];
     }
     if (llm_generate_batch(e, list, n, NULL, NULL, &batch, &err) != LLM_OK)
         fail_msg("%s %s: %s", s->model, how, err.message);
-    for (uint32_t i = 0; i < n && i < N_PROMPTS; i++) {
-        const llm_output_t *o = llm_batch_output(batch, i, 0);
+    for (uint32_t at = 0; at < n; at++) {
+        const llm_output_t *o = llm_batch_output(batch, at, 0);
+        uint32_t            i = number_at(at, n);
         answer_t            a;
         if (o->error != NULL)
             fail_msg("%s %s: %s", s->model, how, o->error->message);
+        if (i >= N_PROMPTS)
+            continue;
         keep(&a, o);
         same(s, how, i, &a);
     }
@@ -134,7 +147,7 @@ static llm_engine_t *engine_of(const scene_t *s, const char *threads, const char
                                "cpu-threads", threads, "max-model-len", "160", "block-size", "16",
                                "enable-prefix-caching",
                                strcmp(name, "enable-prefix-caching") == 0 ? value : "true",
-                               name, value),
+                               s->name, s->value, name, value),
                        NULL);
 }
 
@@ -149,15 +162,16 @@ static void tight_cache(const scene_t *s, char value[16])
     llm_engine_destroy(e);
 }
 
-static void scene(const char *model, const char *dtype, const char *isa)
+static void scene(scene_t like)
 {
-    static const char *const chunks[] = { "1", "7", "64" };
-    scene_t                 *s = calloc(1, sizeof *s);
-    llm_plan_t               plan = LLM_INIT(llm_plan_t);
-    llm_engine_t            *e;
-    char                     blocks[16];
+    static const struct { const char *n, *threads; } chunks[] = {
+        { "1", "2" }, { "7", "3" }, { "64", "4" } };
+    scene_t      *s = calloc(1, sizeof *s);
+    llm_plan_t    plan = LLM_INIT(llm_plan_t);
+    llm_engine_t *e;
+    char          blocks[16];
 
-    *s = (scene_t){ .model = model, .dtype = dtype, .isa = isa };
+    *s = like;
     e = engine_of(s, "1", "enable-prefix-caching", "false");
     assert_int_equal(llm_engine_plan(e, &plan), LLM_OK);
     s->n_vocab = plan.vocab_size;
@@ -168,15 +182,20 @@ static void scene(const char *model, const char *dtype, const char *isa)
     crowd(s, e, "among 63 others, two threads", N_CROWD);
     crowd(s, e, "after a prefix hit", N_PROMPTS);
     llm_engine_destroy(e);
+    if (s->wide) {
+        e = engine_of(s, "3", "max-num-seqs", "256");
+        crowd(s, e, "among 255 others, three threads", N_WIDE);
+        llm_engine_destroy(e);
+    }
     for (size_t i = 0; i < 3; i++) {
-        e = engine_of(s, "2", "max-num-batched-tokens", chunks[i]);
+        e = engine_of(s, chunks[i].threads, "max-num-batched-tokens", chunks[i].n);
         crowd(s, e, "in chunks", N_PROMPTS);
         llm_engine_destroy(e);
     }
     tight_cache(s, blocks);
     e = engine_of(s, "1", "num-gpu-blocks-override", blocks);
     if (crowd(s, e, "after preemptions", 24) == 0)
-        fail_msg("%s: %s blocks made nobody give way", model, blocks);
+        fail_msg("%s: %s blocks made nobody give way", s->model, blocks);
     llm_engine_destroy(e);
     free(s);
 }
@@ -201,6 +220,11 @@ static const char *const isas[] = { "plain", "avx2", "avxvnni", "avx512", "avx51
 
 #define FEW (SANITIZED || EMULATED)
 
+static scene_t of(const char *model, const char *dtype, const char *isa)
+{
+    return (scene_t){ .model = model, .dtype = dtype, .isa = isa, .name = "seed", .value = "0" };
+}
+
 static void every_family_keeps_its_bits(void **state)
 {
     static char models[MAX_MODELS][256];
@@ -210,8 +234,8 @@ static void every_family_keeps_its_bits(void **state)
     for (size_t i = EMULATED ? N_ISAS - 2 : 0; i < N_ISAS; i++)
         for (size_t m = FEW ? n - (EMULATED ? 1 : 2) : 0; has_isa(models[0], isas[i]) && m < n;
              m++) {
-            scene(models[m], "float32", isas[i]);
-            scene(models[m], "bfloat16", isas[i]);
+            scene(of(models[m], "float32", isas[i]));
+            scene(of(models[m], "bfloat16", isas[i]));
         }
 }
 
@@ -224,13 +248,65 @@ static void the_quantised_model_keeps_its_bits(void **state)
     }
     for (size_t i = 1; i < N_ISAS; i++)     /* plain takes minutes here; families cover it */
         if (has_isa(demo_model(), isas[i]))
-            scene(demo_model(), "auto", isas[i]);
+            scene(of(demo_model(), "auto", isas[i]));
+}
+
+static bool runs_here(size_t i)
+{
+    return has_isa(TEST_DIR "/golden/llama", isas[i]) && (!EMULATED || i + 2 >= N_ISAS);
+}
+
+static void every_type_of_cache_keeps_its_bits(void **state)
+{
+    static const char *const types[] = { "float32", "float16", "bfloat16", "int8_per_token_head" };
+
+    for (size_t i = 0; i < N_ISAS; i++)
+        for (size_t k = 0; runs_here(i) && k < 4; k++) {
+            scene_t s = of(TEST_DIR "/golden/gemma3", k % 2 == 0 ? "bfloat16" : "float32", isas[i]);
+            s.name = "kv-cache-dtype";
+            s.value = types[k];
+            s.wide = !FEW;
+            scene(s);
+        }
+}
+
+static void what_is_quantised_at_load_keeps_its_bits(void **state)
+{
+    for (size_t i = 0; i < N_ISAS; i++)
+        for (size_t k = 0; runs_here(i) && k < 2; k++) {
+            scene_t s = of(TEST_DIR "/golden/llama", "bfloat16", isas[i]);
+            s.name = "quantization";
+            s.value = k == 0 ? "int8" : "int4";
+            s.wide = !FEW;
+            scene(s);
+        }
+}
+
+/* A file in which each matrix is of another format. */
+static void every_block_format_keeps_its_bits(void **state)
+{
+    char path[] = "/tmp/lls_equality.XXXXXX.gguf";
+    int  fd = mkstemps(path, 5);
+
+    assert_true(fd >= 0);
+    close(fd);
+    block_model_write(path, BLOCK_MODEL_MIXED, false);
+    for (size_t i = 0; i < N_ISAS; i++)
+        if (runs_here(i)) {
+            scene_t s = of(path, "bfloat16", isas[i]);
+            s.wide = !FEW && i > 0;
+            scene(s);
+        }
+    unlink(path);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_family_keeps_its_bits),
+        cmocka_unit_test(every_type_of_cache_keeps_its_bits),
+        cmocka_unit_test(what_is_quantised_at_load_keeps_its_bits),
+        cmocka_unit_test(every_block_format_keeps_its_bits),
         cmocka_unit_test(the_quantised_model_keeps_its_bits),
     };
 

@@ -5,7 +5,6 @@
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -635,24 +634,6 @@ static void a_prefix_is_found_until_it_is_reset(void **state)
     run_dry(engine);
 }
 
-static void a_child_after_fork_is_refused(void **state)
-{
-    pid_t pid = fork();
-    int   status;
-
-    if (pid == 0) {
-        llm_stats_t stats = LLM_INIT(llm_stats_t);
-        bool        ok = llm_engine_step(engine, NULL) == LLM_ERR_STATE &&
-                  llm_engine_stats(engine, &stats) == LLM_ERR_STATE &&
-                  llm_engine_next_output(engine) == NULL &&
-                  llm_engine_abort(engine, 1) == LLM_ERR_STATE;
-        llm_engine_destroy(engine);
-        _exit(ok ? 0 : 1);
-    }
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-}
-
 static void metrics_are_prometheus_text(void **state)
 {
     char   text[65536], small[10];
@@ -690,7 +671,6 @@ int main(void)
         cmocka_unit_test(an_empty_batch_and_one_that_outlives_its_engine),
         cmocka_unit_test(wait_sleeps_until_it_is_told),
         cmocka_unit_test(a_prefix_is_found_until_it_is_reset),
-        cmocka_unit_test(a_child_after_fork_is_refused),
         cmocka_unit_test(metrics_are_prometheus_text),
     };
 

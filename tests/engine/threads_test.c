@@ -221,73 +221,11 @@ static void an_abort_stops_the_step_that_runs(void **state)
     llm_engine_destroy(a.e);
 }
 
-/* ---- Several engines ------------------------------------------------------------------------- */
-
-#define N_ENGINES 3
-#define N_TOKENS  12
-
-typedef struct alone {
-    llm_engine_t *e;
-    int32_t       tokens[8][N_TOKENS];
-} alone_t;
-
-static void *generate(void *arg)
-{
-    alone_t             *w = arg;
-    const llm_request_t *list[8];
-    llm_batch_t         *b;
-    ask_t                a[8];
-
-    for (uint32_t i = 0; i < 8; i++) {
-        make_ask(&a[i], 96, 10 + 9 * i, i, N_TOKENS);
-        a[i].sp.temperature = i % 2 ? 1.0f : 0.0f;
-        list[i] = &a[i].r;
-    }
-    assert_int_equal(llm_generate_batch(w->e, list, 8, NULL, NULL, &b, NULL), LLM_OK);
-    for (uint32_t i = 0; i < 8; i++)
-        memcpy(w->tokens[i], llm_batch_output(b, i, 0)->tokens, sizeof w->tokens[i]);
-    llm_batch_destroy(b);
-    return NULL;
-}
-
-/* Each gives what it gives alone, whatever the others do; one of them is of another model. */
-static void engines_run_side_by_side(void **state)
-{
-    static const char *const models[N_ENGINES] = { "llama", "llama", "opt" };
-    pthread_t                threads[N_ENGINES];
-    static alone_t           alone[N_ENGINES], together[N_ENGINES];
-
-    for (int round = 0; round < 2; round++) {
-        alone_t *w = round == 0 ? alone : together;
-        for (int i = 0; i < N_ENGINES; i++) {
-            char path[256];
-            snprintf(path, sizeof path, "%s/golden/%s", TEST_DIR, models[i]);
-            w[i].e = make_engine(path, "float32",
-                                 OPTIONS("skip-tokenizer-init", "true", "cpu-threads", "2"), NULL);
-        }
-        for (int i = 0; i < N_ENGINES; i++) {
-            pthread_create(&threads[i], NULL, generate, &w[i]);
-            if (round == 0)
-                pthread_join(threads[i], NULL);
-        }
-        for (int i = 0; i < N_ENGINES; i++) {
-            if (round == 1)
-                pthread_join(threads[i], NULL);
-            llm_engine_destroy(w[i].e);
-        }
-    }
-    for (int i = 0; i < N_ENGINES; i++)
-        assert_memory_equal(alone[i].tokens, together[i].tokens, sizeof alone[i].tokens);
-    assert_memory_equal(alone[0].tokens, alone[1].tokens, sizeof alone[0].tokens);
-    assert_memory_not_equal(alone[0].tokens, alone[2].tokens, sizeof alone[0].tokens);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_request_ends_exactly_once),
         cmocka_unit_test(an_abort_stops_the_step_that_runs),
-        cmocka_unit_test(engines_run_side_by_side),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
