@@ -4,6 +4,7 @@
  * the whole team.  K is never split, and an item is whole columns, so neither the number of threads
  * nor the cut into chunks and blocks shows in the result.
  */
+#include <math.h>
 #include <string.h>
 
 #include "base/carve.h"
@@ -91,32 +92,33 @@ typedef struct fill_job {
     uint64_t       begin, end;      /* units of this item: by rows, FILL_UNIT values each */
 } fill_job_t;
 
-/* What the int8 of row m in a group leave of x. */
-static void remainder_of(bool pairs, const float *x, const uint8_t *group, uint32_t mr, uint32_t m,
-                         float *out)
+/* What the int8 of row m in a group leave of x becomes row mr + m of the block of 2 mr. */
+static void fill_rest(bool pairs, const float *x, uint32_t mr, uint32_t m, uint8_t *group)
 {
-    float scale;
+    int32_t sums[2] = { 0, 0 };
+    float   scale, inverse;
 
-    memcpy(&scale, group + (32 * mr + 4 * m), sizeof scale);
+    memcpy(&scale, group + (64 * mr + 4 * m), sizeof scale);
+    inverse = lls_q15_inverse(scale);
     for (uint32_t i = 0; i < LLS_GROUP; i++) {
-        const uint8_t *word = group + 4 * lls_q8_word_at(pairs, mr, i / 4, m);
+        size_t  at = 4 * lls_q8_word_at(pairs, 2 * mr, i / 4, m) + i % 4;
+        float   rest = inverse != 0 ? x[i] - scale * (float)(int8_t)group[at] : 0.0f;
+        int32_t q = (int32_t)lrintf(rest * inverse);
 
-        out[i] = x[i] - scale * (float)(int8_t)word[i % 4];
+        q = q < 127 ? q : 127;
+        group[4 * lls_q8_word_at(pairs, 2 * mr, i / 4, mr + m) + i % 4] = (uint8_t)q;
+        sums[i / 16] += q;
     }
+    lls_put_q8_row(group, true, 2 * mr, mr + m, scale * (1.0f / 256.0f), sums[0], sums[1]);
 }
 
 /* Rows m and mr + m of a block of 2 mr. */
 static void fill_planes(const lls_linear_isa_t *isa, const float *x, uint32_t n, uint32_t mr,
                         uint32_t m, uint8_t *acts)
 {
-    lls_fill_fn fill = isa->fill[LLS_FORM_Q8H];
-
-    for (uint32_t k = 0; k < n; k += LLS_GROUP) {
-        float rest[LLS_GROUP];
-
-        fill(x + k, LLS_GROUP, 2 * mr, m, acts);
-        remainder_of(isa->word_pairs, x + k, acts, 2 * mr, m, rest);
-        fill(rest, LLS_GROUP, 2 * mr, mr + m, acts);
+    for (; n > 0; n -= LLS_GROUP, x += LLS_GROUP) {
+        isa->fill[LLS_FORM_Q8H](x, LLS_GROUP, 2 * mr, m, acts);
+        fill_rest(isa->word_pairs, x, mr, m, acts);
         acts += (size_t)lls_form_bytes(LLS_FORM_Q8H2) * 2 * mr;
     }
 }
@@ -379,6 +381,7 @@ static lls_linear_isa_t kernels_of(uint32_t isa)
     if (isa == LLS_ISA_PLAIN)
         return lls_linear_plain;
     k = lls_linear_avx512;
+    lls_linear_use_products(&k);
     if (isa == LLS_ISA_AMX)
         lls_linear_use_tiles(&k);
     if (isa == LLS_ISA_AVX512BF16) {

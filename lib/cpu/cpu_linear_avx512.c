@@ -8,54 +8,16 @@
 
 #if defined(__AVX512VNNI__) && defined(__AVX512BW__)
 
-#include <immintrin.h>
 #include <math.h>
 #include <string.h>
 
-#include "cpu/cpu_linear_kernels.h"
+#include "cpu/cpu_linear_avx512.h"
 
 #define FLOAT_ROWS 12u              /* 24 sums, 4 vectors of weights, a row's value */
 #define INT_ROWS   8u               /* sums of integers and of floats: 32, of which few spill */
 #define HALF_ROWS  6u               /* those beside the scales of halves: few spill */
-#define AHEAD      2048u            /* bytes: one stream a thread reads fastest so */
-
-/* The compiler's own form spills the sums when many of them are live. */
-#define DOT(sum, u8, s8) __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(u8), "v"(s8))
-
-INLINE void prefetch_line_pair(const uint8_t *w)
-{
-    _mm_prefetch((const char *)w + AHEAD, _MM_HINT_T0);
-    _mm_prefetch((const char *)w + AHEAD + 64, _MM_HINT_T0);
-}
 
 /* ---- Activations ----------------------------------------------------------------------------- */
-
-/* 32 values to int8, as bytes in order. */
-INLINE __m256i quantise(const float *x, __m512 inverse)
-{
-    __m512i a = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x), inverse));
-    __m512i b = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x + 16), inverse));
-
-    return _mm256_set_m128i(_mm512_cvtepi32_epi8(b), _mm512_cvtepi32_epi8(a));
-}
-
-/* The largest magnitude as an integer compares, NaN above infinity. */
-INLINE float max_abs(const float *x)
-{
-    const __m512i mask = _mm512_set1_epi32(0x7fffffff);
-    __m512i       a = _mm512_and_si512(_mm512_loadu_si512(x), mask);
-    __m512i       b = _mm512_and_si512(_mm512_loadu_si512(x + 16), mask);
-
-    return lls_float_of((uint32_t)_mm512_reduce_max_epu32(_mm512_max_epu32(a, b)));
-}
-
-INLINE int32_t sum_bytes(__m128i q)
-{
-    __m128i sum = _mm_dpbusd_epi32(_mm_setzero_si128(), _mm_set1_epi8(1), q);
-
-    sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4e));
-    return _mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xb1)));
-}
 
 INLINE void fill_groups(uint32_t form, const float *x, uint32_t n, uint32_t mr, uint32_t m,
                         uint8_t *dst)
@@ -102,24 +64,6 @@ INLINE void load_weights(uint32_t kind, const uint8_t *w, uint32_t odd, __m512 b
             pair = odd ? _mm512_and_si512(pair, high) : _mm512_slli_epi32(pair, 16);
             b[h] = _mm512_castsi512_ps(pair);
         }
-    }
-}
-
-INLINE void load_tile(uint32_t rows, bool first, const float *tile, __m512 (*c)[2])
-{
-    UNROLL
-    for (uint32_t m = 0; m < rows; m++) {
-        c[m][0] = first ? _mm512_setzero_ps() : _mm512_loadu_ps(tile + m * LLS_PANEL);
-        c[m][1] = first ? _mm512_setzero_ps() : _mm512_loadu_ps(tile + m * LLS_PANEL + 16);
-    }
-}
-
-INLINE void store_tile(uint32_t rows, __m512 (*c)[2], float *tile)
-{
-    UNROLL
-    for (uint32_t m = 0; m < rows; m++) {
-        _mm512_storeu_ps(tile + m * LLS_PANEL, c[m][0]);
-        _mm512_storeu_ps(tile + m * LLS_PANEL + 16, c[m][1]);
     }
 }
 
@@ -192,11 +136,6 @@ INLINE void dot_step(const form_t f, const uint32_t rows, const uint32_t *a, con
         b1 = _mm512_and_si512(_mm512_srli_epi16(b1, 4), low);
         dot_words(rows, a + (i + 4) * rows, b0, b1, c);
     }
-}
-
-INLINE __m512 load_scales(const uint8_t *p)
-{
-    return _mm512_cvtph_ps(_mm256_load_si256((const __m256i *)p));
 }
 
 /* sum + c * (d * s), and + m * s sum. */
@@ -276,14 +215,6 @@ INLINE void dot_half(const form_t f, const uint32_t rows, const uint32_t *a, con
     }
 }
 
-/* Exact products of the scales of 16 columns. */
-INLINE __m512 scale_small(__m512 scales, const uint8_t *small)
-{
-    __m512i v = _mm512_cvtepi8_epi32(_mm_load_si128((const __m128i *)small));
-
-    return _mm512_mul_ps(scales, _mm512_cvtepi32_ps(v));
-}
-
 /* head: scales of the step and, with minima, their negatives. */
 INLINE void scale_part(const form_t f, const uint32_t rows, const uint32_t *a, const uint8_t *small,
                        const __m512 head[4], uint32_t h, __m512i (*c)[2], __m512 (*sums)[2])
@@ -302,17 +233,6 @@ INLINE void scale_part(const form_t f, const uint32_t rows, const uint32_t *a, c
     for (uint32_t m = 0; m < rows; m++) {
         sums[m][0] = add_scaled(f, sums[m][0], c[m][0], d[0], min[0], s[m], scaled[m]);
         sums[m][1] = add_scaled(f, sums[m][1], c[m][1], d[1], min[1], s[m], scaled[m]);
-    }
-}
-
-INLINE void load_head(const form_t f, const uint8_t *w, __m512 head[4])
-{
-    prefetch_line_pair(w);
-    head[0] = head[2] = load_scales(w);
-    head[1] = head[3] = load_scales(w + 32);
-    if (f.min) {
-        head[2] = _mm512_xor_ps(load_scales(w + 64), _mm512_set1_ps(-0.0f));
-        head[3] = _mm512_xor_ps(load_scales(w + 96), _mm512_set1_ps(-0.0f));
     }
 }
 
