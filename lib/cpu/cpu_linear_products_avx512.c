@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The linear kernels of Q2_K and Q3_K for AVX-512 with VNNI.  A value of these times its small scale
- * is still a byte, so 32 values of k have one scale as in Q8_0, and the exact integers of the two
- * bytes of an activation are one sum before it becomes a float:
+ * The linear kernels of Q2_K and Q3_K for AVX-512 with VNNI.  A value of these times its small
+ * scale is still a byte, so 32 values of k have one scale as in Q8_0, and the exact integers of
+ * the two bytes of an activation are one sum before it becomes a float:
  *
  *   Q2_K   q scale, 0 to 45
  *   Q3_K   128 - (q - 4) scale, 0 to 252: what it means is negative, and so is its d here
