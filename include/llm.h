@@ -166,7 +166,8 @@ typedef struct llm_error {
 
 /* Frozen.  Allocates when ptr is NULL, frees when new_size is 0; aligned as malloc
  * would.  NULL means failure, which the library survives.  Host memory only, and
- * all of it that an engine keeps.  Called from several threads at once. */
+ * all of it that an engine keeps, but what lies in explicit huge pages (option
+ * huge-pages).  Called from several threads at once. */
 typedef struct llm_allocator {
     void *(*realloc_fn)(void *user, void *ptr, size_t old_size, size_t new_size);
     void  *user;

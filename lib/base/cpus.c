@@ -3,6 +3,7 @@
 
 #include <sched.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/num.h"
 
@@ -65,4 +66,14 @@ llm_status_t lls_cpu_list_parse(const char *option, const char *text, lls_cpu_li
     return lls_fail_param(err, LLM_ERR_INVALID, option,
                           "%s is \"%.100s\"; name CPUs below %u as in 0-3,8", option, text,
                           LLS_MAX_CPUS);
+}
+
+uint32_t lls_n_nodes(const char *path)
+{
+    char           text[256];
+    lls_cpu_list_t list;
+
+    lls_read_text(path, text, sizeof text);
+    text[strcspn(text, "\n")] = '\0';
+    return lls_cpu_list_parse("nodes", text, &list, NULL) == LLM_OK ? list.n : 1;
 }

@@ -12,6 +12,10 @@
  * control groups, rounded, where that is less. */
 uint32_t lls_n_cpus(const lls_cgroup_fs_t *fs);
 
+/* Nodes with memory, as a file like LLS_NODES lists them; 1 if it cannot be read. */
+#define LLS_NODES "/sys/devices/system/node/has_memory"
+uint32_t lls_n_nodes(const char *path);
+
 #define LLS_MAX_CPUS 4096u
 
 typedef struct lls_cpu_list {

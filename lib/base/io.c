@@ -65,16 +65,17 @@ void lls_unmap_file(lls_map_t *map)
     *map = (lls_map_t){ 0 };
 }
 
-static llm_status_t read_all(int fd, const char *path, uint8_t *to, size_t n, llm_error_t *err)
+llm_status_t lls_read_at(int fd, const char *path, uint64_t at, void *to, size_t n,
+                         llm_error_t *err)
 {
-    for (size_t at = 0; at < n;) {
-        ssize_t got = read(fd, to + at, n - at);
+    for (size_t done = 0; done < n;) {
+        ssize_t got = pread(fd, (uint8_t *)to + done, n - done, (off_t)(at + done));
         if (got < 0 && errno == EINTR)
             continue;
         if (got <= 0)
             return got == 0 ? lls_fail(err, LLM_ERR_IO, "%s: shorter than its size says", path)
                             : io_error(err, path, errno);
-        at += (size_t)got;
+        done += (size_t)got;
     }
     return LLM_OK;
 }
@@ -102,7 +103,7 @@ llm_status_t lls_read_file(lls_mem_t *mem, const char *path, uint64_t limit, cha
         st = lls_fail(err, LLM_ERR_NO_MEMORY, "%s: no memory for %llu bytes", path,
                       (unsigned long long)size);
     else
-        st = read_all(fd, path, (uint8_t *)*text, size, err);
+        st = lls_read_at(fd, path, 0, *text, size, err);
     close(fd);
     if (st == LLM_OK) {
         (*text)[size] = '\0';
@@ -114,25 +115,19 @@ llm_status_t lls_read_file(lls_mem_t *mem, const char *path, uint64_t limit, cha
     return st;
 }
 
-llm_status_t lls_read_exact(const char *path, void *head, uint64_t n_head, void *to, uint64_t n,
-                            llm_error_t *err)
+llm_status_t lls_open_exact(const char *path, uint64_t size, int *fd, llm_error_t *err)
 {
-    int          fd;
     struct stat  is;
-    llm_status_t st = open_regular(path, &fd, &is, err);
+    llm_status_t st = open_regular(path, fd, &is, err);
 
-    if (st != LLM_OK)
+    if (st != LLM_OK || (uint64_t)is.st_size == size)
         return st;
-    if ((uint64_t)is.st_size < n_head || (uint64_t)is.st_size - n_head != n)
-        st = lls_fail(err, LLM_ERR_FORMAT, "%s: %lld bytes, %llu are expected", path,
-                      (long long)is.st_size, (unsigned long long)(n_head + n));
-    if (st == LLM_OK)
-        st = read_all(fd, path, head, n_head, err);
-    if (st == LLM_OK)
-        st = read_all(fd, path, to, n, err);
-    close(fd);
-    return st;
+    close(*fd);
+    return lls_fail(err, LLM_ERR_FORMAT, "%s: %lld bytes, %llu are expected", path,
+                    (long long)is.st_size, (unsigned long long)size);
 }
+
+void lls_close(int fd) { close(fd); }
 
 static bool write_all(int fd, const uint8_t *from, uint64_t n)
 {

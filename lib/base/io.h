@@ -21,11 +21,13 @@ void         lls_unmap_file(lls_map_t *map);
 llm_status_t lls_read_file(lls_mem_t *mem, const char *path, uint64_t limit, char **text,
                            size_t *len, llm_error_t *err);
 
-/* A file of exactly n_head + n bytes, into two places; LLM_ERR_FORMAT for another size, of which
- * nothing is read. */
-llm_status_t lls_read_exact(const char *path, void *head, uint64_t n_head, void *to, uint64_t n,
-                            llm_error_t *err);
-/* Both, one after the other, under a name of its own and then renamed: readers of `path` see a
+/* A file of exactly `size` bytes, to be read from in any order and by any thread, then closed;
+ * LLM_ERR_FORMAT for another size. */
+llm_status_t lls_open_exact(const char *path, uint64_t size, int *fd, llm_error_t *err);
+llm_status_t lls_read_at(int fd, const char *path, uint64_t at, void *to, size_t n,
+                         llm_error_t *err);
+void         lls_close(int fd);
+/* A head and what follows it, under a name of its own and then renamed: readers of `path` see a
  * whole file or the one before. */
 llm_status_t lls_write_whole(lls_mem_t *mem, const char *path, const void *head, uint64_t n_head,
                              const void *from, uint64_t n, llm_error_t *err);

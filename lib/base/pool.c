@@ -40,6 +40,8 @@ struct lls_pool {
     _Alignas(64) _Atomic uint32_t n_left;   /* items not known to be done */
     _Alignas(64) _Atomic uint32_t asleep;   /* the caller waits for the last of them */
     _Atomic uint32_t closing;
+    _Atomic uint32_t reach;         /* ranges that a member takes items of, its own first; who is
+                                       late may see that of a round in which it takes none */
     /* written between rounds; whoever holds an item may read them */
     lls_pool_fn      fn;
     void            *arg;
@@ -158,7 +160,9 @@ static bool report(lls_pool_t *pool, uint32_t n_done)
  * looks are slow. */
 static void do_items(lls_pool_t *pool, uint32_t ith, uint32_t round)
 {
-    for (uint32_t i = 0; i < pool->n_threads; i++) {
+    uint32_t reach = atomic_load_explicit(&pool->reach, memory_order_relaxed);
+
+    for (uint32_t i = 0; i < reach; i++) {
         uint32_t of = ith + i < pool->n_threads ? ith + i : ith + i - pool->n_threads;
         uint32_t n_done = 0, item;
 
@@ -267,7 +271,7 @@ static void open_round(lls_pool_t *pool, uint32_t n_items)
         deal(pool, n_items, i);
 }
 
-void lls_pool_run(lls_pool_t *pool, uint32_t n_items, lls_pool_fn fn, void *arg)
+static void run(lls_pool_t *pool, uint32_t n_items, uint32_t reach, lls_pool_fn fn, void *arg)
 {
     if (pool->n_started == 0 || n_items < 2) {
         for (uint32_t i = 0; i < n_items; i++)
@@ -278,9 +282,20 @@ void lls_pool_run(lls_pool_t *pool, uint32_t n_items, lls_pool_fn fn, void *arg)
         note_cpu(&pool->members[0]);
     pool->fn = fn;
     pool->arg = arg;
+    atomic_store_explicit(&pool->reach, reach, memory_order_relaxed);
     open_round(pool, n_items);
     do_items(pool, 0, pool->round);
     await_items(pool);
+}
+
+void lls_pool_run(lls_pool_t *pool, uint32_t n_items, lls_pool_fn fn, void *arg)
+{
+    run(pool, n_items, pool->n_threads, fn, arg);
+}
+
+void lls_pool_run_each(lls_pool_t *pool, lls_pool_fn fn, void *arg)
+{
+    run(pool, pool->n_threads, 1, fn, arg);
 }
 
 /* ---- Create and destroy ---------------------------------------------------------------------- */

@@ -38,6 +38,8 @@ uint32_t     lls_pool_n(const lls_pool_t *pool);
 llm_status_t lls_pool_bind(lls_pool_t *pool, const char *option, const lls_cpu_list_t *cpus,
                            llm_error_t *err);
 void         lls_pool_run(lls_pool_t *pool, uint32_t n_items, lls_pool_fn fn, void *arg);
+/* Item i by member i and by no other. */
+void         lls_pool_run_each(lls_pool_t *pool, lls_pool_fn fn, void *arg);
 
 /* The share of item ith of nth in n things, in whole multiples of `unit`: [*begin, *end). */
 static inline void lls_share(uint32_t n, uint32_t unit, uint32_t ith, uint32_t nth, uint32_t *begin,

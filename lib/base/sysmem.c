@@ -7,7 +7,7 @@
 #include "base/cgroup.h"
 #include "base/num.h"
 
-static uint64_t meminfo_kib(const char *text, const char *key)
+static uint64_t meminfo_of(const char *text, const char *key)
 {
     const char *at = strstr(text, key);
 
@@ -21,7 +21,9 @@ lls_sysmem_t lls_sysmem(void)
     lls_sysmem_t        m;
 
     lls_read_text("/proc/meminfo", text, sizeof text);
-    m.total = lls_min_u64(meminfo_kib(text, "MemTotal:") << 10, group.limit);
-    m.available = lls_min_u64(meminfo_kib(text, "MemAvailable:") << 10, group.available);
+    m.total = lls_min_u64(meminfo_of(text, "MemTotal:") << 10, group.limit);
+    m.huge = meminfo_of(text, "Hugepagesize:") == 2048 ? meminfo_of(text, "HugePages_Free:") << 21
+                                                        : 0;
+    m.available = lls_min_u64(meminfo_of(text, "MemAvailable:") << 10, group.available);
     return m;
 }

@@ -10,6 +10,8 @@
 typedef struct lls_sysmem {
     uint64_t total;                 /* bytes: the least of the machine's and the group's limit */
     uint64_t available;             /* bytes to be had without swapping; as /proc/meminfo says */
+    uint64_t huge;                  /* bytes in free huge pages of 2 MiB that were set aside: no
+                                       part of what is available */
 } lls_sysmem_t;
 
 /* Never fails: what cannot be read counts as no limit. */

@@ -31,6 +31,9 @@ uint32_t         lls_cpu_isa(const lls_cpu_t *cpu);
 bool             lls_cpu_has_isa(uint32_t isa);
 const char      *lls_cpu_isa_name(uint32_t isa);    /* "avx512"; static */
 lls_pool_t      *lls_cpu_pool(const lls_cpu_t *cpu);
+/* Memory that any thread may read is touched first by all in turn, in pieces: no node has more of
+ * it than the others.  What is in it gets lost. */
+void             lls_cpu_place_in_turn(lls_cpu_t *cpu, void *at, size_t bytes);
 /* The op table for a backend pointer of type lls_cpu_t. */
 const lls_ops_t *lls_cpu_ops(const lls_cpu_t *cpu);
 

@@ -6,7 +6,7 @@
 #define LLS_CPU_TABLE(isa)                                                                      \
     { .name = "cpu-" isa, LLS_OPS(LLS_CPU_FIELD) LLS_FUSED_OPS(LLS_CPU_FIELD)                   \
       .pack_size = lls_cpu_pack_size, .pack = lls_cpu_pack, .layout = LLS_CPU_LAYOUT,          \
-      .page_bytes = lls_cpu_page_bytes }
+      .place = lls_cpu_place, .run = lls_cpu_run, .page_bytes = lls_cpu_page_bytes }
 
 /* ORDER isa: the ops ask the backend for its instruction set; the tables differ in name only. */
 static const lls_ops_t tables[] = {

@@ -103,7 +103,7 @@ static void cut_pools(lls_engine_t *e, uint64_t bytes)
         e->plan.kv_blocks += kv->pool_blocks[i];
         e->plan.max_concurrency = lls_min_u32(e->plan.max_concurrency,
                                               (kv->pool_blocks[i] - 1) / lls_max_u32(peak[i], 1));
-        e->cache_bytes[i] = kv->pool_blocks[i] * e->block_bytes[i] + LLS_DEVICE_ALIGN;
+        e->cache_bytes[i] = kv->pool_blocks[i] * e->block_bytes[i] + LLS_ARENA_ALIGN;
         e->plan.kv_cache_bytes += e->cache_bytes[i];
     }
 }
@@ -348,10 +348,10 @@ llm_status_t lls_engine_assemble(const llm_engine_config_t *config,
 
 static void free_device(lls_engine_t *e)
 {
-    lls_free_raw(&e->mem, e->weights_raw, e->plan.weight_bytes);
-    lls_free_raw(&e->mem, e->workspace_raw, e->plan.workspace_bytes);
+    lls_arena_deinit(&e->weights, &e->mem);
+    lls_arena_deinit(&e->workspace, &e->mem);
     for (uint32_t i = 0; i < LLS_MAX_GROUPS; i++)
-        lls_free_raw(&e->mem, e->cache_raw[i], e->cache_bytes[i]);
+        lls_arena_deinit(&e->cache[i], &e->mem);
 }
 
 void lls_engine_destroy(lls_engine_t *e)

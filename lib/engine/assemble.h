@@ -11,8 +11,6 @@
 
 #include "engine/engine_int.h"
 
-#define LLS_DEVICE_ALIGN 4096u      /* of device memory; the cache's bytes have room for it */
-
 /* What the three leave in the engine is the engine's, also after a failure. */
 typedef struct lls_engine_parts {
     void       *user;

@@ -13,6 +13,7 @@
 
 #include <pthread.h>
 
+#include "base/arena.h"
 #include "base/forked.h"
 #include "cpu/cpu.h"
 #include "engine/admission.h"
@@ -62,10 +63,8 @@ struct llm_engine {
     uint32_t         n_eos_ids;
     int32_t          eos_id;        /* the one that ends a request without being named; -1 = none */
     lls_reasoning_t  reasoning;
-    /* device memory: as allocated, and aligned */
-    void            *weights_raw, *workspace_raw;
-    void            *cache_raw[LLS_MAX_GROUPS], *cache[LLS_MAX_GROUPS];
-    size_t           cache_bytes[LLS_MAX_GROUPS];       /* the others are in plan */
+    lls_arena_t      weights, workspace, cache[LLS_MAX_GROUPS];     /* the device's memory */
+    size_t           cache_bytes[LLS_MAX_GROUPS];       /* planned; the others are in plan */
     /* shared with the threads that add, abort and ask */
     pthread_mutex_t  lock;
     int              wake_fd;       /* eventfd: llm_engine_notify() and arrivals */

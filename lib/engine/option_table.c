@@ -120,6 +120,12 @@ static const lls_option_def_t table[] = {
                "keep to the first; sets cpu-threads; default: anywhere"),
      .put = LLS_PUT_STRING,
      AT_E(cpu_affinity)},
+    {.info = E("huge-pages", "transparent|auto|explicit|off", "transparent", NULL,
+               "pages of weights, KV cache and activations; explicit: of those that the system has "
+               "set aside in /proc/sys/vm/nr_hugepages, past the allocator, or an error; auto: "
+               "these if there are enough, else transparent ones"),
+     .put = LLS_PUT_STRING,
+     AT_E(huge_pages)},
     {.info = E("load-format", "auto|safetensors|gguf|dummy", "auto", NULL,
                "how weights are stored; dummy: random ones from config.json alone"),
      .put = LLS_PUT_STRING,

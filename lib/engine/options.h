@@ -33,6 +33,7 @@ typedef struct lls_engine_options {
     char      *quantization;        /* "none", "int8", "int4" */
     char      *cpu_isa;             /* a name of cpu/cpu.c */
     char      *cpu_affinity;        /* list of CPUs; NULL = none */
+    char      *huge_pages;          /* "transparent", "auto", "explicit", "off" */
     char      *generation_config;   /* "auto", "vllm" or a folder */
     char      *hf_overrides;        /* JSON object, or NULL */
     char      *reasoning_config;    /* JSON object, or NULL */

@@ -2,8 +2,8 @@
 #include "engine/assemble.h"
 
 #include <string.h>
-#include <sys/mman.h>
 
+#include "base/cpus.h"
 #include "base/io.h"
 #include "base/sysmem.h"
 
@@ -47,7 +47,7 @@ static lls_model_runner_config_t runner_config(lls_engine_t *e)
         .logprobs_mode = (uint32_t)e->options.logprobs_mode };
 
     for (uint32_t i = 0; i < e->kv_config.n_pools; i++) {
-        c.pool_base[i] = e->cache[i];
+        c.pool_base[i] = e->cache[i].base;
         c.block_bytes[i] = e->block_bytes[i];
     }
     return c;
@@ -58,9 +58,20 @@ static void bind_pages(lls_engine_t *e)
 {
     for (uint32_t g = 0; g < e->kv_config.n_groups; g++) {
         uint32_t pool = e->kv_config.group[g].pool;
-        lls_model_bind_pages(e->model, lls_cpu_ops(e->cpu), g, e->cache[pool], e->block_bytes[pool],
-                             e->kv_dtype, e->plan.block_size);
+        lls_model_bind_pages(e->model, lls_cpu_ops(e->cpu), g, e->cache[pool].base,
+                             e->block_bytes[pool], e->kv_dtype, e->plan.block_size);
     }
+}
+
+static uint32_t huge_pages_of(const lls_engine_t *e)
+{
+    static const char *const words[] = {    /* ORDER huge_pages */
+        "transparent", "auto", "explicit", "off" };
+    uint32_t                 i = 0;
+
+    while (strcmp(e->options.huge_pages, words[i]) != 0)
+        i++;
+    return i;
 }
 
 static llm_status_t measure_model(void *user, lls_engine_t *e, llm_error_t *err)
@@ -78,36 +89,44 @@ static llm_status_t measure_model(void *user, lls_engine_t *e, llm_error_t *err)
                               "max-num-seqs %u rows with max-logprobs %d make a step's result "
                               "larger than 4 GiB; lower one", e->plan.max_num_seqs,
                               e->options.max_logprobs);
-    e->plan.workspace_bytes = workspace + LLS_DEVICE_ALIGN;
-    e->plan.weight_bytes = lls_model_weight_bytes(e->model, lls_cpu_ops(e->cpu)) + LLS_DEVICE_ALIGN;
+    e->plan.workspace_bytes = workspace + LLS_ARENA_ALIGN;
+    e->plan.weight_bytes = lls_model_weight_bytes(e->model, lls_cpu_ops(e->cpu)) + LLS_ARENA_ALIGN;
     e->plan.device_total_bytes = machine.total;
     e->plan.device_free_bytes = machine.available;
+    if (huge_pages_of(e) == LLS_HUGE_AUTO || huge_pages_of(e) == LLS_HUGE_EXPLICIT)
+        e->plan.device_free_bytes += machine.huge;
     return LLM_OK;
 }
 
 /* ---- Device memory --------------------------------------------------------------------------- */
 
-static void *aligned(void *p) { return (void *)lls_align_up((uintptr_t)p, LLS_DEVICE_ALIGN); }
-
-static llm_status_t device_alloc(lls_engine_t *e, size_t bytes, void **raw, void **use,
+static llm_status_t device_alloc(lls_engine_t *e, size_t bytes, const char *what, lls_arena_t *a,
                                  llm_error_t *err)
 {
-    *raw = lls_alloc_raw(&e->mem, bytes);
-    if (*raw == NULL)
-        return lls_fail(err, LLM_ERR_NO_DEVMEM, "no memory for %zu bytes", bytes);
-    *use = aligned(*raw);
-    madvise(*use, (bytes - LLS_DEVICE_ALIGN) / LLS_DEVICE_ALIGN * LLS_DEVICE_ALIGN, MADV_HUGEPAGE);
-    return LLM_OK;
+    uint32_t     wanted = huge_pages_of(e);
+    llm_status_t st = lls_arena_init(a, &e->mem, bytes, wanted, "huge-pages", err);
+
+    if (st == LLM_OK && a->mapped > 0)
+        lls_log(&e->log, LLM_LOG_INFO, "engine", "%s: %zu explicit huge pages", what,
+                a->mapped / LLS_HUGE_PAGE);
+    else if (st == LLM_OK && wanted == LLS_HUGE_AUTO)
+        lls_log(&e->log, LLM_LOG_WARN, "engine",
+                "%s: fewer than %zu explicit huge pages are free, so transparent ones; raise "
+                "/proc/sys/vm/nr_hugepages", what, bytes / LLS_HUGE_PAGE + 1);
+    return st;
 }
 
+/* Who attends to a block is not known before, so all have their part of the cache near.  With one
+ * node there is no far, and a cache whose size nobody asked for comes as it is needed. */
 static llm_status_t make_cache(lls_engine_t *e, llm_error_t *err)
 {
+    bool         touched = e->options.kv_cache_memory_bytes > 0 || lls_n_nodes(LLS_NODES) > 1;
     llm_status_t st = LLM_OK;
 
     for (uint32_t i = 0; st == LLM_OK && i < e->kv_config.n_pools; i++) {
-        st = device_alloc(e, e->cache_bytes[i], &e->cache_raw[i], &e->cache[i], err);
-        if (st == LLM_OK && e->options.kv_cache_memory_bytes > 0)
-            memset(e->cache[i], 0, e->cache_bytes[i] - LLS_DEVICE_ALIGN);
+        st = device_alloc(e, e->cache_bytes[i], "KV cache", &e->cache[i], err);
+        if (st == LLM_OK && touched)
+            lls_cpu_place_in_turn(e->cpu, e->cache[i].base, lls_arena_room(&e->cache[i]));
     }
     if (st == LLM_OK)
         bind_pages(e);
@@ -212,22 +231,21 @@ static llm_status_t make_runner(lls_engine_t *e, void *workspace, llm_error_t *e
 static llm_status_t start_model(void *user, lls_engine_t *e, llm_error_t *err)
 {
     const loading_t *l = user;
-    void            *weights = NULL, *workspace = NULL;
     llm_status_t     st;
 
     if (l->plan_only) {
         lls_model_close_files(e->model);
         return make_runner(e, NULL, err);
     }
-    st = device_alloc(e, e->plan.weight_bytes, &e->weights_raw, &weights, err);
+    st = device_alloc(e, e->plan.weight_bytes, "weights", &e->weights, err);
     if (st == LLM_OK)
-        st = lls_model_load(e->model, lls_cpu_ops(e->cpu), e->cpu, weights, report_weights, user,
-                            err);
+        st = lls_model_load(e->model, lls_cpu_ops(e->cpu), e->cpu, e->weights.base, report_weights,
+                            user, err);
     if (st == LLM_OK)
         st = make_cache(e, err);
     if (st == LLM_OK)
-        st = device_alloc(e, e->plan.workspace_bytes, &e->workspace_raw, &workspace, err);
-    return st == LLM_OK ? make_runner(e, workspace, err) : st;
+        st = device_alloc(e, e->plan.workspace_bytes, "workspace", &e->workspace, err);
+    return st == LLM_OK ? make_runner(e, e->workspace.base, err) : st;
 }
 
 llm_status_t lls_engine_create(const llm_engine_config_t *config, bool plan_only,

@@ -71,9 +71,15 @@ static void fill_vector(const lls_model_t *m, const lls_bound_vec_t *vec, float 
     }
 }
 
+/* At least a microsecond. */
+static double seconds_since(uint64_t began_us)
+{
+    return (double)lls_max_u64(lls_clock_us() - began_us, 1) * 1e-6;
+}
+
 static void log_speed(const lls_model_t *m, uint64_t total, uint64_t began_us)
 {
-    double   seconds = (double)(lls_clock_us() - began_us) * 1e-6;
+    double   seconds = seconds_since(began_us);
     uint64_t bytes = 0;
 
     for (size_t i = 0; i < m->bind.n_parts; i++) {
@@ -83,7 +89,19 @@ static void log_speed(const lls_model_t *m, uint64_t total, uint64_t began_us)
     }
     lls_log(m->log, LLM_LOG_INFO, "model",
             "packed %.1f MB of weights into %.1f MB in %.3f s, %.2f GB/s", (double)bytes * 1e-6,
-            (double)total * 1e-6, seconds, (double)bytes * 1e-9 / (seconds > 0 ? seconds : 1));
+            (double)total * 1e-6, seconds, (double)bytes * 1e-9 / seconds);
+}
+
+typedef struct sizing {
+    const lls_model_t *m;
+    const lls_ops_t   *ops;
+} sizing_t;
+
+static size_t bytes_of(const void *user, size_t mat)
+{
+    const sizing_t *s = user;
+
+    return mat_bytes(s->m, s->ops, &s->m->bind.mats[mat]);
 }
 
 /* Matrices in the order of the plan; the pages of the next are asked for while one is packed. */
@@ -193,6 +211,7 @@ static lls_hash128_t key_of(const lls_model_t *m, const lls_ops_t *ops, uint64_t
         feed(&s, m->traits.rope[i].inv_freq, m->traits.rope[i].rot_dim / 2 * sizeof(float));
     return lls_sip_end(&s);
 }
+
 void lls_model_close_files(lls_model_t *m)
 {
     lls_bind_deinit(m->mem, &m->bind);
@@ -206,18 +225,23 @@ static llm_status_t fill_and_keep(lls_model_t *m, const lls_ops_t *ops, void *ba
 {
     lls_hash128_t key = key_of(m, ops, total);
     char         *path = lls_packed_path(m->mem, m->cache_dir, &key);
+    uint64_t      began_us = lls_clock_us();
     llm_error_t   why;
     llm_status_t  st = LLM_OK;
 
     if (path == NULL)
         return lls_fail(err, LLM_ERR_NO_MEMORY, "path of packed weights");
-    if (lls_packed_read(path, &key, arena, total, &why) == LLM_OK) {
-        lls_log(m->log, LLM_LOG_INFO, "model", "packed weights from %s", path);
+    if (lls_packed_read(path, &key, arena, total, ops, backend, &why) == LLM_OK) {
+        double seconds = seconds_since(began_us);
+
+        lls_log(m->log, LLM_LOG_INFO, "model",
+                "%.1f MB of packed weights from %s in %.3f s, %.2f GB/s", (double)total * 1e-6,
+                path, seconds, (double)total * 1e-9 / seconds);
     } else {
         memset(arena, 0, total);    /* gaps too are written: the same weights, the same file */
         st = fill(m, ops, backend, arena, total, progress, user, err);
         if (st == LLM_OK &&
-            lls_packed_write(m->mem, path, &key, arena, total, &why) != LLM_OK)
+            lls_packed_write(m->mem, path, &key, arena, total, ops, backend, &why) != LLM_OK)
             lls_log(m->log, LLM_LOG_WARN, "model", "packed weights are not kept: %s", why.message);
     }
     lls_free(m->mem, path);
@@ -231,6 +255,7 @@ llm_status_t lls_model_load(lls_model_t *m, const lls_ops_t *ops, void *backend,
     llm_status_t st;
 
     lls_assert(!m->loaded && (uintptr_t)arena % ALIGN == 0);
+    ops->place(backend, arena, m->bind.n_mats, bytes_of, &(sizing_t){ m, ops });
     st = (m->cache_dir == NULL ? fill : fill_and_keep)(m, ops, backend, arena, total, progress,
                                                        user, err);
     if (st != LLM_OK)

@@ -14,14 +14,16 @@
 
 #include "base/hash.h"
 #include "base/mem.h"
+#include "tensor/ops.h"
 
 /* Where key's file is in `dir`; to be freed.  NULL when memory is out. */
 char *lls_packed_path(lls_mem_t *mem, const char *dir, const lls_hash128_t *key);
 /* LLM_ERR_IO: there is none, or it cannot be read; LLM_ERR_FORMAT: it is cut, of another key or
- * changed.  After an error `to` holds anything. */
+ * changed.  After an error `to` holds anything.  All threads of the backend read and sum up. */
 llm_status_t lls_packed_read(const char *path, const lls_hash128_t *key, void *to, uint64_t bytes,
-                             llm_error_t *err);
+                             const lls_ops_t *ops, void *backend, llm_error_t *err);
 llm_status_t lls_packed_write(lls_mem_t *mem, const char *path, const lls_hash128_t *key,
-                              const void *from, uint64_t bytes, llm_error_t *err);
+                              const void *from, uint64_t bytes, const lls_ops_t *ops,
+                              void *backend, llm_error_t *err);
 
 #endif

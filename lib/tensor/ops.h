@@ -28,6 +28,7 @@
 
 #include <stdatomic.h>
 
+#include "base/pool.h"
 #include "step/kv_kind.h"
 #include "tensor/tensor.h"
 
@@ -227,6 +228,8 @@ struct lls_logprob_job;             /* lib/sample */
     /* residual += in; y = norm(residual) */                                                       \
     X(add_norm,     (lls_exec_t *, lls_out_t y, lls_out_t residual, lls_in_t, const lls_norm_t *))
 
+typedef size_t (*lls_mat_bytes_fn)(const void *user, size_t mat);    /* from any thread */
+
 struct lls_ops {
     const char *name;               /* "cpu-avx512" */
 #define LLS_OP_FIELD(name, args) void (*name) args;
@@ -238,6 +241,12 @@ struct lls_ops {
     /* Packs into dst, 64-byte aligned, pack_size() bytes, which then is the matrix wherever it is
      * copied. */
     lls_wmat_t *(*pack)(void *backend, const lls_wspec_t *spec, void *dst);
+    /* Before packing: memory of n matrices, one behind the other, is touched first by the threads
+     * that will read it, so that it lies near them.  What is in it gets lost. */
+    void        (*place)(void *backend, void *at, size_t n, lls_mat_bytes_fn bytes_of,
+                         const void *user);
+    /* Items 0 .. n - 1 of work on the host, by all threads that the backend has. */
+    void        (*run)(void *backend, uint32_t n, lls_pool_fn fn, void *arg);
     uint32_t    layout;             /* of packed matrices: another number, other bytes */
     /* Bytes of one block of one layer: K and V of block_tokens tokens for n_heads heads. */
     size_t      (*page_bytes)(uint32_t dtype, uint32_t block_tokens, uint32_t n_heads,

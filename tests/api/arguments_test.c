@@ -434,6 +434,7 @@ static void config_options(void **state)
     refuse_option("kv-cache-dtype", "fp8", LLM_ERR_UNSUPPORTED, "kv-cache-dtype");
     refuse_option("cpu-isa", "sse1", LLM_ERR_INVALID, "cpu-isa");
     refuse_option("cpu-affinity", "0-", LLM_ERR_INVALID, "cpu-affinity");
+    refuse_option("huge-pages", "madvise", LLM_ERR_INVALID, "huge-pages");
     refuse_option("tokenizer-mode", "gguf", LLM_ERR_INVALID, "tokenizer-mode");
     refuse_option("tokenizer-mode", "mistral", LLM_ERR_UNSUPPORTED, "tokenizer-mode");
     refuse_option("scheduling-policy", "random", LLM_ERR_INVALID, "scheduling-policy");

@@ -380,8 +380,8 @@ static llm_status_t es_start(void *user, lls_engine_t *e, llm_error_t *err)
     esim_t *m = user;
 
     for (uint32_t i = 0; i < e->kv_config.n_pools; i++) {
-        e->cache_raw[i] = lls_alloc_raw(&e->mem, e->cache_bytes[i]);
-        if (e->cache_raw[i] == NULL)
+        if (lls_arena_init(&e->cache[i], &e->mem, e->cache_bytes[i], LLS_HUGE_TRANSPARENT,
+                           "huge-pages", NULL) != LLM_OK)
             return lls_fail(err, LLM_ERR_NO_DEVMEM, "no memory for the cache");
     }
     e->runner = new_runner(m, e);

@@ -202,6 +202,23 @@ static void lists_of_cpus(void **state)
     }
 }
 
+static void nodes_are_counted(void **state)
+{
+    static const struct { const char *text; uint32_t n; } cases[] = {
+        { "0\n", 1 }, { "0-1\n", 2 }, { "0-3,8\n", 5 }, { "", 1 }, { "nonsense\n", 1 } };
+    tree_t t = plant("");
+    char   path[512];
+
+    snprintf(path, sizeof path, "%s/nodes", t.root);
+    assert_int_equal(lls_n_nodes(path), 1);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        put(&t, "nodes", cases[i].text);
+        assert_int_equal(lls_n_nodes(path), cases[i].n);
+    }
+    fell(&t);
+    assert_true(lls_n_nodes(LLS_NODES) >= 1);
+}
+
 static void this_machine_has_memory_and_a_cpu(void **state)
 {
     lls_sysmem_t m = lls_sysmem();
@@ -220,6 +237,7 @@ int main(void)
         cmocka_unit_test(the_quota_is_rounded_and_affinity_counts_too),
         cmocka_unit_test(memory_of_both_versions),
         cmocka_unit_test(lists_of_cpus),
+        cmocka_unit_test(nodes_are_counted),
         cmocka_unit_test(this_machine_has_memory_and_a_cpu),
     };
 

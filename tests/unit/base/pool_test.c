@@ -281,6 +281,45 @@ static void each_member_begins_with_its_own_range(void **state)
     lls_pool_destroy(pool);
 }
 
+typedef struct each {
+    uint32_t  times[5];             /* plain: two threads at one member's item would be a race */
+    pthread_t thread[5];
+} each_t;
+
+static void note_member(void *arg, uint32_t item, uint32_t ith)
+{
+    each_t *e = arg;
+
+    e->times[item] += item == ith;
+    e->thread[item] = pthread_self();
+}
+
+/* Nobody takes the item of a member that is late: memory would lie with the wrong one. */
+static void an_item_for_each_is_its_own(void **state)
+{
+    for (uint32_t n = 1; n <= 5; n++) {
+        lls_mem_t   mem;
+        lls_pool_t *pool = pool_of(&mem, n);
+        pthread_t   first[5];
+        each_t      e = { .times = { 0 } };
+
+        for (uint32_t again = 0; again < 100; again++) {
+            if (again % 10 == 9)
+                usleep(200);        /* they fall asleep */
+            lls_pool_run_each(pool, note_member, &e);
+            for (uint32_t i = 0; i < n; i++) {
+                assert_int_equal(e.times[i], again + 1);
+                if (again == 0)
+                    first[i] = e.thread[i];
+                assert_true(pthread_equal(first[i], e.thread[i]));
+            }
+            lls_pool_run(pool, 3 * n, do_nothing, NULL);
+        }
+        assert_true(pthread_equal(first[0], pthread_self()));
+        lls_pool_destroy(pool);
+    }
+}
+
 static void see_cpus(void *arg, uint32_t item, uint32_t ith)
 {
     _Atomic int *cpu_of = arg;      /* [3]: the only CPU of a member, -1 if it may use several */
@@ -370,6 +409,7 @@ int main(void)
         cmocka_unit_test(nobody_sleeps_through_a_round),
         cmocka_unit_test(workers_keep_the_cpus_they_are_allowed),
         cmocka_unit_test(each_member_begins_with_its_own_range),
+        cmocka_unit_test(an_item_for_each_is_its_own),
         cmocka_unit_test(workers_are_bound_to_cpus),
         cmocka_unit_test(signals_stay_with_the_host),
         cmocka_unit_test(a_pool_without_memory_is_refused),

@@ -274,6 +274,7 @@ static void an_empty_config_has_the_defaults(void **state)
     assert_string_equal(o.quantization, "none");
     assert_string_equal(o.cpu_isa, "auto");
     assert_null(o.cpu_affinity);
+    assert_string_equal(o.huge_pages, "transparent");
     assert_string_equal(o.generation_config, "auto");
     assert_true(o.kv_cache_memory_bytes == 0 && o.seed == 0);
     assert_int_equal(o.max_model_len + o.max_num_seqs + o.max_num_batched_tokens + o.n_threads, 0);

@@ -36,7 +36,23 @@ static lls_wmat_t *pack(void *backend, const lls_wspec_t *spec, void *dst)
     return dst;
 }
 
-static const lls_ops_t fake_ops = { .name = "fake", .pack_size = pack_size, .pack = pack };
+static void place(void *backend, void *at, size_t n, lls_mat_bytes_fn bytes_of, const void *user)
+{
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < n; i++)
+        bytes += bytes_of(user, i);
+    memset(at, 0x5a, bytes);
+}
+
+static void run_all(void *backend, uint32_t n, lls_pool_fn fn, void *arg)
+{
+    for (uint32_t i = 0; i < n; i++)
+        fn(arg, i, 0);
+}
+
+static const lls_ops_t fake_ops = { .name = "fake", .pack_size = pack_size, .pack = pack,
+                                    .place = place, .run = run_all };
 
 static char folder[256];
 

@@ -7,11 +7,20 @@
 
 #include "model/packed.h"
 
-#define N 1000003u                  /* no multiple of what the sum takes at a time */
+#define N 3000003u                  /* some pieces; no multiple of what the sum takes at a time */
 
 static const lls_hash128_t key = { 0x123456789abcdef0u, 7 };
 static char                folder[64];
 static uint8_t             data[N], back[N];
+
+/* Pieces in any order. */
+static void run_backwards(void *backend, uint32_t n, lls_pool_fn fn, void *arg)
+{
+    while (n-- > 0)
+        fn(arg, n, 0);
+}
+
+static const lls_ops_t ops = { .run = run_backwards };
 
 static int make_folder(void **state)
 {
@@ -39,7 +48,7 @@ static char *write_one(lls_mem_t *mem)
     llm_error_t err;
 
     assert_non_null(path);
-    if (lls_packed_write(mem, path, &key, data, N, &err) != LLM_OK)
+    if (lls_packed_write(mem, path, &key, data, N, &ops, NULL, &err) != LLM_OK)
         fail_msg("%s", err.message);
     assert_int_equal(n_files(), 1);
     return path;
@@ -68,13 +77,13 @@ static void what_was_written_comes_back(void **state)
     path = write_one(&mem);
     lls_free(&mem, path);
     path = write_one(&mem);                         /* over the one that is there */
-    assert_int_equal(lls_packed_read(path, &key, back, N, &err), LLM_OK);
+    assert_int_equal(lls_packed_read(path, &key, back, N, &ops, NULL, &err), LLM_OK);
     assert_memory_equal(data, back, N);
-    assert_int_equal(lls_packed_read(path, &key, back, N - 1, &err), LLM_ERR_FORMAT);
-    assert_int_equal(lls_packed_read(path, &other, back, N, &err), LLM_ERR_FORMAT);
+    assert_int_equal(lls_packed_read(path, &key, back, N - 1, &ops, NULL, &err), LLM_ERR_FORMAT);
+    assert_int_equal(lls_packed_read(path, &other, back, N, &ops, NULL, &err), LLM_ERR_FORMAT);
     assert_non_null(strstr(err.message, "not what was written"));
     unlink(path);
-    assert_int_equal(lls_packed_read(path, &key, back, N, &err), LLM_ERR_IO);
+    assert_int_equal(lls_packed_read(path, &key, back, N, &ops, NULL, &err), LLM_ERR_IO);
     lls_free(&mem, path);
     assert_int_equal(atomic_load(&mem.held), 0);
 }
@@ -97,16 +106,51 @@ static void a_changed_bit_or_a_cut_is_seen(void **state)
         fseek(f, at, SEEK_SET);
         fputc(c ^ 1 << i % 8, f);
         fclose(f);
-        if (lls_packed_read(path, &key, back, N, &err) != LLM_ERR_FORMAT)
+        if (lls_packed_read(path, &key, back, N, &ops, NULL, &err) != LLM_ERR_FORMAT)
             fail_msg("byte %ld", at);
         f = fopen(path, "r+b");
         fseek(f, at, SEEK_SET);
         fputc(c, f);
         fclose(f);
     }
-    assert_int_equal(lls_packed_read(path, &key, back, N, &err), LLM_OK);
+    assert_int_equal(lls_packed_read(path, &key, back, N, &ops, NULL, &err), LLM_OK);
     assert_int_equal(truncate(path, N), 0);
-    assert_int_equal(lls_packed_read(path, &key, back, N, &err), LLM_ERR_FORMAT);
+    assert_int_equal(lls_packed_read(path, &key, back, N, &ops, NULL, &err), LLM_ERR_FORMAT);
+    lls_free(&mem, path);
+}
+
+static void swap_pieces(const char *path, long a, long b, size_t n)
+{
+    static uint8_t one[1 << 20], other[1 << 20];
+    FILE          *f = fopen(path, "r+b");
+
+    fseek(f, a, SEEK_SET);
+    assert_int_equal(fread(one, 1, n, f), n);
+    fseek(f, b, SEEK_SET);
+    assert_int_equal(fread(other, 1, n, f), n);
+    fseek(f, b, SEEK_SET);
+    fwrite(one, 1, n, f);
+    fseek(f, a, SEEK_SET);
+    fwrite(other, 1, n, f);
+    fclose(f);
+}
+
+/* The sum is one of sums, in any order; it must not be one of pieces in any order. */
+static void pieces_that_changed_places_are_seen(void **state)
+{
+    const long  head = 64;
+    lls_mem_t   mem;
+    llm_error_t err;
+    char       *path;
+
+    lls_mem_init(&mem, NULL);
+    path = write_one(&mem);
+    swap_pieces(path, head, head + (1 << 20), 1 << 20);
+    assert_int_equal(lls_packed_read(path, &key, back, N, &ops, NULL, &err), LLM_ERR_FORMAT);
+    swap_pieces(path, head, head + (1 << 20), 1 << 20);
+    assert_int_equal(lls_packed_read(path, &key, back, N, &ops, NULL, &err), LLM_OK);
+    swap_pieces(path, head + 32, head + (1 << 20) + 64, 32);
+    assert_int_equal(lls_packed_read(path, &key, back, N, &ops, NULL, &err), LLM_ERR_FORMAT);
     lls_free(&mem, path);
 }
 
@@ -119,11 +163,12 @@ static void a_place_that_cannot_be_written_is_an_error(void **state)
 
     lls_mem_init(&mem, &hook);
     assert_null(lls_packed_path(&mem, folder, &key));
-    assert_int_equal(lls_packed_write(&mem, "/nowhere/at/all", &key, data, N, &err), LLM_ERR_IO);
+    assert_int_equal(lls_packed_write(&mem, "/nowhere/at/all", &key, data, N, &ops, NULL, &err),
+                     LLM_ERR_IO);
     a.fail_at = a.n_calls + 1;
-    assert_int_equal(lls_packed_write(&mem, "/nowhere/at/all", &key, data, N, &err),
+    assert_int_equal(lls_packed_write(&mem, "/nowhere/at/all", &key, data, N, &ops, NULL, &err),
                      LLM_ERR_NO_MEMORY);
-    assert_int_equal(lls_packed_write(&mem, folder, &key, data, N, &err), LLM_ERR_IO);
+    assert_int_equal(lls_packed_write(&mem, folder, &key, data, N, &ops, NULL, &err), LLM_ERR_IO);
     assert_int_equal(n_files(), 0);                 /* nor is a draft left */
     assert_int_equal(a.live_bytes, 0);
 }
@@ -134,6 +179,7 @@ int main(void)
         cmocka_unit_test(a_place_that_cannot_be_written_is_an_error),
         cmocka_unit_test(what_was_written_comes_back),
         cmocka_unit_test(a_changed_bit_or_a_cut_is_seen),
+        cmocka_unit_test(pieces_that_changed_places_are_seen),
     };
 
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
