@@ -275,7 +275,7 @@ static void a_child_is_refused_and_makes_its_own(void **state)
     make_ask(&a, 96, 20, 3, 30);
     add_ask(w.e, &a);
     step_engine(w.e);
-    child = fork_child(call_all, 1);
+    child = fork_child(call_all, SANITIZED ? 2 : 1);    /* TSan allows no threads after this */
     run_dry(w.e);
     generate(&w);
     same_as_alone(&w, 0);

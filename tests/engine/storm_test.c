@@ -6,12 +6,16 @@
  * reads what nobody wrote shows it.
  *
  * usage: engine_storm_test [STORMS [SEED]]
- *   Storm number i is drawn from SEED + i alone.
+ *   Storm number i is drawn from SEED + i; the clock has a say in which step another thread's
+ *   aborts meet.
  */
 #include "engine/support.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #define N_QUESTIONS 12
 #define N_ASKED     32              /* in a storm */
@@ -149,19 +153,22 @@ static void free_world(world_t *w)
 typedef struct asked {
     uint32_t         question, n_last;
     llm_request_id_t id;
-    bool             aborted;
+    _Atomic bool     aborted;
 } asked_t;
 
 typedef struct storm {
-    const world_t *w;
-    llm_engine_t  *e;
-    uint32_t       seed, n_asked, n_steps;
-    dice_t         d;
-    asked_t        asked[N_ASKED];
-    char           what[160];
+    const world_t   *w;
+    llm_engine_t    *e;
+    uint32_t         seed, n_steps;
+    _Atomic uint32_t n_asked;
+    _Atomic bool     is_over;
+    dice_t           d;
+    asked_t          asked[N_ASKED];
+    bool             all_aborted;   /* the search too */
+    char             what[200];
 } storm_t;
 
-/* Beams have an order that ends too early change it, so an aborted search is not compared. */
+/* What was aborted has the beginning. */
 static void same_output(const storm_t *s, const char *kind, uint32_t i, const llm_output_t *o,
                         const llm_output_t *alone)
 {
@@ -206,7 +213,7 @@ static void add_one(storm_t *s)
 
     if (s->n_asked == N_ASKED)
         return;
-    *a = (asked_t){ .question = roll(&s->d, roll(&s->d, 6) == 0 ? N_QUESTIONS : 10) };
+    a->question = roll(&s->d, roll(&s->d, 6) == 0 ? N_QUESTIONS : 10);
     r = s->w->ask[a->question].r;
     r.user_data = a;
     r.priority = (int32_t)roll(&s->d, 3) - 1;
@@ -215,12 +222,35 @@ static void add_one(storm_t *s)
     s->n_asked++;
 }
 
-static void abort_one(storm_t *s)
+static void abort_one(storm_t *s, dice_t *d)
 {
-    asked_t *a = &s->asked[roll(&s->d, N_ASKED)];
+    uint32_t i = roll(d, N_ASKED);
 
-    if (a < s->asked + s->n_asked && llm_engine_abort(s->e, a->id) == LLM_OK)
-        a->aborted = true;
+    if (i >= s->n_asked)
+        return;
+    s->asked[i].aborted = true;     /* or has ended before, and is compared whole */
+    llm_engine_abort(s->e, s->asked[i].id);
+}
+
+/* In the middle of steps too: a step that is for nobody any more is given up. */
+static void *abort_at_any_time(void *arg)
+{
+    storm_t *s = arg;
+    dice_t   d = { s->seed | 1 };
+
+    while (!s->is_over) {
+        abort_one(s, &d);
+        usleep(roll(&d, 1000));
+    }
+    return NULL;
+}
+
+static void abort_all(storm_t *s)
+{
+    llm_engine_abort_all(s->e);
+    for (uint32_t i = 0; i < s->n_asked; i++)
+        s->asked[i].aborted = true;
+    s->all_aborted = true;
 }
 
 static int32_t disturb(void *user, const llm_progress_t *progress)
@@ -232,17 +262,21 @@ static int32_t disturb(void *user, const llm_progress_t *progress)
     if (roll(&s->d, 12) == 0)
         add_one(s);
     if (roll(&s->d, 30) == 0)
-        abort_one(s);
+        abort_one(s, &s->d);
+    if (roll(&s->d, 200) == 0)
+        abort_all(s);
     return 0;
 }
 
 static void search_amid(storm_t *s)
 {
     uint32_t            i = roll(&s->d, roll(&s->d, 4) == 0 ? N_SEARCHES : N_SEARCHES - 1);
-    llm_batch_t        *b = search(s->e, s->w, i, disturb, s);
+    llm_batch_t        *b;
     const llm_output_t *o;
 
-    for (size_t k = 0; (o = llm_batch_output(s->w->beams[i], 0, k)) != NULL; k++) {
+    s->all_aborted = false;
+    b = search(s->e, s->w, i, disturb, s);
+    for (size_t k = 0; !s->all_aborted && (o = llm_batch_output(s->w->beams[i], 0, k)) != NULL; k++) {
         if (llm_batch_output(b, 0, k) == NULL)
             fail_msg("%s, search %u: beam %zu is missing", s->what, i, k);
         same_output(s, "search", i, llm_batch_output(b, 0, k), o);
@@ -252,7 +286,13 @@ static void search_amid(storm_t *s)
 
 static void step_once(storm_t *s)
 {
+    bool paused = roll(&s->d, 16) == 0;
+
+    if (paused)
+        assert_int_equal(llm_engine_pause(s->e, LLM_PAUSE_KEEP, NULL), LLM_OK);
     step_engine(s->e);
+    if (paused)
+        assert_int_equal(llm_engine_resume(s->e, NULL), LLM_OK);
     if (++s->n_steps > MAX_STEPS)
         fail_msg("%s: no end after %u steps", s->what, s->n_steps);
     if (roll(&s->d, 3) > 0)
@@ -266,21 +306,26 @@ static void make_small_engine(storm_t *s)
     dice_t               *d = &s->d;
     const char           *seqs = PICK(d, "1", "2", "3", "4"), *budget = PICK(d, "4", "7", "64"),
                          *caching = PICK(d, "true", "false"),
-                         *policy = PICK(d, "fcfs", "priority"), *threads = PICK(d, "1", "2");
+                         *policy = PICK(d, "fcfs", "priority"), *threads = PICK(d, "1", "2"),
+                         *chunks = PICK(d, "true", "true", "false"), *most = PICK(d, "0", "3");
     uint32_t              n = MAX_LEN / (uint32_t)atoi(s->w->block), more = roll(d, 7);
     llm_error_t           err;
 
+    if (strcmp(chunks, "false") == 0)
+        budget = "72";
     for (s->e = NULL; s->e == NULL; n++) {
         char blocks[16];
         snprintf(blocks, sizeof blocks, "%u", n + more);
         snprintf(s->what, sizeof s->what, "%s, storm %u, %s blocks of %s, %s seqs, %s tokens, "
-                 "caching %s, %s", s->w->name, s->seed, blocks, s->w->block, seqs, budget, caching,
-                 policy);
+                 "caching %s, %s, chunks %s of %s", s->w->name, s->seed, blocks, s->w->block, seqs, budget, caching,
+                 policy, chunks, most);
         if (try_engine(s->w->path, "float32",
                        OPTIONS("skip-tokenizer-init", "true", "max-model-len", "72", "block-size",
                                s->w->block, "max-num-seqs", seqs, "max-num-batched-tokens", budget,
                                "enable-prefix-caching", caching, "scheduling-policy", policy,
                                "cpu-threads", threads, "max-logprobs", "-1",
+                               "enable-chunked-prefill", chunks, "long-prefill-token-threshold",
+                               most,
                                "num-gpu-blocks-override", blocks),
                        &poison, &s->e, &err) != LLM_OK &&
             n > 4 * MAX_LEN)
@@ -292,8 +337,12 @@ static uint64_t storm(const world_t *w, uint32_t seed)
 {
     storm_t     s = { .w = w, .seed = seed, .d = { seed * 2654435761u | 1 } };
     llm_stats_t stats = LLM_INIT(llm_stats_t);
+    bool        hostile = roll(&s.d, 3) == 0;
+    pthread_t   thread;
 
     make_small_engine(&s);
+    if (hostile)
+        assert_int_equal(pthread_create(&thread, NULL, abort_at_any_time, &s), 0);
     while (s.n_asked < N_ASKED) {
         for (uint32_t n = 1 + roll(&s.d, 8); n > 0; n--)
             add_one(&s);
@@ -302,12 +351,15 @@ static uint64_t storm(const world_t *w, uint32_t seed)
         for (uint32_t n = roll(&s.d, 20); n > 0; n--)
             step_once(&s);
         if (roll(&s.d, 2) == 0)
-            abort_one(&s);
+            abort_one(&s, &s.d);
         if (roll(&s.d, 8) == 0)
             llm_engine_reset_prefix_cache(s.e);
     }
     while (llm_engine_unfinished(s.e) > 0)
         step_once(&s);
+    s.is_over = true;
+    if (hostile)
+        pthread_join(thread, NULL);
     drain(&s);
     step_once(&s);                  /* gives the last blocks back */
     for (uint32_t i = 0; i < N_ASKED; i++)
@@ -327,10 +379,12 @@ static void answers_are_those_of_calm(void **state)
     static world_t           worlds[12];
     uint64_t                 n_preempted = 0;
 
-    for (uint32_t i = 0; i < 12; i++)
-        make_world(&worlds[i], names[i % 4], blocks[i % 3]);
-    for (uint32_t i = 0; i < n_storms; i++)
-        n_preempted += storm(&worlds[(first_seed + i) % 12], first_seed + i);
+    for (uint32_t i = 0; i < n_storms; i++) {
+        uint32_t k = (first_seed + i) % 12;
+        if (worlds[k].name == NULL)
+            make_world(&worlds[k], names[k % 4], blocks[k % 3]);
+        n_preempted += storm(&worlds[k], first_seed + i);
+    }
     assert_true(n_preempted > 0);
     for (uint32_t i = 0; i < 12; i++)
         free_world(&worlds[i]);
