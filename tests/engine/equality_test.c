@@ -253,7 +253,7 @@ static void the_quantised_model_keeps_its_bits(void **state)
 
 static bool runs_here(size_t i)
 {
-    return has_isa(TEST_DIR "/golden/llama", isas[i]) && (!EMULATED || i + 2 >= N_ISAS);
+    return (!EMULATED || i + 1 == N_ISAS) && has_isa(TEST_DIR "/golden/llama", isas[i]);
 }
 
 static void every_type_of_cache_keeps_its_bits(void **state)
@@ -261,7 +261,7 @@ static void every_type_of_cache_keeps_its_bits(void **state)
     static const char *const types[] = { "float32", "float16", "bfloat16", "int8_per_token_head" };
 
     for (size_t i = 0; i < N_ISAS; i++)
-        for (size_t k = 0; runs_here(i) && k < 4; k++) {
+        for (size_t k = EMULATED ? 3 : 0; runs_here(i) && k < 4; k++) {
             scene_t s = of(TEST_DIR "/golden/gemma3", k % 2 == 0 ? "bfloat16" : "float32", isas[i]);
             s.name = "kv-cache-dtype";
             s.value = types[k];
@@ -273,7 +273,7 @@ static void every_type_of_cache_keeps_its_bits(void **state)
 static void what_is_quantised_at_load_keeps_its_bits(void **state)
 {
     for (size_t i = 0; i < N_ISAS; i++)
-        for (size_t k = 0; runs_here(i) && k < 2; k++) {
+        for (size_t k = EMULATED ? 1 : 0; runs_here(i) && k < 2; k++) {
             scene_t s = of(TEST_DIR "/golden/llama", "bfloat16", isas[i]);
             s.name = "quantization";
             s.value = k == 0 ? "int8" : "int4";
@@ -286,8 +286,13 @@ static void what_is_quantised_at_load_keeps_its_bits(void **state)
 static void every_block_format_keeps_its_bits(void **state)
 {
     char path[] = "/tmp/lls_equality.XXXXXX.gguf";
-    int  fd = mkstemps(path, 5);
+    int  fd;
 
+    if (EMULATED) {
+        print_message("takes minutes in an emulator; kernels of each format are tested there\n");
+        skip();
+    }
+    fd = mkstemps(path, 5);
     assert_true(fd >= 0);
     close(fd);
     block_model_write(path, BLOCK_MODEL_MIXED, false);
