@@ -17,6 +17,8 @@ const lls_attend_kernels_t *lls_attend_kernels(uint32_t isa, const lls_kv_layout
     if (l->block_tokens % 16 != 0 || LLS_ATTEND_TILE % l->block_tokens != 0)
         return &lls_attend_plain;
 #if defined(__x86_64__)
+    if (isa == LLS_ISA_AMX && l->dtype == LLS_BF16)
+        return &lls_attend_amx;
     if (isa >= LLS_ISA_AVX512)
         return &lls_attend_avx512;
     if (isa >= LLS_ISA_AVX2)
@@ -135,8 +137,15 @@ static uint32_t row_of_item(const lls_attend_job_t *j, uint32_t item)
     return lo;
 }
 
-/* The next item for this thread; those with the most tiles of a run first. */
-static bool take(lls_attend_job_t *j, lls_attend_item_t *it)
+void lls_attend_cut(lls_attend_job_t *j)
+{
+    choose_query_tokens(j);
+    choose_split(j);
+    fill_spans(j);
+}
+
+/* Those with the most tiles of a run first. */
+bool lls_attend_take(lls_attend_job_t *j, lls_attend_item_t *it)
 {
     uint32_t i = atomic_fetch_add_explicit(&j->next, 1, memory_order_relaxed);
     uint32_t row, n, units, parts, unit, part, begin, tiles;
@@ -212,7 +221,7 @@ static void work(void *arg, uint32_t item, uint32_t ith)
     lls_attend_item_t it, after;
     float            *total = (float *)(j->work + ith * j->work_bytes);
     void             *own = total + j->total_floats;
-    bool              split = j->tiles_per_item != 0, more = take(j, &it);
+    bool              split = j->tiles_per_item != 0, more = lls_attend_take(j, &it);
 
     while (more) {
         uint32_t rows = it.n_tokens * j->group;
@@ -222,7 +231,7 @@ static void work(void *arg, uint32_t item, uint32_t ith)
         for (uint32_t t = it.tile; t < it.tile_end; t++) {
             float *to = split ? slot_of(j, &it, t) : total;
             if (t + 1 == it.tile_end) {
-                more = take(j, &after);
+                more = lls_attend_take(j, &after);
                 taken = true;
             }
             if (split)
@@ -234,7 +243,7 @@ static void work(void *arg, uint32_t item, uint32_t ith)
         else if (atomic_fetch_sub_explicit(&j->left[it.unit], 1, memory_order_acq_rel) == 1)
             merge_slots(j, &it, total);
         if (!taken)
-            more = take(j, &after);
+            more = lls_attend_take(j, &after);
         it = after;
     }
 }
@@ -297,8 +306,6 @@ void lls_cpu_attend(lls_exec_t *x, lls_out_t out, lls_in_t qkv, const lls_batch_
     if (cost < WORTH_A_FORK)
         j.n_threads = 1;
     lay_out_scratch(&j, scratch);
-    choose_query_tokens(&j);
-    choose_split(&j);
-    fill_spans(&j);
+    lls_attend_cut(&j);
     lls_pool_run(lls_cpu_of(x)->pool, j.n_threads, work, &j);
 }

@@ -15,24 +15,12 @@
 
 #include "cpu/cpu_attend_dot.h"
 #include "cpu/cpu_attend_softmax.h"
+#include "cpu/cpu_attend_view.h"
 
 #define WIDEN_ROWS 24u              /* from here on widening pays */
-#define MAX_BLOCKS (LLS_ATTEND_TILE / 16)   /* of the cache in a tile */
-
-typedef struct row_block {          /* rows [row, row + n) see tokens [lo, hi) of the tile */
-    uint32_t row, n, lo, hi;
-} row_block_t;
-
-typedef struct row_facts {          /* of each row of the item, whole vectors of them */
-    float    *max, *sum;            /* of the tile */
-    float    *keep, *add;           /* factors of what there was and of the tile */
-    float    *q_scale, *step;       /* int8: of q, of weights */
-    int32_t  *bias;                 /* int8: -128 times the sum of q, as K has 128 added */
-    uint32_t *token;                /* of the item's */
-} row_facts_t;
-#define N_FACTS 8u
 
 typedef struct workspace {          /* at the start of a thread's working memory */
+    view_t         view;
     float         *q;               /* [n_blocks][padded_dim][Q_PITCH], scaled; int8: bytes */
     float         *s;               /* [rows][S_PITCH]: scores, then weights */
     float         *k;               /* [head_dim][PANEL], widened */
@@ -40,22 +28,9 @@ typedef struct workspace {          /* at the start of a thread's working memory
     float         *v_scale;         /* int8: [LLS_ATTEND_TILE] of the tile's tokens */
     float         *up, *row_up;     /* int8: what weights are multiplied with; of one row */
     float          step;            /* int8: of these integers */
-    row_facts_t    row;
-    row_block_t   *blocks;
-    const uint8_t *page[MAX_BLOCKS];    /* of the tile */
-    const uint8_t *next[MAX_BLOCKS];    /* of the tile that comes next */
-    uint32_t       rows, n_blocks;
-    uint32_t       lo, hi;          /* tokens of the tile that some row sees */
     uint32_t       k_holds, v_holds;    /* enum holds, of what the products get */
     bool           widen, four;
 } workspace_t;
-
-static void lay_facts(row_facts_t *f, float *at, size_t pitch)
-{
-    *f = (row_facts_t){ at, at + pitch, at + 2 * pitch, at + 3 * pitch, at + 4 * pitch,
-                        at + 5 * pitch, (int32_t *)(at + 6 * pitch),
-                        (uint32_t *)(at + 7 * pitch) };
-}
 
 static size_t lay_out(const lls_kv_layout_t *l, uint32_t rows, uint8_t *at, workspace_t *w)
 {
@@ -75,10 +50,10 @@ static size_t lay_out(const lls_kv_layout_t *l, uint32_t rows, uint8_t *at, work
         w->v_scale = base + v_scale;
         w->up = w->v_scale + LLS_ATTEND_TILE;
         w->row_up = w->up + LLS_ATTEND_TILE;
-        lay_facts(&w->row, base + facts, pitch);
-        w->blocks = (row_block_t *)(at + blocks);
+        lay_facts(&w->view.row, base + facts, pitch);
+        w->view.blocks = (row_block_t *)(at + blocks);
     }
-    return lls_align_up(blocks + (rows / ROWS + 1) * sizeof *w->blocks, 64);
+    return lls_align_up(blocks + (rows / ROWS + 1) * sizeof *w->view.blocks, 64);
 }
 
 static size_t work_bytes(const lls_kv_layout_t *l, uint32_t rows)
@@ -155,8 +130,8 @@ static void choose_kernels(const lls_attend_job_t *j, workspace_t *w)
     static const uint8_t holds[LLS_N_DTYPES] = { [LLS_F32] = HOLDS_F32, [LLS_F16] = HOLDS_F16,
                                                  [LLS_BF16] = HOLDS_BF16, [LLS_I8] = HOLDS_I8 };
 
-    w->widen = j->kv.dtype != LLS_F32 && w->rows >= WIDEN_ROWS;
-    w->four = !w->widen && w->rows <= ROWS4;
+    w->widen = j->kv.dtype != LLS_F32 && w->view.rows >= WIDEN_ROWS;
+    w->four = !w->widen && w->view.rows <= ROWS4;
     w->k_holds = w->v_holds = holds[j->kv.dtype];
     if (!w->widen)
         return;
@@ -169,81 +144,22 @@ static void load(const lls_attend_job_t *j, void *work, const lls_attend_item_t 
 {
     workspace_t *w = work;
 
-    w->rows = item->n_tokens * j->group;
-    w->n_blocks = lls_ceil_div(w->rows, ROWS);
-    lay_out(&j->kv, w->rows, work, w);
+    w->view.rows = item->n_tokens * j->group;
+    w->view.n_blocks = lls_ceil_div(w->view.rows, ROWS);
+    lay_out(&j->kv, w->view.rows, work, w);
     choose_kernels(j, w);
-    for (uint32_t i = 0; i < w->n_blocks; i++) {
-        row_block_t *b = &w->blocks[i];
-        b->row = w->rows * i / w->n_blocks;
-        b->n = w->rows * (i + 1) / w->n_blocks - b->row;
+    for (uint32_t i = 0; i < w->view.n_blocks; i++) {
+        row_block_t *b = &w->view.blocks[i];
+        b->row = w->view.rows * i / w->view.n_blocks;
+        b->n = w->view.rows * (i + 1) / w->view.n_blocks - b->row;
         if (j->kv.dtype == LLS_I8)
             for (uint32_t m = b->row; m < b->row + b->n; m++)
                 load_row_i8(j, lls_attend_query(j, item, m), queries_of(j, w, i) + (m - b->row),
-                            &w->row.q_scale[m], &w->row.bias[m]);
+                            &w->view.row.q_scale[m], &w->view.row.bias[m]);
         else
             load_block(j, item, b, queries_of(j, w, i));
     }
-    for (uint32_t m = 0; m < w->rows; m++)
-        w->row.token[m] = m / j->group;
-    for (uint32_t m = w->rows; m < lls_align_up(w->rows, LLS_ATTEND_ALIGN); m++) {
-        w->row.max[m] = -INFINITY;
-        w->row.sum[m] = 0.0f;
-    }
-}
-
-/* ---- What is seen --------------------------------------------------------------------------- */
-
-/* What the token at position pos sees of the tile that begins at base: [*lo, *hi). */
-static void seen(const lls_attend_job_t *j, uint32_t pos, uint32_t base, uint32_t *lo, uint32_t *hi)
-{
-    *lo = lls_min_u32(lls_sub_u32(lls_kv_first_needed(&j->mask, pos), base), LLS_ATTEND_TILE);
-    *hi = lls_min_u32(lls_sub_u32(pos + 1, base), LLS_ATTEND_TILE);
-}
-
-static void look(const lls_attend_job_t *j, workspace_t *w, uint32_t pos, uint32_t base)
-{
-    w->lo = LLS_ATTEND_TILE;
-    w->hi = 0;
-    for (uint32_t i = 0; i < w->n_blocks; i++) {
-        row_block_t *b = &w->blocks[i];
-        uint32_t     unused;
-        seen(j, pos + w->row.token[b->row], base, &b->lo, &unused);
-        seen(j, pos + w->row.token[b->row + b->n - 1], base, &unused, &b->hi);
-        if (b->lo >= b->hi)
-            continue;
-        w->lo = lls_min_u32(w->lo, b->lo);
-        w->hi = lls_max_u32(w->hi, b->hi);
-    }
-}
-
-/* Pages of the tile, and where to fetch ahead: the next tile of this item, or the first of
- * `after`. */
-static void find_pages(const lls_attend_job_t *j, workspace_t *w, const lls_attend_item_t *item,
-                       uint32_t tile, const lls_attend_item_t *after)
-{
-    uint32_t bt = j->kv.block_tokens, per_tile = LLS_ATTEND_TILE / bt, row = item->row;
-    uint32_t head = item->head, first;
-
-    for (uint32_t i = w->lo / bt; i * bt < w->hi; i++)
-        w->next[i] = w->page[i] = lls_attend_block(j, row, head, tile * per_tile + i);
-    if (w->widen)
-        return;
-    if (tile + 1 < item->tile_end) {
-        tile++;
-    } else if (after != NULL) {
-        row = after->row;
-        head = after->head;
-        tile = after->tile;
-    } else {
-        return;
-    }
-    first = lls_kv_first_needed(&j->mask, j->batch->context[row] - 1) / bt;
-    for (uint32_t i = w->lo / bt; i * bt < w->hi; i++) {
-        uint32_t e = tile * per_tile + i;
-        if (e >= first && (uint64_t)e * bt < j->batch->context[row])
-            w->next[i] = lls_attend_block(j, row, head, e);
-    }
+    fill_facts(&w->view, j->group);
 }
 
 /* ---- Scores --------------------------------------------------------------------------------- */
@@ -271,14 +187,14 @@ static void widen_k(const lls_attend_job_t *j, workspace_t *w, k_panel_t *k)
 static k_panel_t panel_at(const lls_attend_job_t *j, const workspace_t *w, uint32_t t,
                           uint32_t cols)
 {
-    uint32_t  bt = j->kv.block_tokens, first = w->lo / bt, last = (w->hi - 1) / bt;
+    uint32_t  bt = j->kv.block_tokens, first = w->view.lo / bt, last = (w->view.hi - 1) / bt;
     uint32_t  unit = j->kv.k_pack * j->kv.size;
     k_panel_t k = { .step = (size_t)bt * unit, .ahead = j->kv.v_offset, .dims = j->kv.head_dim };
 
     for (uint32_t n = 0; n < cols; n++, t += LLS_VL) {
         uint32_t i = lls_max_u32(first, lls_min_u32(last, t / bt));
-        k.at[n] = w->page[i] + (size_t)(t % bt) * unit;
-        k.scale[n] = lls_kv_scales(&j->kv, w->page[i]) + t % bt;
+        k.at[n] = w->view.page[i] + (size_t)(t % bt) * unit;
+        k.scale[n] = lls_kv_scales(&j->kv, w->view.page[i]) + t % bt;
     }
     return k;
 }
@@ -288,18 +204,18 @@ static void scores(const lls_attend_job_t *j, workspace_t *w)
     const struct dot_fns *fns = &dot_fns[w->k_holds];
     uint32_t              cols;
 
-    for (uint32_t t = w->lo / PANEL * PANEL; t < w->hi; t += cols * LLS_VL) {
+    for (uint32_t t = w->view.lo / PANEL * PANEL; t < w->view.hi; t += cols * LLS_VL) {
         k_panel_t k;
-        cols = w->four && w->hi - t > PANEL ? 4 : 2;
+        cols = w->four && w->view.hi - t > PANEL ? 4 : 2;
         k = panel_at(j, w, t, cols);
         if (w->k_holds == HOLDS_WIDE)
             widen_k(j, w, &k);
-        for (uint32_t i = 0; i < w->n_blocks; i++) {
-            const row_block_t *b = &w->blocks[i];
+        for (uint32_t i = 0; i < w->view.n_blocks; i++) {
+            const row_block_t *b = &w->view.blocks[i];
             if (t >= b->hi || t + cols * LLS_VL <= b->lo)
                 continue;
-            k.q_scale = w->row.q_scale + b->row;
-            k.bias = w->row.bias + b->row;
+            k.q_scale = w->view.row.q_scale + b->row;
+            k.bias = w->view.row.bias + b->row;
             (cols == 4 ? fns->qk4 : fns->qk2)[b->n](queries_of(j, w, i), &k,
                                                     w->s + (size_t)b->row * S_PITCH + t);
         }
@@ -308,13 +224,73 @@ static void scores(const lls_attend_job_t *j, workspace_t *w)
 
 /* ---- Softmax -------------------------------------------------------------------------------- */
 
+/* Scores to weights; their sum. */
+static float weigh(float *s, uint32_t begin, uint32_t end, float top)
+{
+    lls_v_t m = lls_v_set(top == -INFINITY ? 0.0f : top), a = lls_v_zero(), b = a;
+
+    for (uint32_t t = begin; t < end; t += PANEL) {
+        lls_v_t x = lls_v_exp2_cut(lls_v_sub(lls_v_load(s + t), m));
+        lls_v_t y = lls_v_exp2_cut(lls_v_sub(lls_v_load(s + t + LLS_VL), m));
+        a = lls_v_add(a, x);
+        b = lls_v_add(b, y);
+        lls_v_store(s + t, x);
+        lls_v_store(s + t + LLS_VL, y);
+    }
+    return lls_v_sum(lls_v_add(a, b));
+}
+
+/* int8: bits of the largest scale of V of tokens [lo, hi): as integers these are in order, -inf is
+ * less, and a NaN is more than all. */
+static uint32_t top_scale(const float *scale, uint32_t lo, uint32_t hi)
+{
+    lls_vi_t top = lls_vi_set(0);
+
+    for (uint32_t t = lo / LLS_VL * LLS_VL; t < hi; t += LLS_VL)
+        top = lls_vi_max(top, lls_vi_of_bits(lls_v_within(lls_v_load(scale + t), (int)t, (int)lo,
+                                                          (int)hi)));
+    return (uint32_t)lls_vi_top(top);
+}
+
+/* What the weights of [begin, end) are multiplied with to be integers, where a row sees [lo, hi): 0
+ * outside.  Returns the step of these integers. */
+static float scale_up(const float *scale, uint32_t begin, uint32_t end, uint32_t lo, uint32_t hi,
+                      float *to)
+{
+    float   up, step = lls_weight_step(top_scale(scale, lo, hi), &up);
+    lls_v_t f = lls_v_set(up);
+
+    for (uint32_t t = begin; t < end; t += LLS_VL) {
+        lls_v_t x = lls_v_within(lls_v_load(scale + t), (int)t, (int)lo, (int)hi);
+        lls_v_store(to + t, lls_v_max(lls_v_mul(x, f), lls_v_zero()));
+    }
+    return step;
+}
+
+/* weigh(), with weights times `up` as integers of 16 bits: in place, behind the scores read. */
+static float weigh_i8(float *s, uint32_t begin, uint32_t end, float top, const float *up)
+{
+    lls_v_t  m = lls_v_set(top == -INFINITY ? 0.0f : top), a = lls_v_zero(), b = a;
+    int16_t *to = (int16_t *)s;
+
+    for (uint32_t t = begin; t < end; t += PANEL) {
+        lls_v_t x = lls_v_exp2_cut(lls_v_sub(lls_v_load(s + t), m));
+        lls_v_t y = lls_v_exp2_cut(lls_v_sub(lls_v_load(s + t + LLS_VL), m));
+        a = lls_v_add(a, x);
+        b = lls_v_add(b, y);
+        lls_v_store_s16(to + t, lls_v_mul(x, lls_v_load(up + t)));
+        lls_v_store_s16(to + t + LLS_VL, lls_v_mul(y, lls_v_load(up + t + LLS_VL)));
+    }
+    return lls_v_sum(lls_v_add(a, b));
+}
+
 /* The scales of V of the tile. */
 static void load_v_scales(const lls_attend_job_t *j, workspace_t *w)
 {
     uint32_t bt = j->kv.block_tokens;
 
-    for (uint32_t t = w->lo / 16 * 16; t < w->hi; t += 16)
-        memcpy(w->v_scale + t, lls_kv_scales(&j->kv, w->page[t / bt]) + bt + t % bt,
+    for (uint32_t t = w->view.lo / 16 * 16; t < w->view.hi; t += 16)
+        memcpy(w->v_scale + t, lls_kv_scales(&j->kv, w->view.page[t / bt]) + bt + t % bt,
                16 * sizeof *w->v_scale);
 }
 
@@ -324,12 +300,12 @@ static float weigh_row_i8(workspace_t *w, uint32_t m, uint32_t begin, uint32_t e
 {
     const float *up = w->up;
 
-    w->row.step[m] = w->step;
-    if (lo > w->lo || hi < w->hi) {
-        w->row.step[m] = scale_up(w->v_scale, begin, end, lo, hi, w->row_up);
+    w->view.row.step[m] = w->step;
+    if (lo > w->view.lo || hi < w->view.hi) {
+        w->view.row.step[m] = scale_up(w->v_scale, begin, end, lo, hi, w->row_up);
         up = w->row_up;
     }
-    return weigh_i8(w->s + (size_t)m * S_PITCH, begin, end, w->row.max[m], up);
+    return weigh_i8(w->s + (size_t)m * S_PITCH, begin, end, w->view.row.max[m], up);
 }
 
 /* Rows of one block: maxima of all before the weights of one, which wait for the maximum. */
@@ -341,17 +317,17 @@ static void weights_of_block(const lls_attend_job_t *j, workspace_t *w, const ro
 
     for (uint32_t i = 0; i < b->n; i++) {
         float *s = w->s + (size_t)(b->row + i) * S_PITCH;
-        seen(j, pos + w->row.token[b->row + i], base, &lo[i], &hi[i]);
+        seen(j, pos + w->view.row.token[b->row + i], base, &lo[i], &hi[i]);
         if (j->cap != 0.0f)
             cap_scores(s, begin, end, j->cap);
         mask(s, begin, end, lo[i], hi[i]);
-        w->row.max[b->row + i] = top_of(s, begin, end);
+        w->view.row.max[b->row + i] = top_of(s, begin, end);
     }
     for (uint32_t i = 0; i < b->n; i++) {
         uint32_t m = b->row + i;
-        w->row.sum[m] = j->kv.dtype == LLS_I8
+        w->view.row.sum[m] = j->kv.dtype == LLS_I8
                             ? weigh_row_i8(w, m, begin, end, lo[i], hi[i])
-                            : weigh(w->s + (size_t)m * S_PITCH, begin, end, w->row.max[m]);
+                            : weigh(w->s + (size_t)m * S_PITCH, begin, end, w->view.row.max[m]);
     }
 }
 
@@ -359,18 +335,18 @@ static void weights(const lls_attend_job_t *j, workspace_t *w, uint32_t pos, uin
 {
     if (j->kv.dtype == LLS_I8) {
         load_v_scales(j, w);
-        w->step = scale_up(w->v_scale, w->lo / PANEL * PANEL, lls_ceil_div(w->hi, PANEL) * PANEL,
-                           w->lo, w->hi, w->up);
+        w->step = scale_up(w->v_scale, w->view.lo / PANEL * PANEL,
+                           lls_ceil_div(w->view.hi, PANEL) * PANEL, w->view.lo, w->view.hi, w->up);
     }
-    for (uint32_t i = 0; i < w->n_blocks; i++) {
-        const row_block_t *b = &w->blocks[i];
+    for (uint32_t i = 0; i < w->view.n_blocks; i++) {
+        const row_block_t *b = &w->view.blocks[i];
         if (b->lo < b->hi) {
             weights_of_block(j, w, b, pos, base);
             continue;
         }
         for (uint32_t m = b->row; m < b->row + b->n; m++) {
-            w->row.max[m] = -INFINITY;
-            w->row.sum[m] = 0.0f;
+            w->view.row.max[m] = -INFINITY;
+            w->view.row.sum[m] = 0.0f;
         }
     }
 }
@@ -396,15 +372,15 @@ static void widen_v(const lls_attend_job_t *j, workspace_t *w, uint32_t dim)
 {
     uint32_t bt = j->kv.block_tokens, pack = j->kv.v_pack, each = w->v_holds == HOLDS_WIDE ? 1 : 2;
 
-    for (uint32_t t = w->lo & ~1u; t < w->hi; t += pack)
-        widen_v_line(j->kv.dtype, w->page[t / bt] + lls_kv_v_at(&j->kv, t % bt, dim),
+    for (uint32_t t = w->view.lo & ~1u; t < w->view.hi; t += pack)
+        widen_v_line(j->kv.dtype, w->view.page[t / bt] + lls_kv_v_at(&j->kv, t % bt, dim),
                      w->v + (size_t)(t / each) * LLS_KV_V_DIMS);
 }
 
 static v_panel_t values_at(const lls_attend_job_t *j, const workspace_t *w,
                            const uint8_t *const *widened, uint32_t dim, uint32_t cols)
 {
-    v_panel_t v = { .block = w->page, .next = w->next, .o_pitch = j->kv.padded_dim,
+    v_panel_t v = { .block = w->view.page, .next = w->view.next, .o_pitch = j->kv.padded_dim,
                     .shift = (uint32_t)__builtin_ctz(j->kv.block_tokens) };
     size_t    lane = w->widen ? sizeof(float) : j->kv.v_pack * j->kv.size;
 
@@ -434,15 +410,15 @@ static void values(const lls_attend_job_t *j, workspace_t *w, float *o)
         v = values_at(j, w, &widened, d, cols);
         if (w->widen && d % LLS_KV_V_DIMS == 0)
             widen_v(j, w, d);
-        for (uint32_t i = 0; i < w->n_blocks; i++) {
-            const row_block_t *b = &w->blocks[i];
+        for (uint32_t i = 0; i < w->view.n_blocks; i++) {
+            const row_block_t *b = &w->view.blocks[i];
             if (b->lo >= b->hi)
                 continue;
             v.begin = b->lo & ~1u;
             v.end = b->hi;
-            v.keep = w->row.keep + b->row;
-            v.add = w->row.add + b->row;
-            v.step = w->row.step + b->row;
+            v.keep = w->view.row.keep + b->row;
+            v.add = w->view.row.add + b->row;
+            v.step = w->view.row.step + b->row;
             (cols == 4 ? fns->pv4 : fns->pv2)[b->n](w->s + (size_t)b->row * S_PITCH, &v,
                                                     o + (size_t)b->row * dims + d);
         }
@@ -451,60 +427,22 @@ static void values(const lls_attend_job_t *j, workspace_t *w, float *o)
 
 /* ---- A tile --------------------------------------------------------------------------------- */
 
-/* Maxima and sums take in (max2, sum2); what was there before counts keep times from here on, the
- * rest add times.  Before the first tile the maximum is -inf, and nothing may become inf - inf. */
-static void merge_sums(uint32_t rows, float *max, float *sum, const float *max2, const float *sum2,
-                       float *keep, float *add)
-{
-    for (uint32_t m = 0; m < rows; m += LLS_VL) {
-        lls_v_t a = lls_v_load(max + m), b = lls_v_load(max2 + m), top = lls_v_max(a, b);
-        lls_v_t zero = lls_v_max(top, lls_v_set(-3e38f));
-        lls_v_t x = lls_v_exp2_cut(lls_v_sub(a, zero)), y = lls_v_exp2_cut(lls_v_sub(b, zero));
-        lls_v_store(max + m, top);
-        lls_v_store(sum + m, lls_v_fma(lls_v_mul(x, lls_v_load(sum + m)), y, lls_v_load(sum2 + m)));
-        lls_v_store(keep + m, x);
-        lls_v_store(add + m, y);
-    }
-}
-
 static void tile(const lls_attend_job_t *j, void *work, const lls_attend_item_t *item,
                  uint32_t tile, const lls_attend_item_t *after, float *total)
 {
     workspace_t *w = work;
     uint32_t     pos = lls_attend_position(j, item), base = tile * LLS_ATTEND_TILE;
 
-    look(j, w, pos, base);
-    if (w->lo >= w->hi)
+    look(j, &w->view, pos, base);
+    if (w->view.lo >= w->view.hi)
         return;
-    find_pages(j, w, item, tile, after);
+    find_pages(j, &w->view, item, tile);
+    if (!w->widen)
+        find_next(j, &w->view, item, tile, after);
     scores(j, w);
     weights(j, w, pos, base);
-    merge_sums(w->rows, total, lls_attend_sum(total, w->rows), w->row.max, w->row.sum, w->row.keep,
-               w->row.add);
-    values(j, w, lls_attend_o(total, w->rows));
-}
-
-static void merge(const lls_kv_layout_t *l, uint32_t rows, float *total, float *part)
-{
-    float *sum = lls_attend_sum(total, rows), *sum2 = lls_attend_sum(part, rows);
-    float *o = lls_attend_o(total, rows), *o2 = lls_attend_o(part, rows);
-    float  keep[LLS_ATTEND_ALIGN], add[LLS_ATTEND_ALIGN];
-
-    for (uint32_t m = 0; m < rows; m++, o += l->padded_dim, o2 += l->padded_dim) {
-        uint32_t i = m % LLS_ATTEND_ALIGN;
-        if (i == 0)
-            merge_sums(LLS_ATTEND_ALIGN, total + m, sum + m, part + m, sum2 + m, keep, add);
-        for (uint32_t d = 0; d < l->padded_dim; d += LLS_VL) {
-            lls_v_t x = lls_v_mul(lls_v_set(keep[i]), lls_v_load(o + d));
-            lls_v_store(o + d, lls_v_fma(x, lls_v_set(add[i]), lls_v_load(o2 + d)));
-        }
-    }
-}
-
-static void scale(float *to, const float *o, float factor, uint32_t n)
-{
-    for (uint32_t i = 0; i < n; i++)
-        to[i] = o[i] * factor;
+    take_in(&w->view, 0, w->view.rows, total);
+    values(j, w, lls_attend_o(total, w->view.rows));
 }
 
 const lls_attend_kernels_t LLS_ATTEND_KERNELS = { work_bytes, load, tile, merge, scale,

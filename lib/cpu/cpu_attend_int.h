@@ -62,6 +62,12 @@ typedef struct lls_attend_job {
     _Atomic uint32_t       next;    /* item to be taken */
 } lls_attend_job_t;
 
+/* Cuts a job into items, whose spans and counters are big enough. */
+void lls_attend_cut(lls_attend_job_t *j);
+
+/* The next item for this thread; false: no more. */
+bool lls_attend_take(lls_attend_job_t *j, lls_attend_item_t *it);
+
 /* What tiles gave for `rows` rows, merged: the maxima, the sums, then O [rows][padded_dim].  Maxima
  * and sums are there for whole vectors of rows. */
 #define LLS_ATTEND_ALIGN 16u
@@ -100,7 +106,7 @@ typedef struct lls_attend_kernels {
 } lls_attend_kernels_t;
 
 extern const lls_attend_kernels_t lls_attend_plain, lls_attend_avx2, lls_attend_avx512;
-extern const lls_attend_kernels_t lls_attend_neon;
+extern const lls_attend_kernels_t lls_attend_amx, lls_attend_neon;
 
 const lls_attend_kernels_t *lls_attend_kernels(uint32_t isa, const lls_kv_layout_t *l);
 

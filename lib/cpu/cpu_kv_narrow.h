@@ -61,7 +61,7 @@ static float lls_quantise_row(const float *x, uint32_t n, int8_t *q)
 /* Weights 0 <= p <= 1 times the scales of V as integers: p * scale * *up < 2^15, in steps of the
  * result, a power of two.  top: the bits of the largest scale.  If that is not finite, the weights
  * are nothing and the step is NaN. */
-static float lls_weight_step(uint32_t top, float *up)
+static inline float lls_weight_step(uint32_t top, float *up)
 {
     *up = 0.0f;
     if (top >= LLS_INF_BITS)
