@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cpu/cpu_attend_int.h"
+#include "cpu/cpu_row_kernels.h"
 
 #include <string.h>
 
-#define WORTH_A_FORK 8192u          /* values written */
+#define WORTH_A_FORK 2048u          /* values written: each is a cache miss or nearly */
 #define ITEMS_PER_THREAD 4u
 
 /* Dimensions of K and tokens of V that lie together. */
@@ -48,6 +49,7 @@ typedef struct write_job {
     lls_kv_layout_t     layout;
     uint32_t            n_items;
     const lls_attend_kernels_t *k;
+    const lls_rope_job_t *rope;     /* done before; or NULL */
 } write_job_t;
 
 typedef struct stored {             /* a token's values, packed and in the type of the cache */
@@ -128,8 +130,11 @@ static void write_block(const write_job_t *j, uint32_t i, uint32_t at, uint32_t 
 
     lls_assert(block != 0);
     for (; at < end; at++) {
-        const float *k = lls_row_f32(j->qkv, b->row_start[i] + at - first) +
-                         (size_t)j->n_q * l->head_dim;
+        uint32_t     token = b->row_start[i] + at - first;
+        const float *k = lls_row_f32(j->qkv, token) + (size_t)j->n_q * l->head_dim;
+
+        if (j->rope != NULL)
+            lls_cpu_rope_token(j->rope, token);
         for (uint32_t h = 0; h < j->n_kv; h++, k += l->head_dim)
             put(j, lls_kv_head(j->pages, l, block, h), at % l->block_tokens, k,
                 k + (size_t)j->n_kv * l->head_dim);
@@ -154,18 +159,35 @@ static void write_share(void *arg, uint32_t item, uint32_t ith)
     }
 }
 
-void lls_cpu_kv_write(lls_exec_t *x, lls_in_t qkv, const lls_batch_t *batch,
-                      const lls_pages_t *pages, const lls_attend_t *a)
+static void write_all(lls_exec_t *x, lls_in_t qkv, const lls_rope_job_t *rope,
+                      const lls_batch_t *batch, const lls_pages_t *pages, const lls_attend_t *a)
 {
     write_job_t job = { .qkv = qkv, .batch = batch, .pages = pages, .table = batch->table[a->group],
-                        .stride = batch->max_blocks[a->group], .n_q = a->n_q, .n_kv = a->n_kv };
+                        .stride = batch->max_blocks[a->group], .n_q = a->n_q, .n_kv = a->n_kv,
+                        .rope = rope };
 
     lls_assert(qkv->shape[1] == (a->n_q + 2 * a->n_kv) * a->head_dim);
     if (x->planning)
         return;
     job.layout = lls_kv_layout(pages->dtype, pages->block_tokens, a->head_dim);
     job.k = lls_attend_kernels(lls_cpu_of(x)->isa, &job.layout);
-    job.n_items = (uint64_t)batch->n_tokens * a->n_kv * a->head_dim * 2 < WORTH_A_FORK
-                      ? 1 : ITEMS_PER_THREAD * lls_cpu_of(x)->n_threads;
+    job.n_items = lls_min_u32(batch->n_tokens, ITEMS_PER_THREAD * lls_cpu_of(x)->n_threads);
+    if ((uint64_t)batch->n_tokens * a->n_kv * a->head_dim * 2 < WORTH_A_FORK)
+        job.n_items = 1;
     lls_pool_run(lls_cpu_of(x)->pool, job.n_items, write_share, &job);
+}
+
+void lls_cpu_kv_write(lls_exec_t *x, lls_in_t qkv, const lls_batch_t *batch,
+                      const lls_pages_t *pages, const lls_attend_t *a)
+{
+    write_all(x, qkv, NULL, batch, pages, a);
+}
+
+void lls_cpu_rope_write(lls_exec_t *x, lls_out_t qkv, lls_in_t angles, const lls_rope_t *rope,
+                        const lls_batch_t *batch, const lls_pages_t *pages, const lls_attend_t *a)
+{
+    lls_rope_job_t job = { lls_row_kernels(lls_cpu_of(x)->isa), qkv, angles, rope };
+
+    lls_assert(angles == NULL || angles->shape[1] <= rope->head_dim);
+    write_all(x, qkv, &job, batch, pages, a);
 }

@@ -37,13 +37,7 @@ void lls_cpu_rope_angles(lls_exec_t *x, lls_out_t out, const lls_batch_t *batch,
                           &job);
 }
 
-typedef struct rope_job {
-    const lls_row_kernels_t *k;
-    const lls_tensor_t      *qkv, *angles;
-    const lls_rope_t        *rope;
-} rope_job_t;
-
-static void rope_heads(const rope_job_t *j, float *x, uint32_t n_heads, const float *angles,
+static void rope_heads(const lls_rope_job_t *j, float *x, uint32_t n_heads, const float *angles,
                        const lls_norm_t *norm)
 {
     uint32_t n_pairs = angles == NULL ? 0 : j->angles->shape[1] / 2;
@@ -56,23 +50,26 @@ static void rope_heads(const rope_job_t *j, float *x, uint32_t n_heads, const fl
     }
 }
 
+void lls_cpu_rope_token(const lls_rope_job_t *j, uint32_t t)
+{
+    const lls_rope_t *r = j->rope;
+    float            *q = lls_row_f32(j->qkv, t);
+    const float      *angles = j->angles == NULL ? NULL : lls_row_f32(j->angles, t);
+
+    rope_heads(j, q, r->n_q, angles, r->q_norm);
+    rope_heads(j, q + (size_t)r->n_q * r->head_dim, r->n_k, angles, r->k_norm);
+}
+
 static void rope_rows(const void *arg, uint32_t begin, uint32_t end)
 {
-    const rope_job_t *j = arg;
-    const lls_rope_t *r = j->rope;
-
-    for (uint32_t t = begin; t < end; t++) {
-        float       *q = lls_row_f32(j->qkv, t);
-        const float *angles = j->angles == NULL ? NULL : lls_row_f32(j->angles, t);
-        rope_heads(j, q, r->n_q, angles, r->q_norm);
-        rope_heads(j, q + (size_t)r->n_q * r->head_dim, r->n_k, angles, r->k_norm);
-    }
+    for (uint32_t t = begin; t < end; t++)
+        lls_cpu_rope_token(arg, t);
 }
 
 void lls_cpu_rope(lls_exec_t *x, lls_out_t qkv, lls_in_t angles, const lls_rope_t *rope)
 {
-    rope_job_t job = { lls_row_kernels(lls_cpu_of(x)->isa), qkv, angles, rope };
-    uint64_t   cost = 2ull * (rope->n_q + rope->n_k) * rope->head_dim;
+    lls_rope_job_t job = { lls_row_kernels(lls_cpu_of(x)->isa), qkv, angles, rope };
+    uint64_t       cost = 2ull * (rope->n_q + rope->n_k) * rope->head_dim;
 
     lls_assert(angles == NULL || angles->shape[1] <= rope->head_dim);
     if (!x->planning)

@@ -29,6 +29,15 @@ extern const lls_row_kernels_t lls_row_kernels_plain, lls_row_kernels_avx2, lls_
 extern const lls_row_kernels_t lls_row_kernels_neon;
 const lls_row_kernels_t *lls_row_kernels(uint32_t isa);
 
+/* What rope does, and to one token: kv_write can do it on the way. */
+typedef struct lls_rope_job {
+    const lls_row_kernels_t *k;
+    const lls_tensor_t      *qkv, *angles;
+    const lls_rope_t        *rope;
+} lls_rope_job_t;
+
+void lls_cpu_rope_token(const lls_rope_job_t *job, uint32_t token);
+
 /* Runs fn over rows [0, n): on all threads if the work is worth it, else on the caller's.  cost: of
  * a row, in elements added. */
 typedef void (*lls_cpu_rows_fn)(const void *arg, uint32_t begin, uint32_t end);

@@ -63,8 +63,10 @@ static void attention(pass_t *p, const lls_layer_t *l, const lls_tensor_t *in)
 
     LLS_OP(x, linear, &qkv, in, &l->qkv);
     if (p->m->traits.position == LLS_POS_ROPE)
-        LLS_OP(x, rope, &qkv, &p->angles[l->traits.rope_table], &l->rope);
-    LLS_OP(x, kv_write, &qkv, p->b, &l->pages, &l->attend);
+        lls_do_rope_write(x, &qkv, &p->angles[l->traits.rope_table], &l->rope, p->b, &l->pages,
+                          &l->attend);
+    else
+        LLS_OP(x, kv_write, &qkv, p->b, &l->pages, &l->attend);
     LLS_OP(x, attend, &heads, &qkv, p->b, &l->pages, &l->attend);
     LLS_OP(x, linear, &p->y, &heads, &l->o);
     x->used = mark;

@@ -51,3 +51,16 @@ void lls_do_add_norm(lls_exec_t *x, lls_out_t y, lls_out_t residual, lls_in_t in
     x->ops->add(x, residual, in, 1.0f);
     x->ops->norm(x, y, residual, n);
 }
+
+void lls_do_rope_write(lls_exec_t *x, lls_out_t qkv, lls_in_t angles, const lls_rope_t *rope,
+                       const lls_batch_t *batch, const lls_pages_t *pages, const lls_attend_t *a)
+{
+    if (x->status != LLM_OK)
+        return;
+    if (x->ops->rope_write != NULL) {
+        x->ops->rope_write(x, qkv, angles, rope, batch, pages, a);
+        return;
+    }
+    x->ops->rope(x, qkv, angles, rope);
+    x->ops->kv_write(x, qkv, batch, pages, a);
+}

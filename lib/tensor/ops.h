@@ -226,7 +226,10 @@ struct lls_logprob_job;             /* lib/sample */
 
 #define LLS_FUSED_OPS(X)                                                                           \
     /* residual += in; y = norm(residual) */                                                       \
-    X(add_norm,     (lls_exec_t *, lls_out_t y, lls_out_t residual, lls_in_t, const lls_norm_t *))
+    X(add_norm,     (lls_exec_t *, lls_out_t y, lls_out_t residual, lls_in_t, const lls_norm_t *)) \
+    /* rope, then kv_write */                                                                      \
+    X(rope_write,   (lls_exec_t *, lls_out_t qkv, lls_in_t angles, const lls_rope_t *,             \
+                     const lls_batch_t *, const lls_pages_t *, const lls_attend_t *))
 
 typedef size_t (*lls_mat_bytes_fn)(const void *user, size_t mat);    /* from any thread */
 
@@ -257,5 +260,7 @@ struct lls_ops {
 #define LLS_OP(x, op, ...) ((x)->status == LLM_OK ? (x)->ops->op((x), __VA_ARGS__) : (void)0)
 void lls_do_add_norm(lls_exec_t *x, lls_out_t y, lls_out_t residual, lls_in_t in,
                      const lls_norm_t *n);
+void lls_do_rope_write(lls_exec_t *x, lls_out_t qkv, lls_in_t angles, const lls_rope_t *rope,
+                       const lls_batch_t *batch, const lls_pages_t *pages, const lls_attend_t *a);
 
 #endif

@@ -243,6 +243,45 @@ static void rope_turns_heads_and_norms_before(void **state)
     }
 }
 
+/* A batch of three runs, the cache of each in blocks of its own. */
+static void write_both_ways(device_t *dev, uint32_t dtype, bool fused, uint8_t *pages)
+{
+    enum { ROWS = 42, N_Q = 5, N_K = 2, DIM = 16, BLOCK = 16 };
+    uint32_t row_start[] = { 0, 40, 41, 42 }, context[] = { 45, 17, 1 }, row[] = { 1, 2, 0 };
+    uint32_t table[] = { 6, 0, 0, 2, 5, 1, 4, 3, 0 };
+    lls_batch_t   batch = { .n_tokens = ROWS, .n_rows = 3, .n_groups = 1, .max_blocks = { 3 },
+                            .row_start = row_start, .context = context, .row = row,
+                            .table = { table } };
+    lls_pages_t   p = { pages, lls_cpu_page_bytes(dtype, BLOCK, N_K, DIM), dtype, BLOCK, N_K, DIM };
+    lls_attend_t  a = { .n_q = N_Q, .n_kv = N_K, .head_dim = DIM };
+    lls_rope_t    r = { N_Q, N_K, DIM, false, NULL, NULL };
+    lls_tensor_t *qkv = fill(fused ? 2 : 0, ROWS, (N_Q + 2 * N_K) * DIM, 1);
+    lls_tensor_t *angles = fill(1, ROWS, DIM, 2);
+
+    assert_true(7 * p.block_bytes <= MAX_FLOATS);
+    memset(pages, 0xa5, MAX_FLOATS);
+    if (fused) {
+        lls_cpu_rope_write(&dev->x, qkv, angles, &r, &batch, &p, &a);
+        return;
+    }
+    lls_cpu_rope(&dev->x, qkv, angles, &r);
+    lls_cpu_kv_write(&dev->x, qkv, &batch, &p, &a);
+}
+
+static void rope_write_has_the_bits_of_rope_and_kv_write(void **state)
+{
+    static _Alignas(64) uint8_t pages[2][MAX_FLOATS];
+    static const uint32_t       dtypes[] = { LLS_F32, LLS_F16, LLS_BF16, LLS_I8 };
+
+    for (uint32_t k = 0; k < LLS_ARRAY_LEN(dtypes) * n_devices; k++) {
+        write_both_ways(&devices[k / 4], dtypes[k % 4], false, pages[0]);
+        write_both_ways(&devices[k / 4], dtypes[k % 4], true, pages[1]);
+        assert_memory_equal(store[0], store[2],
+                            (size_t)T[0].shape[0] * T[0].shape[1] * sizeof(float));
+        assert_memory_equal(pages[0], pages[1], sizeof pages[0]);
+    }
+}
+
 /* ---- Experts -------------------------------------------------------------------------------- */
 
 static void routing_breaks_ties_downwards(void **state)
@@ -346,6 +385,7 @@ int main(void)
         cmocka_unit_test(scale_and_softcap),
         cmocka_unit_test(rope_angles_match_float32),
         cmocka_unit_test(rope_turns_heads_and_norms_before),
+        cmocka_unit_test(rope_write_has_the_bits_of_rope_and_kv_write),
         cmocka_unit_test(routing_breaks_ties_downwards),
         cmocka_unit_test(nan_scores_give_valid_experts),
         cmocka_unit_test(expert_sums_and_moves),
