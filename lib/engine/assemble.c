@@ -182,8 +182,14 @@ static llm_status_t refuse_if_it_does_not_fit(const lls_engine_t *e, llm_error_t
 static llm_status_t make_tables(lls_engine_t *e, llm_error_t *err)
 {
     uint32_t n = e->options.max_num_queued_reqs;
-    void    *plan = lls_alloc(&e->mem, lls_plan_size(&e->limits));
+    size_t   plan_bytes = lls_plan_size(&e->limits);
+    void    *plan;
 
+    if (plan_bytes == 0)
+        return lls_fail_param(err, LLM_ERR_INVALID, "max-model-len",
+                              "max-model-len %u and max-num-seqs %u make a step's plan larger than "
+                              "4 GiB; lower one", e->plan.max_model_len, e->plan.max_num_seqs);
+    plan = lls_alloc(&e->mem, plan_bytes);
     e->slots = lls_calloc(&e->mem, n, sizeof *e->slots);
     e->free_slots = lls_calloc(&e->mem, n, sizeof *e->free_slots);
     e->by_slot = lls_calloc(&e->mem, e->sched_config.max_reqs, sizeof *e->by_slot);
