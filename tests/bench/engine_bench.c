@@ -10,7 +10,8 @@
  *   pp512 is one prompt of 512 tokens, tg is one stream of 128 tokens behind a prompt of one; with
  *   @D both stand behind D tokens of context.  itlN is the time between two tokens of N streams,
  *   alone and while a prompt of D (itlN@D) or 1024 tokens runs beside them; max-num-batched-tokens
- *   bounds it.  start is the time from main() to the first token of a text.  NAME VALUE are options
+ *   bounds it: itlN.floor is the longest step of that prompt with nobody beside it plus the median
+ *   gap without it, what the longest gap beside it should come to.  start is the time from main() to the first token of a text.  NAME VALUE are options
  *   of the engine.
  *
  * A line is `metric value [unit]`.  Prefill is timed in a run that ends with the first token of every
@@ -209,7 +210,7 @@ static int by_size(const void *a, const void *b)
 
 /* Times between steps in which all n streams got a token, until `most` of them or, if that is 0,
  * until another request gets its first token. */
-static void print_gaps(bench_t *b, uint32_t n, uint32_t most, const char *name)
+static double print_gaps(bench_t *b, uint32_t n, uint32_t most, const char *name)
 {
     static double gaps[MAX_GAPS];
     uint32_t      n_gaps = 0, n_first = 0;
@@ -225,12 +226,32 @@ static void print_gaps(bench_t *b, uint32_t n, uint32_t most, const char *name)
     qsort(gaps, n_gaps, sizeof *gaps, by_size);
     printf("%s.p50 %.2f ms\n%s.p99 %.2f ms\n%s.max %.2f ms\n", name, gaps[n_gaps / 2] * 1e3, name,
            gaps[n_gaps * 99 / 100] * 1e3, name, gaps[n_gaps - 1] * 1e3);
+    return gaps[n_gaps / 2];
+}
+
+/* Of a prompt that runs alone. */
+static double longest_step(bench_t *b, uint32_t n_prompt)
+{
+    uint32_t n_first = 0;
+    uint64_t device_us = 0;
+    double   longest = 0, begin;
+
+    add(b, n_prompt, 1);
+    while (n_first == 0) {
+        begin = now();
+        step(b, &n_first, &device_us);
+        longest = now() - begin > longest ? now() - begin : longest;
+    }
+    while (llm_engine_unfinished(b->engine) > 0)
+        step(b, &n_first, &device_us);
+    return longest;
 }
 
 static void bench_gaps(bench_t *b, uint32_t n, uint32_t n_prompt)
 {
     uint32_t n_first = 0;
     uint64_t device_us = 0;
+    double   floor = longest_step(b, n_prompt);
     char     name[64];
 
     for (uint32_t i = 0; i < n; i++)
@@ -238,10 +259,11 @@ static void bench_gaps(bench_t *b, uint32_t n, uint32_t n_prompt)
     while (n_first < n)
         step(b, &n_first, &device_us);
     snprintf(name, sizeof name, "itl%u.alone", n);
-    print_gaps(b, n, N_GAPS, name);
+    floor += print_gaps(b, n, N_GAPS, name);
     add(b, n_prompt, 1);
     snprintf(name, sizeof name, "itl%u.beside", n);
     print_gaps(b, n, 0, name);
+    printf("itl%u.floor %.2f ms\n", n, floor * 1e3);
     llm_engine_abort_all(b->engine);
     while (llm_engine_unfinished(b->engine) > 0)
         step(b, &n_first, &device_us);
