@@ -150,7 +150,7 @@ static void those_set_aside_are_used(void **state)
     lls_arena_t     a;
     llm_error_t     err = { 0 };
     llm_status_t    st;
-    size_t          kib;
+    size_t          kib = 0;
 
     set_aside(before + 5);
     lls_mem_init(&mem, &hook);
