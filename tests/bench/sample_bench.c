@@ -239,7 +239,7 @@ static const lls_sample_kernels_t *kernels_of(const lls_cpu_t *cpu)
 #if defined(__x86_64__)
     if (lls_cpu_isa(cpu) >= LLS_ISA_AVX512)
         return &lls_sample_kernels_avx512;
-    if (lls_cpu_isa(cpu) == LLS_ISA_AVX2)
+    if (lls_cpu_isa(cpu) >= LLS_ISA_AVX2)
         return &lls_sample_kernels_avx2;
 #endif
     return &lls_sample_kernels_plain;
