@@ -3,6 +3,10 @@
  * attend_bench - attention alone: prefill and decode at some depths, in microseconds a call.
  *
  *     attend_bench [threads] [isa] [float32|float16|bfloat16|int8] [n_q n_kv head_dim]
+ *                  [GFLOP/s GB/s]
+ *
+ * With what the machine can do at most, the share of it: of arithmetic for prefill, of reading for
+ * decode.  attend.sh measures both.
  *
  * The best of many calls: other processes only make it slower.  With one thread the clock is the
  * thread's own.  Decode walks over many layers' pages, so that these come from memory.
@@ -30,6 +34,7 @@ typedef struct bench {
     lls_pages_t   pages;
     lls_batch_t   batch;
     lls_tensor_t  qkv, out;
+    double        gflops, gbs;      /* of the machine; 0: not known */
     uint8_t      *cache;
     size_t        cache_bytes, layer_bytes;
     uint32_t      row_start[65], context[64], row[64], *table;
@@ -117,7 +122,7 @@ static double best_call(bench_t *b)
 static void measure(bench_t *b, const shape_t *s)
 {
     const lls_attend_t *a = &b->attend;
-    double              pairs, t;
+    double              pairs, t, gflops, gbs;
 
     set_up(b, s);
     if (b->layer_bytes > b->cache_bytes) {
@@ -127,9 +132,13 @@ static void measure(bench_t *b, const shape_t *s)
     }
     t = best_call(b);
     pairs = (double)s->n * (s->context - s->n) + 0.5 * s->n * (s->n + 1.0);
-    printf("rows %2u  new %3u  context %5u  %9.1f us  %6.1f GFLOP/s  %5.1f GB/s\n", s->rows, s->n,
-           s->context, t * 1e6, 4e-9 * s->rows * a->n_q * a->head_dim * pairs / t,
-           1e-9 * s->rows * s->context * (double)b->pages.block_bytes / BLOCK / t);
+    gflops = 4e-9 * s->rows * a->n_q * a->head_dim * pairs / t;
+    gbs = 1e-9 * s->rows * s->context * (double)b->pages.block_bytes / BLOCK / t;
+    printf("rows %2u  new %3u  context %5u  %9.1f us  %6.1f GFLOP/s  %5.1f GB/s", s->rows, s->n,
+           s->context, t * 1e6, gflops, gbs);
+    if (b->gflops > 0 && b->gbs > 0)
+        printf("  %3.0f %%", 100 * (s->n > 1 ? gflops / b->gflops : gbs / b->gbs));
+    printf("\n");
     fflush(stdout);
     tear_down(b);
 }
@@ -164,7 +173,8 @@ int main(int argc, char **argv)
                                       { 1, 1, 8192 }, { 8, 1, 8192 }, { 1, 512, 33280 },
                                       { 1, 1, 32768 }, { 1, 1, 100000 } };
     uint32_t    threads = argc > 1 ? (uint32_t)atoi(argv[1]) : 0;
-    bench_t     b = { .cache_bytes = (size_t)512 << 20 };
+    bench_t     b = { .cache_bytes = (size_t)512 << 20,
+                      .gflops = argc > 8 ? atof(argv[7]) : 0, .gbs = argc > 8 ? atof(argv[8]) : 0 };
     lls_mem_t   mem;
     llm_error_t err;
 
