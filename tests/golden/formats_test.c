@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/json.h"
 #include "model/weights.h"
 
@@ -153,6 +154,7 @@ static void write_model(const char *demo, uint32_t scheme)
 {
     job_t       j = { .scheme = scheme, .pad = lls_scheme_is_k(scheme) };
     double      error = 0, norm = 0;
+    size_t      written;
     lls_mem_t   mem;
     llm_error_t err;
     FILE       *f = fopen(path, "wb");
@@ -168,18 +170,23 @@ static void write_model(const char *demo, uint32_t scheme)
         put_info(&j, lls_weights_at(from, i));
     for (uint32_t i = 0; i < lls_weights_n(from); i++)
         put_tensor(&j, lls_weights_at(from, i), &error, &norm);
-    assert_int_equal(fwrite(j.out.data, 1, j.out.n, f), j.out.n);
+    written = j.out.n;
+    assert_int_equal(fwrite(j.out.data, 1, written, f), written);
     fclose(f);
     buf_free(&j.out);
     lls_weights_close(from);
-    print_message("%s: %.4f of the weights' norm lost\n", lls_scheme_name(scheme),
-                  sqrt(error / norm));
+    print_message("%s: %.1f MB, %.4f of the weights' norm lost\n", lls_scheme_name(scheme),
+                  (double)written * 1e-6, sqrt(error / norm));
     assert_true(sqrt(error / norm) <= loss_of(scheme));
 }
 
 /* ---- Memory ---------------------------------------------------------------------------------- */
 
-/* In a process of its own: loads the file and tells the size of the weights. */
+typedef struct loaded {
+    uint64_t bytes, ns;             /* of the packed weights; of packing them */
+} loaded_t;
+
+/* In a process of its own: loads the file and tells what that took. */
 static int load_only(const char *file, const char *quantization, int answer)
 {
     lls_model_options_t o = { .path = file, .quantization = quantization, .max_model_len = N };
@@ -187,19 +194,21 @@ static int load_only(const char *file, const char *quantization, int answer)
     lls_model_t        *model;
     lls_cpu_t          *cpu;
     llm_error_t         err;
-    uint64_t            bytes = 0;
+    loaded_t            got;
     void               *arena;
 
     lls_mem_init(&mem, NULL);
     if (lls_model_open(&mem, NULL, &o, &model, &err) != LLM_OK ||
         lls_cpu_create(&mem, 0, "auto", &cpu, &err) != LLM_OK)
         return 1;
-    bytes = lls_model_weight_bytes(model, lls_cpu_ops(cpu));
-    arena = aligned_alloc(64, lls_align_up(bytes, 64));
+    got.bytes = lls_model_weight_bytes(model, lls_cpu_ops(cpu));
+    arena = aligned_alloc(64, lls_align_up(got.bytes, 64));
+    got.ns = lls_clock_ns();
     if (arena == NULL || lls_model_load(model, lls_cpu_ops(cpu), cpu, arena, NULL, NULL, &err) !=
                              LLM_OK)
         return 1;
-    return write(answer, &bytes, sizeof bytes) != sizeof bytes;
+    got.ns = lls_clock_ns() - got.ns;
+    return write(answer, &got, sizeof got) != sizeof got;
 }
 
 /* The file's pages are given up while it is packed, so that at its peak a process has the packed
@@ -207,7 +216,7 @@ static int load_only(const char *file, const char *quantization, int answer)
 static void loading_takes_the_weights_and_little_more(const char *quantization)
 {
     char          answer[16];
-    uint64_t      bytes = 0;
+    loaded_t      got = { 0 };
     int           ends[2], status;
     struct rusage used;
     pid_t         child;
@@ -221,12 +230,13 @@ static void loading_takes_the_weights_and_little_more(const char *quantization)
     }
     assert_int_equal(wait4(child, &status, 0, &used), child);
     assert_int_equal(status, 0);
-    assert_int_equal(read(ends[0], &bytes, sizeof bytes), sizeof bytes);
+    assert_int_equal(read(ends[0], &got, sizeof got), sizeof got);
     close(ends[0]);
     close(ends[1]);
-    print_message("loaded as %s: %.1f MB of weights, %.1f MB at the peak\n", quantization,
-                  (double)bytes * 1e-6, (double)used.ru_maxrss * 1024e-6);
-    assert_true((uint64_t)used.ru_maxrss * 1024 <= bytes + (16u << 20));
+    print_message("loaded as %s: %.1f MB of weights, %.1f MB at the peak, %.3f s\n", quantization,
+                  (double)got.bytes * 1e-6, (double)used.ru_maxrss * 1024e-6,
+                  (double)got.ns * 1e-9);
+    assert_true((uint64_t)used.ru_maxrss * 1024 <= got.bytes + (16u << 20));
 }
 
 /* ---- Comparing ------------------------------------------------------------------------------- */
