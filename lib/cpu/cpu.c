@@ -41,7 +41,7 @@ static bool has_avx_vnni(void)
 
 static bool has_tiles(void)
 {
-    const unsigned all = 1u << 22 | 1u << 24;           /* AMX-BF16, AMX-TILE */
+    const unsigned all = 1u << 22 | 1u << 24 | 1u << 25;    /* AMX-BF16, -TILE, -INT8 */
     unsigned       a, b, c, d;
 
     return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & all) == all;

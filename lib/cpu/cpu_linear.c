@@ -11,15 +11,16 @@
 #include "cpu/cpu_int.h"
 #include "cpu/cpu_linear.h"
 
-#define CHUNK_BYTES (1u << 20)      /* of packed rows: they stay in a core's L2 beside a panel */
+#define CHUNK_BYTES (3u << 19)      /* of packed float32: rows of int8 stay in a core's L2 */
 #define MIN_CHUNK   64u
 #define MAX_CHUNK   256u
 #define K_BLOCK     2048u           /* values of k that go through all rows before the next */
 #define OVER_BYTES  1024u           /* behind the packed rows, for kernels that read 16 at a time */
-#define WIDEN_FROM  3u              /* blocks of rows that share a widened panel */
+#define TILES_FROM  56u             /* rows that are worth tiles of int8 */
+#define TILE_SLICE  128u            /* values of k of many rows */
 #define FILL_UNIT   32u             /* values of k: what filling is shared out by */
 #define FILL_ITEM   4096u           /* values that are worth another thread */
-#define WIDE_BYTES  (K_BLOCK / LLS_GROUP * 1152u)   /* of the kind that takes most: Q4_1 */
+#define WIDE_BYTES  (K_BLOCK / LLS_GROUP * 1280u)   /* of the kind that takes most */
 
 /* Rows [begin, end) that meet one expert. */
 typedef struct run {
@@ -197,7 +198,9 @@ static void store_row(const linear_job_t *j, const float *tile, uint32_t column,
 {
     const float *bias = j->p->bias != NULL ? j->p->bias + column : NULL;
 
-    if (n == LLS_PANEL)
+    if (n == LLS_PANEL && j->isa.store != NULL)
+        j->isa.store(tile, bias, j->p->accumulate, out);
+    else if (n == LLS_PANEL)
         store_columns(tile, bias, j->p->accumulate, LLS_PANEL, out);
     else
         store_columns(tile, bias, j->p->accumulate, n, out);
@@ -234,27 +237,69 @@ static void store_rows(const panel_job_t *p, uint32_t panel, uint32_t m0, uint32
                   lls_row_f32(p->j->out, out_row(p->j, m0 + i)) + column);
 }
 
+/* Rows that store_rows() will write.  Inlined, for gcc drops calls that do nothing but this. */
+static inline __attribute__((always_inline)) void
+prefetch_rows(const panel_job_t *p, uint32_t panel, uint32_t begin, uint32_t end)
+{
+    uint32_t column = p->seg->first + panel * LLS_PANEL;
+
+    for (uint32_t m = begin; m < end; m++) {
+        const float *out = lls_row_f32(p->j->out, out_row(p->j, m)) + column;
+
+        __builtin_prefetch(out, 0, 2);
+        __builtin_prefetch(out + LLS_PANEL / 2, 0, 2);
+    }
+}
+
+/* Steps [s, s + n) of a panel, plain or widened. */
+typedef struct steps {
+    const uint8_t  *w;
+    size_t          w_bytes;        /* of a step */
+    lls_multiply_fn multiply;
+    uint32_t        panel, s, n, slice;
+} steps_t;
+
+/* With the rows from m0.  Before the last steps the lines that the rows go to are asked for, a few
+ * in each slice: all at once would make the products wait. */
+static void multiply_block(const panel_job_t *p, const steps_t *t, uint32_t m0, uint32_t mr,
+                           float *tile)
+{
+    uint32_t       step = lls_kind_step(p->seg->kind), n_rows = mr * lls_form_planes(p->form);
+    const uint8_t *acts = p->acts;
+
+    acts += acts_at(p->form, p->n_acts, m0 - p->chunk_first, mr, t->s * step);
+    for (uint32_t k = 0, n; k < t->n; k += n) {
+        n = lls_min_u32(t->slice, t->n - k);
+        if (t->s + t->n == p->seg->n_steps)
+            prefetch_rows(p, t->panel, m0 + mr * k / t->n, m0 + mr * (k + n) / t->n);
+        t->multiply(acts, t->w + k * t->w_bytes, n, n_rows, t->s + k == 0, tile);
+        acts += acts_at(p->form, 0, 0, mr, n * step);
+    }
+}
+
 /* Steps [s, s + n) of a panel with all blocks of rows. */
 static void multiply_steps(const panel_job_t *p, uint32_t panel, uint32_t s, uint32_t n)
 {
     const lls_linear_isa_t *isa = &p->j->isa;
-    uint32_t                kind = p->seg->kind, k = s * lls_kind_step(kind);
-    uint32_t                planes = lls_form_planes(p->form);
-    lls_multiply_fn         multiply = isa->multiply[kind];
-    const uint8_t          *w = lls_wmat_panel(p->j->p->w, p->seg, panel);
+    uint32_t                kind = p->seg->kind, planes = lls_form_planes(p->form);
+    steps_t                 t = { .w = lls_wmat_panel(p->j->p->w, p->seg, panel),
+                                  .w_bytes = lls_kind_step_bytes(kind),
+                                  .multiply = isa->multiply[kind],
+                                  .panel = panel, .s = s, .n = n, .slice = n };
 
-    w += (size_t)s * lls_kind_step_bytes(kind);
-    if (isa->widen[kind] != NULL && p->cut.n >= WIDEN_FROM) {
-        isa->widen[kind](w, n, p->wide);
-        multiply = isa->multiply_wide[kind];
-        w = p->wide;
+    t.w += s * t.w_bytes;
+    if (isa->widen[kind] != NULL && p->cut.n >= isa->widen_from) {
+        t.w_bytes = isa->widen[kind](t.w, n, p->wide);
+        t.w = p->wide;
+        t.multiply = isa->multiply_wide[kind];
+        if (p->form == LLS_FORM_TILE8)
+            t.slice = lls_max_u32(TILE_SLICE / lls_kind_step(kind), 1);
     }
     for (uint32_t i = 0; i < p->cut.n; i++) {
         uint32_t m0 = block_start(&p->cut, i), mr = block_start(&p->cut, i + 1) - m0;
-        size_t   at = acts_at(p->form, p->n_acts, m0 - p->chunk_first, mr, k);
         float   *tile = p->tile + (size_t)(m0 - p->cut.begin) * planes * LLS_PANEL;
 
-        multiply(p->acts + at, w, n, mr * planes, s == 0, tile);
+        multiply_block(p, &t, m0, mr, tile);
         if (s + n < p->seg->n_steps)
             continue;
         if (planes == 2)
@@ -288,8 +333,8 @@ static void multiply_item(void *arg, uint32_t item, uint32_t ith)
     uint32_t            at = 0, begin, end;
 
     lls_share(c->n_panels, 1, item, c->n_items, &begin, &end);
-    if (c->form == LLS_FORM_TILE)
-        j->isa.begin_tiles();
+    if (lls_form_is_tiles(c->form))
+        j->isa.begin_tiles(c->form);
     for (uint32_t r = 0; r < j->n_runs && at < end; r++) {
         p.cut = cut_run(&j->runs[r], c->first, c->end, max_rows_of(j, c->form));
         p.seg = lls_wmat_segs(j->p->w, j->runs[r].expert);
@@ -301,7 +346,7 @@ static void multiply_item(void *arg, uint32_t item, uint32_t ith)
             at += n;
         }
     }
-    if (c->form == LLS_FORM_TILE)
+    if (lls_form_is_tiles(c->form))
         j->isa.end_tiles();
 }
 
@@ -352,7 +397,8 @@ static uint32_t chunk_rows(uint32_t in, uint32_t n_rows)
 {
     uint32_t n = CHUNK_BYTES / (4 * lls_max_u32(in, 1));
 
-    return lls_min_u32(n_rows, n < MIN_CHUNK ? MIN_CHUNK : lls_min_u32(n, MAX_CHUNK));
+    /* Whole blocks of tiles. */
+    return lls_min_u32(n_rows, n < MIN_CHUNK ? MIN_CHUNK : lls_min_u32(n, MAX_CHUNK) / 32 * 32);
 }
 
 /* Lays the job's buffers out from `base`; returns their size.  The weights are not looked at: they
@@ -369,7 +415,8 @@ static size_t place(linear_job_t *j, uint32_t in, uint32_t nth, uint8_t *base)
     return c.used;
 }
 
-static lls_linear_isa_t kernels_of(uint32_t isa)
+/* n_rows: that meet one matrix, on average. */
+static lls_linear_isa_t kernels_of(uint32_t isa, uint32_t n_rows)
 {
 #if defined(__x86_64__)
     lls_linear_isa_t k;
@@ -384,6 +431,8 @@ static lls_linear_isa_t kernels_of(uint32_t isa)
     lls_linear_use_products(&k);
     if (isa == LLS_ISA_AMX)
         lls_linear_use_tiles(&k);
+    if (isa == LLS_ISA_AMX && n_rows >= TILES_FROM)
+        lls_linear_use_int8_tiles(&k);
     if (isa == LLS_ISA_AVX512BF16) {
         k.max_rows[LLS_FORM_BF16] = lls_linear_avx512bf16.max_rows;
         k.fill[LLS_FORM_BF16] = lls_linear_avx512bf16.fill;
@@ -406,7 +455,7 @@ static linear_job_t job_of(lls_exec_t *x, lls_out_t out, lls_in_t in, const lls_
 {
     const lls_cpu_t *cpu = lls_cpu_of(x);
 
-    return (linear_job_t){ .isa = kernels_of(cpu->isa), .cpu = cpu, .p = p, .in = in,
+    return (linear_job_t){ .isa = kernels_of(cpu->isa, out->shape[0]), .cpu = cpu, .p = p, .in = in,
                            .out = out, .in_share = 1, .n_rows = out->shape[0] };
 }
 
@@ -484,5 +533,6 @@ void lls_cpu_expert_linear(lls_exec_t *x, lls_out_t out, lls_in_t in, lls_in_t i
     j.order = order;
     j.runs = runs;
     j.n_runs = group_by_expert(ids->data, n, order, tmp, runs);
+    j.isa = kernels_of(j.cpu->isa, n / j.n_runs);
     run_job(&j);
 }

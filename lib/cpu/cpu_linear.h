@@ -12,6 +12,7 @@
  *   Q8H   the same with the sums of values 0-15 and of 16-31, for weights with a scale for each
  *         16: after the scale two rows of minus the sum, then two of s times it    52 mr bytes
  *   TILE  32 values of k: [mr][32] bfloat16                                     64 mr bytes
+ *   TILE8 32 values of k: [mr][32] int8, then as Q8                             44 mr bytes
  *   Q15   32 values of k as 256 high + low, both int8: [8][mr] words of high, [8][mr] of low, then
  *         for each row the scale s, -128 times the sum of its values, and s times the sums of
  *         values 0-15 and of 16-31                                             80 mr bytes
@@ -42,7 +43,7 @@
 
 enum lls_form {                     /* ORDER form */
     LLS_FORM_F32, LLS_FORM_BF16, LLS_FORM_Q8, LLS_FORM_Q8H, LLS_FORM_TILE, LLS_FORM_Q15,
-    LLS_N_KERNEL_FORMS, LLS_FORM_Q8H2 = LLS_N_KERNEL_FORMS, LLS_N_FORMS
+    LLS_FORM_TILE8, LLS_N_KERNEL_FORMS, LLS_FORM_Q8H2 = LLS_N_KERNEL_FORMS, LLS_N_FORMS
 };
 
 /* The form that kernels see, and how many of its rows make one. */
@@ -58,6 +59,7 @@ static inline uint32_t lls_form_bytes(uint32_t form)
     switch (form) {
     case LLS_FORM_F32:  return 8;
     case LLS_FORM_BF16: return 4;
+    case LLS_FORM_TILE8:
     case LLS_FORM_Q8:   return 44;
     case LLS_FORM_TILE: return 64;
     case LLS_FORM_Q15:  return 80;
@@ -65,6 +67,11 @@ static inline uint32_t lls_form_bytes(uint32_t form)
     }
 }
 static inline uint32_t lls_form_step(uint32_t form) { return form >= LLS_FORM_Q8 ? LLS_GROUP : 2; }
+
+static inline bool lls_form_is_tiles(uint32_t form)
+{
+    return form == LLS_FORM_TILE || form == LLS_FORM_TILE8;
+}
 
 /* Where word i of the int8 of row m lies in a group, in words. */
 static inline uint32_t lls_q8_word_at(bool pairs, uint32_t mr, uint32_t i, uint32_t m)
@@ -103,9 +110,13 @@ typedef void (*lls_fill_fn)(const float *x, uint32_t n, uint32_t mr, uint32_t m,
 typedef void (*lls_multiply_fn)(const uint8_t *acts, const uint8_t *w, uint32_t n, uint32_t mr,
                                 bool first,
                                 float *tile);
-/* n steps of a panel of 4 bits with a byte for each value, for multiply_wide: the same bits,
- * and rows share the work of unpacking. */
-typedef void (*lls_widen_fn)(const uint8_t *w, uint32_t n, uint8_t *dst);
+/* n steps of a panel unpacked for multiply_wide: the same bits, and rows share the work.  Returns
+ * the bytes of one. */
+typedef size_t (*lls_widen_fn)(const uint8_t *w, uint32_t n, uint8_t *dst);
+
+/* A row of a tile, and what belongs to the result beside the product, to 32 columns of `out`; bias
+ * may be NULL. */
+typedef void (*lls_store_fn)(const float *tile, const float *bias, bool accumulate, float *out);
 
 typedef struct lls_linear_isa {
     bool            word_pairs;     /* Q8 and Q8H have their words as [4][mr][2] */
@@ -113,9 +124,11 @@ typedef struct lls_linear_isa {
     lls_fill_fn     fill[LLS_N_KERNEL_FORMS];
     uint32_t        form[LLS_KINDS];        /* of the activations that a kind wants */
     lls_multiply_fn multiply[LLS_KINDS];
-    lls_widen_fn    widen[LLS_KINDS];       /* NULL: not worth it, or not a kind of 4 bits */
+    lls_widen_fn    widen[LLS_KINDS];       /* NULL: not worth it */
     lls_multiply_fn multiply_wide[LLS_KINDS];
-    void          (*begin_tiles)(void), (*end_tiles)(void);     /* around multiplying that form */
+    uint32_t        widen_from;     /* blocks of rows that share a panel */
+    lls_store_fn    store;          /* or NULL */
+    void          (*begin_tiles)(uint32_t form), (*end_tiles)(void);    /* around multiplying */
 } lls_linear_isa_t;
 
 /* Tables of an instruction set by kind, whose kernels are named multiply_f32 and so on; of IQ4_NL
@@ -147,7 +160,11 @@ extern const lls_linear_isa_t   lls_linear_plain, lls_linear_avx2, lls_linear_av
 extern const lls_linear_isa_t   lls_linear_avx512;
 extern const lls_linear_isa_t   lls_linear_neon, lls_linear_neondotprod, lls_linear_neoni8mm;
 extern const lls_bf16_kernels_t lls_linear_avx512bf16;
-void                            lls_linear_use_tiles(lls_linear_isa_t *k);
 void                            lls_linear_use_products(lls_linear_isa_t *k);
+
+/* Both change AVX-512's table: bfloat16 in tiles, for any number of rows, and blocks of weights in
+ * tiles, which give the same bits and are worth it for many rows. */
+void lls_linear_use_tiles(lls_linear_isa_t *k);
+void lls_linear_use_int8_tiles(lls_linear_isa_t *k);
 
 #endif

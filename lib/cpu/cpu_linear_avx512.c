@@ -27,8 +27,8 @@ INLINE void fill_groups(uint32_t form, const float *x, uint32_t n, uint32_t mr, 
         __m256i  q = quantise(x, _mm512_set1_ps(lls_q8_inverse(max)));
         uint32_t words[8];
 
-        _mm256_storeu_si256((__m256i *)words, q);
-        for (uint32_t i = 0; i < 8; i++)
+        _mm256_storeu_si256((__m256i *)(form == LLS_FORM_TILE8 ? dst + 32 * m : (void *)words), q);
+        for (uint32_t i = 0; form != LLS_FORM_TILE8 && i < 8; i++)
             memcpy(dst + (i * mr + m) * 4, &words[i], 4);
         lls_put_q8_row(dst, form == LLS_FORM_Q8H, mr, m, max * (1.0f / 127.0f),
                        sum_bytes(_mm256_castsi256_si128(q)),
@@ -44,6 +44,11 @@ static void fill_q8(const float *x, uint32_t n, uint32_t mr, uint32_t m, uint8_t
 static void fill_q8h(const float *x, uint32_t n, uint32_t mr, uint32_t m, uint8_t *dst)
 {
     fill_groups(LLS_FORM_Q8H, x, n, mr, m, dst);
+}
+
+static void fill_tile8(const float *x, uint32_t n, uint32_t mr, uint32_t m, uint8_t *dst)
+{
+    fill_groups(LLS_FORM_TILE8, x, n, mr, m, dst);
 }
 
 /* ---- Plain weights --------------------------------------------------------------------------- */
@@ -138,14 +143,6 @@ INLINE void dot_step(const form_t f, const uint32_t rows, const uint32_t *a, con
     }
 }
 
-/* sum + c * (d * s), and + m * s sum. */
-INLINE __m512 add_scaled(const form_t f, __m512 sum, __m512i c, __m512 d, __m512 min, float s,
-                         float sa)
-{
-    sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(c), _mm512_mul_ps(d, _mm512_set1_ps(s)), sum);
-    return f.min ? _mm512_fmadd_ps(min, _mm512_set1_ps(sa), sum) : sum;
-}
-
 INLINE void scale_step(const form_t f, const uint32_t rows, const float *s, const uint8_t *scales,
                        __m512i (*c)[2], __m512 (*sums)[2])
 {
@@ -159,8 +156,8 @@ INLINE void scale_step(const form_t f, const uint32_t rows, const float *s, cons
     }
     UNROLL
     for (uint32_t m = 0; m < rows; m++) {
-        sums[m][0] = add_scaled(f, sums[m][0], c[m][0], d[0], min[0], s[m], s[2 * rows + m]);
-        sums[m][1] = add_scaled(f, sums[m][1], c[m][1], d[1], min[1], s[m], s[2 * rows + m]);
+        sums[m][0] = add_scaled(f.min, sums[m][0], c[m][0], d[0], min[0], s[m], s[2 * rows + m]);
+        sums[m][1] = add_scaled(f.min, sums[m][1], c[m][1], d[1], min[1], s[m], s[2 * rows + m]);
     }
 }
 
@@ -231,8 +228,8 @@ INLINE void scale_part(const form_t f, const uint32_t rows, const uint32_t *a, c
     }
     UNROLL
     for (uint32_t m = 0; m < rows; m++) {
-        sums[m][0] = add_scaled(f, sums[m][0], c[m][0], d[0], min[0], s[m], scaled[m]);
-        sums[m][1] = add_scaled(f, sums[m][1], c[m][1], d[1], min[1], s[m], scaled[m]);
+        sums[m][0] = add_scaled(f.min, sums[m][0], c[m][0], d[0], min[0], s[m], scaled[m]);
+        sums[m][1] = add_scaled(f.min, sums[m][1], c[m][1], d[1], min[1], s[m], scaled[m]);
     }
 }
 
@@ -297,7 +294,7 @@ INLINE void widen_values(const uint8_t *w, uint8_t *dst)
     }
 }
 
-INLINE void widen(const form_t f, const uint8_t *w, uint32_t n, uint8_t *dst)
+INLINE size_t widen(const form_t f, const uint8_t *w, uint32_t n, uint8_t *dst)
 {
     for (uint32_t s = 0; s < n; s++, w += form_step_bytes(f), dst += form_step_bytes(f) + 512) {
         widen_values(w, dst);
@@ -305,9 +302,10 @@ INLINE void widen(const form_t f, const uint8_t *w, uint32_t n, uint8_t *dst)
         _mm_prefetch((const char *)w + 576 + AHEAD, _MM_HINT_T0);
         memcpy(dst + 1024, w + 512, f.min ? 128 : 64);
     }
+    return form_step_bytes(f) + 512;
 }
 
-static void widen_q4_k(const uint8_t *w, uint32_t n, uint8_t *dst)
+static size_t widen_q4_k(const uint8_t *w, uint32_t n, uint8_t *dst)
 {
     for (uint32_t s = 0; s < n; s++) {
         memcpy(dst, w, 128);
@@ -319,19 +317,45 @@ static void widen_q4_k(const uint8_t *w, uint32_t n, uint8_t *dst)
             memcpy(dst + 1024, w + 512, 64);
         }
     }
+    return lls_kind_step_bytes(LLS_W_Q5_K);
 }
 
-static void widen_q4_0(const uint8_t *w, uint32_t n, uint8_t *dst) { widen(FORM_Q4_0, w, n, dst); }
-static void widen_q4_1(const uint8_t *w, uint32_t n, uint8_t *dst) { widen(FORM_Q4_1, w, n, dst); }
+static size_t widen_q4_0(const uint8_t *w, uint32_t n, uint8_t *dst)
+{
+    return widen(FORM_Q4_0, w, n, dst);
+}
+
+static size_t widen_q4_1(const uint8_t *w, uint32_t n, uint8_t *dst)
+{
+    return widen(FORM_Q4_1, w, n, dst);
+}
+
+/* ---- Results --------------------------------------------------------------------------------- */
+
+/* Whole lines: a core holds few stores that wait for memory. */
+static void store_row(const float *tile, const float *bias, bool accumulate, float *out)
+{
+    for (uint32_t i = 0; i < LLS_PANEL; i += 16) {
+        __m512 v = _mm512_loadu_ps(tile + i);
+
+        if (bias != NULL)
+            v = _mm512_add_ps(v, _mm512_loadu_ps(bias + i));
+        if (accumulate)
+            v = _mm512_add_ps(v, _mm512_loadu_ps(out + i));
+        _mm512_storeu_ps(out + i, v);
+    }
+}
 
 const lls_linear_isa_t lls_linear_avx512 = {
     .max_rows = { FLOAT_ROWS, FLOAT_ROWS, INT_ROWS, HALF_ROWS },
-    .fill = { lls_fill_f32_rows, NULL, fill_q8, fill_q8h },
+    .fill = { lls_fill_f32_rows, NULL, fill_q8, fill_q8h, [LLS_FORM_TILE8] = fill_tile8 },
     .form = LLS_FORMS_OF_KINDS,
     .multiply = LLS_KERNELS_OF_KINDS,
     .widen = { [LLS_W_Q4_0] = widen_q4_0, [LLS_W_Q4_1] = widen_q4_1, [LLS_W_Q4_K] = widen_q4_k },
     .multiply_wide = { [LLS_W_Q4_0] = multiply_w4_0, [LLS_W_Q4_1] = multiply_q5_1,
                        [LLS_W_Q4_K] = multiply_q5_k },
+    .widen_from = 3,
+    .store = store_row,
 };
 
 #endif

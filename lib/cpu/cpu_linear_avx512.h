@@ -71,6 +71,15 @@ INLINE __m512 load_scales(const uint8_t *p)
     return _mm512_cvtph_ps(_mm256_load_si256((const __m256i *)p));
 }
 
+/* sum + c * (d * s), and + m * s sum: everywhere in this way, for a result has the same bits
+ * whichever kernel made it. */
+INLINE __m512 add_scaled(bool has_min, __m512 sum, __m512i c, __m512 d, __m512 min, float s,
+                         float sa)
+{
+    sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(c), _mm512_mul_ps(d, _mm512_set1_ps(s)), sum);
+    return has_min ? _mm512_fmadd_ps(min, _mm512_set1_ps(sa), sum) : sum;
+}
+
 /* Exact products of the scales of 16 columns. */
 INLINE __m512 scale_small(__m512 scales, const uint8_t *small)
 {

@@ -25,7 +25,7 @@
 #elif defined(__clang__)
 #define UNROLL _Pragma("unroll")
 #else
-#define UNROLL _Pragma("GCC unroll 14")
+#define UNROLL _Pragma("GCC unroll 16")
 #endif
 
 INLINE float lls_float_of(uint32_t u)

@@ -219,7 +219,7 @@ KERNEL(multiply_wide_q3_k, multiply_products, WIDE_Q3_K, ROWS_8)
 
 /* ---- Widening -------------------------------------------------------------------------------- */
 
-INLINE void widen(const form_t f, const form_t to, const uint8_t *w, uint32_t n, uint8_t *dst)
+INLINE size_t widen(const form_t f, const form_t to, const uint8_t *w, uint32_t n, uint8_t *dst)
 {
     for (uint32_t s = 0; s < n; s++) {
         memcpy(dst, w, form_head_bytes(f));
@@ -232,16 +232,17 @@ INLINE void widen(const form_t f, const form_t to, const uint8_t *w, uint32_t n,
                 memcpy(dst + 1024, w + 576, 64);
         }
     }
+    return form_head_bytes(f) + 8 * part_bytes(to);
 }
 
-static void widen_q2_k(const uint8_t *w, uint32_t n, uint8_t *dst)
+static size_t widen_q2_k(const uint8_t *w, uint32_t n, uint8_t *dst)
 {
-    widen(FORM_Q2_K, WIDE_Q2_K, w, n, dst);
+    return widen(FORM_Q2_K, WIDE_Q2_K, w, n, dst);
 }
 
-static void widen_q3_k(const uint8_t *w, uint32_t n, uint8_t *dst)
+static size_t widen_q3_k(const uint8_t *w, uint32_t n, uint8_t *dst)
 {
-    widen(FORM_Q3_K, WIDE_Q3_K, w, n, dst);
+    return widen(FORM_Q3_K, WIDE_Q3_K, w, n, dst);
 }
 
 void lls_linear_use_products(lls_linear_isa_t *k)

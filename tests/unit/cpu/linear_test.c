@@ -519,6 +519,83 @@ static void avxvnni_has_the_bits_of_avx2(void **state)
     free(y[1].data);
 }
 
+/* ---- Tiles ----------------------------------------------------------------------------------- */
+
+static void check_equal(const lls_tensor_t *y, const lls_tensor_t *z, uint32_t scheme, uint32_t in)
+{
+    for (uint32_t r = 0; r < y->shape[0]; r++)
+        for (uint32_t c = 0; c < y->shape[1]; c++) {
+            const float *a = &lls_row_f32(y, r)[c], *b = &lls_row_f32(z, r)[c];
+
+            if (memcmp(a, b, sizeof *a) != 0)
+                fail_msg("%s, %u rows of %u, row %u column %u: amx %.9g, avx512 %.9g",
+                         lls_scheme_name(scheme), y->shape[0], in, r, c, (double)*b, (double)*a);
+        }
+}
+
+/* m rows with one matrix, or the first `few` with one expert and the others with another. */
+static void check_tiles(fixture_t f[2], uint32_t scheme, uint32_t m, uint32_t few, uint32_t out,
+                        uint32_t in)
+{
+    source_t     s[2] = { source_of(scheme, out, in, m), source_of(scheme, out, in, m + 1) };
+    lls_wpart_t  parts[2] = { s[0].part, s[1].part };
+    lls_wspec_t  spec = { .parts = parts, .n_parts = 1, .n_experts = few > 0 ? 2 : 0,
+                          .dtype = LLS_BF16 };
+    packed_t     w = packed_of(f[0].cpu, &spec);
+    int32_t     *ids = calloc(m, sizeof *ids);
+    lls_tensor_t ids_of = { .data = ids, .n_dims = 2, .shape = { m, 1, 1, 1 }, .stride = { 1 } };
+    lls_tensor_t x = random_rows(m, in, m);
+    lls_tensor_t y[2] = { tensor_of(m, out, out), tensor_of(m, out, out) };
+    lls_linear_t p = { .w = w.w, .in = in, .out = out };
+
+    for (uint32_t i = 0; i < few; i++)
+        ids[i] = 1;
+    for (uint32_t i = 0; i < 2; i++) {
+        if (few == 0) {
+            run_linear(&f[i], &y[i], &x, &p);
+            continue;
+        }
+        f[i].x.planning = true;
+        f[i].x.scratch_peak = 0;
+        lls_cpu_expert_linear(&f[i].x, &y[i], &x, &ids_of, &p);
+        end_planning(&f[i].x);
+        lls_cpu_expert_linear(&f[i].x, &y[i], &x, &ids_of, &p);
+    }
+    check_equal(&y[0], &y[1], scheme, in);
+    for (uint32_t i = 0; i < 2; i++) {
+        free_source(&s[i]);
+        free(y[i].data);
+    }
+    free(x.data);
+    free(ids);
+    free(w.block);
+}
+
+/* Integers are exact and float32 goes in one order, so that a row may pass through tiles or not as
+ * its neighbours have it.  Blocks of 1 to 32 rows, which only experts have beside many others. */
+static void tiles_give_the_bits_of_avx512(void **state)
+{
+    fixture_t f[2];
+
+    if (!lls_cpu_has_isa(LLS_ISA_AMX)) {
+        print_message("no AMX on this machine\n");
+        skip();
+    }
+    f[0] = fixture_of(LLS_ISA_AVX512, 1);
+    f[1] = fixture_of(LLS_ISA_AMX, 2);
+    for (uint32_t scheme = LLS_W_Q4_0; scheme < LLS_N_SCHEMES; scheme++) {
+        uint32_t block = lls_scheme_block(scheme);
+
+        for (uint32_t m = 1; m <= 70; m++)
+            check_tiles(f, scheme, m, 0, 1 + m * 29 % 67, block * (1 + m % (block == 32 ? 9 : 2)));
+        for (uint32_t few = 1; few <= 33; few++)
+            check_tiles(f, scheme, 120 + few, few, 1 + few * 29 % 67, block * (1 + few % 2));
+        check_tiles(f, scheme, 197, 0, 33, 2304);
+    }
+    close_fixture(&f[0]);
+    close_fixture(&f[1]);
+}
+
 /* ---- What is added, what is stacked ---------------------------------------------------------- */
 
 static void bias_and_sum_are_added_last(void **state)
@@ -934,6 +1011,7 @@ int main(void)
         cmocka_unit_test(instruction_sets_agree),
         cmocka_unit_test(every_remainder_agrees_with_plain),
         cmocka_unit_test(avxvnni_has_the_bits_of_avx2),
+        cmocka_unit_test(tiles_give_the_bits_of_avx512),
         cmocka_unit_test(bias_and_sum_are_added_last),
         cmocka_unit_test(parts_are_stacked_permuted_and_transposed),
         cmocka_unit_test(plain_parts_are_quantised_as_asked),
