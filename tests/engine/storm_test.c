@@ -168,6 +168,11 @@ typedef struct storm {
     char             what[200];
 } storm_t;
 
+static bool differ(const void *a, const void *b, size_t n)
+{
+    return n > 0 && memcmp(a, b, n) != 0;
+}
+
 /* What was aborted has the beginning. */
 static void same_output(const storm_t *s, const char *kind, uint32_t i, const llm_output_t *o,
                         const llm_output_t *alone)
@@ -178,15 +183,15 @@ static void same_output(const storm_t *s, const char *kind, uint32_t i, const ll
         fail_msg("%s, %s %u: %s", s->what, kind, i, o->error->message);
     if ((cut ? o->n_tokens > alone->n_tokens
              : o->n_tokens != alone->n_tokens || o->finish_reason != alone->finish_reason) ||
-        memcmp(o->tokens, alone->tokens, o->n_tokens * sizeof *o->tokens) != 0)
+        differ(o->tokens, alone->tokens, o->n_tokens * sizeof *o->tokens))
         fail_msg("%s, %s %u, completion %u: %zu tokens, finish %d; alone %zu, %d, or others",
                  s->what, kind, i, o->index, o->n_tokens, o->finish_reason, alone->n_tokens,
                  alone->finish_reason);
-    if (memcmp(o->logprobs, alone->logprobs,
-               o->n_tokens * o->n_logprobs * sizeof *o->logprobs) != 0 ||
+    if (differ(o->logprobs, alone->logprobs,
+               o->n_tokens * o->n_logprobs * sizeof *o->logprobs) ||
         (o->prompt_logprobs != NULL &&
-         memcmp(o->prompt_logprobs, alone->prompt_logprobs,
-                (size_t)o->prompt_tokens * o->n_prompt_logprobs * sizeof *o->logprobs) != 0))
+         differ(o->prompt_logprobs, alone->prompt_logprobs,
+                (size_t)o->prompt_tokens * o->n_prompt_logprobs * sizeof *o->logprobs)))
         fail_msg("%s, %s %u, completion %u: other log-probabilities than alone", s->what, kind, i,
                  o->index);
 }
