@@ -67,7 +67,7 @@ static const lls_option_def_t table[] = {
      AT_E(n_threads)},
 
     /* ---- Engine: the rest ---- */
-    {.info = E("block-size", "int", "16", "[1, 1024]", "tokens in a KV block; even on the CPU"),
+    {.info = E("block-size", "int", "32", "[1, 1024]", "tokens in a KV block; even on the CPU"),
      .put = LLS_PUT_U32,
      AT_E(block_size)},
     {.info = E("num-gpu-blocks-override", "int", NULL, "[1, " U32_MAX_TEXT "]",

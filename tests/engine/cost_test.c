@@ -14,7 +14,8 @@ static llm_engine_t *begin(const char *model, options_t options)
 }
 
 static const char *const plain[] = { "skip-tokenizer-init", "true", "max-model-len", "128",
-                                     "cpu-threads", "1", "max-num-batched-tokens", "32", NULL };
+                                     "cpu-threads", "1", "max-num-batched-tokens", "32",
+                                     "block-size", "16", NULL };
 
 static llm_stats_t stats(llm_engine_t *e)
 {

@@ -279,7 +279,7 @@ static void an_empty_config_has_the_defaults(void **state)
     assert_true(o.kv_cache_memory_bytes == 0 && o.seed == 0);
     assert_int_equal(o.max_model_len + o.max_num_seqs + o.max_num_batched_tokens + o.n_threads, 0);
     assert_int_equal(o.max_num_queued_reqs, 16384);
-    assert_int_equal(o.block_size, 16);
+    assert_int_equal(o.block_size, 32);
     assert_int_equal(o.num_gpu_blocks_override + o.long_prefill_token_threshold, 0);
     assert_int_equal(o.stream_interval, 1);
     assert_int_equal(o.max_logprobs, 20);
