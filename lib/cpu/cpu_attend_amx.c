@@ -25,15 +25,7 @@
 
 #include "cpu/cpu_attend_softmax.h"
 #include "cpu/cpu_attend_view.h"
-
-/* The compilers' own forms do not say which memory they read. */
-#define TILE_LOAD(t, p, stride)                                                                   \
-    __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #t : : "r"(p), "r"((size_t)(stride)) : "memory")
-#define TILE_STORE(t, p, stride)                                                                  \
-    __asm__ volatile("tilestored %%tmm" #t ", (%0,%1,1)"                                          \
-                     : : "r"(p), "r"((size_t)(stride)) : "memory")
-#define TILE_ZERO(t) __asm__ volatile("tilezero %%tmm" #t : :)
-#define TILE_DOT(c, a, b) __asm__ volatile("tdpbf16ps %%tmm" #b ", %%tmm" #a ", %%tmm" #c : :)
+#include "cpu/cpu_tiles.h"
 
 typedef struct workspace {          /* at the start of a thread's working memory */
     view_t         view;
@@ -96,8 +88,6 @@ static void begin_tiles(uint32_t rows)
     }
     __asm__ volatile("ldtilecfg %0" : : "m"(c));
 }
-
-static void end_tiles(void) { __asm__ volatile("tilerelease" : :); }
 
 static void fetch(const uint8_t *p, size_t pitch)
 {

@@ -21,22 +21,13 @@
 #include <string.h>
 
 #include "cpu/cpu_linear_avx512.h"
+#include "cpu/cpu_tiles.h"
 
 #define TILE_ROWS   16u
 #define MAX_ROWS    32u             /* of a block: two tiles of rows share the loads of weights */
 #define GROUP_BYTES 2048u           /* of 32 values of k in bfloat16: [16][32][2] */
 #define TILE_AHEAD  1024u           /* bytes: one stream a thread reads fastest so */
 #define TURN_TILES  16u             /* of sums: 16 KB */
-
-/* The compilers' own forms do not say which memory they read. */
-#define TILE_LOAD(t, p, stride)                                                                   \
-    __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #t : : "r"(p), "r"((size_t)(stride)) : "memory")
-#define TILE_STORE(t, p, stride)                                                                  \
-    __asm__ volatile("tilestored %%tmm" #t ", (%0,%1,1)"                                          \
-                     : : "r"(p), "r"((size_t)(stride)) : "memory")
-#define TILE_ZERO(t) __asm__ volatile("tilezero %%tmm" #t : :)
-#define TILE_DOT8(c, a, b) __asm__ volatile("tdpbssd %%tmm" #b ", %%tmm" #a ", %%tmm" #c : :)
-#define TILE_DOT(c, a, b) __asm__ volatile("tdpbf16ps %%tmm" #b ", %%tmm" #a ", %%tmm" #c : :)
 
 /* ---- Tiles ----------------------------------------------------------------------------------- */
 
@@ -55,8 +46,6 @@ static void begin_tiles(uint32_t form)
     }
     __asm__ volatile("ldtilecfg %0" : : "m"(c));
 }
-
-static void end_tiles(void) { __asm__ volatile("tilerelease" : :); }
 
 INLINE void load_sums(bool two, bool first, float *const c[2])
 {

@@ -39,23 +39,6 @@ static llm_status_t create(const char *huge_pages, lines_t *lines, llm_engine_t 
     return llm_engine_create(&cfg, e, err);
 }
 
-static void tokens_of(llm_engine_t *e, int32_t tokens[N_TOKENS])
-{
-    const llm_output_t *o;
-    uint32_t            n = 0;
-    ask_t               a;
-
-    make_ask(&a, 64, 20, 7, N_TOKENS);
-    add_ask(e, &a);
-    while (llm_engine_unfinished(e) > 0) {
-        step_engine(e);
-        while ((o = llm_engine_next_output(e)) != NULL)
-            for (size_t i = 0; i < o->n_tokens; i++)
-                tokens[n++] = o->tokens[i];
-    }
-    assert_int_equal(n, N_TOKENS);
-}
-
 static void each_value_gives_the_same_tokens(void **state)
 {
     static const char *const values[] = { "off", "transparent", "auto" };
@@ -72,7 +55,7 @@ static void each_value_gives_the_same_tokens(void **state)
         told = strstr(lines.text, "explicit huge pages") != NULL;
         if (told != (i == 2))
             fail_msg("%s: %s", values[i], lines.text);
-        tokens_of(e, i == 0 ? first : tokens);
+        run_tokens(e, N_TOKENS, i == 0 ? first : tokens);
         if (i > 0)
             assert_memory_equal(first, tokens, sizeof first);
         llm_engine_destroy(e);

@@ -122,3 +122,22 @@ void run_dry(llm_engine_t *e)
             ;
     }
 }
+
+void run_tokens(llm_engine_t *e, uint32_t n, int32_t *tokens)
+{
+    const llm_output_t *o;
+    uint32_t            n_seen = 0;
+    ask_t               a;
+
+    make_ask(&a, 64, 20, 7, n);
+    add_ask(e, &a);
+    while (llm_engine_unfinished(e) > 0) {
+        step_engine(e);
+        while ((o = llm_engine_next_output(e)) != NULL)
+            for (size_t i = 0; i < o->n_tokens; i++) {
+                assert_true(n_seen < n);
+                tokens[n_seen++] = o->tokens[i];
+            }
+    }
+    assert_int_equal(n_seen, n);
+}

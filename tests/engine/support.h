@@ -52,5 +52,7 @@ llm_request_id_t add_ask(llm_engine_t *e, const ask_t *a);
 void             step_engine(llm_engine_t *e);
 /* Steps until nothing is unfinished; records are thrown away. */
 void run_dry(llm_engine_t *e);
+/* The n tokens of one greedy request to an idle engine of 64 tokens or more; always the same. */
+void run_tokens(llm_engine_t *e, uint32_t n, int32_t *tokens);
 
 #endif

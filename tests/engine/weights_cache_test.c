@@ -48,19 +48,8 @@ static void tokens_of(const char *dir, int32_t tokens[N_TOKENS])
                                         OPTIONS("skip-tokenizer-init", "true",
                                                 dir == NULL ? NULL : "weights-cache-dir", dir),
                                         NULL);
-    const llm_output_t *o;
-    uint32_t            n = 0;
-    ask_t               a;
 
-    make_ask(&a, 64, 20, 7, N_TOKENS);
-    add_ask(e, &a);
-    while (llm_engine_unfinished(e) > 0) {
-        step_engine(e);
-        while ((o = llm_engine_next_output(e)) != NULL)
-            for (size_t i = 0; i < o->n_tokens; i++)
-                tokens[n++] = o->tokens[i];
-    }
-    assert_int_equal(n, N_TOKENS);
+    run_tokens(e, N_TOKENS, tokens);
     llm_engine_destroy(e);
 }
 
