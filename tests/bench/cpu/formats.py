@@ -4,7 +4,7 @@
 
   formats.py BUILD
 
-BUILD is a Release build of this tree with formats_test, linear_test and floor_bench; the
+BUILD is a Release build of this tree with formats_test, linear_pack_test and floor_bench; the
 demonstration model is where formats_test looks for it.  Takes minutes.  The floor of loading is
 reading the file's bytes from the page cache and writing as many fresh pages as the packed weights
 have, each at the rate measured in this run with one thread a CPU.
@@ -92,7 +92,8 @@ def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     build = pathlib.Path(sys.argv[1])
-    sizes = {m[1]: (m[2], m[3]) for m in map(SIZES.match, lines(build / "tests/linear_test")) if m}
+    packed = map(SIZES.match, lines(build / "tests/linear_pack_test"))
+    sizes = {m[1]: (m[2], m[3]) for m in packed if m}
     rows = measurements(lines(build / "tests/golden/formats_test"))
     read, write = read_gbs(build, 128), write_gbs(128)
     isa = next(r["isa"] for r in rows.values() if "isa" in r)

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What has the same bits: rows in any batch, with any threads, tiles, experts. */
+#include "unit/test.h"
+
+#include "unit/cpu/linear_rig.h"
+
+/* ---- Rows and threads ------------------------------------------------------------------------ */
+
+static void check_same_bits(const lls_tensor_t *y, uint32_t row, const float *want)
+{
+    const float *got = lls_row_f32(y, row);
+
+    for (uint32_t c = 0; c < y->shape[1]; c++)
+        if (memcmp(&got[c], &want[c], 4) != 0)
+            fail_msg("%u rows, row %u, column %u: %.9g alone, %.9g here", y->shape[0], row, c,
+                     (double)want[c], (double)got[c]);
+}
+
+/* Row 0 among m - 1 others, at place `at`. */
+static void check_row_among(fixture_t *f, const lls_linear_t *p, const lls_tensor_t *all,
+                            uint32_t m,
+                            const float *alone)
+{
+    lls_tensor_t x = *all, y = tensor_of(m, p->out, p->out);
+
+    x.shape[0] = m;
+    run_linear(f, &y, &x, p);
+    for (uint32_t r = 0; r < m; r++)
+        check_same_bits(&y, r, alone + (size_t)r * p->out);
+    free(y.data);
+}
+
+/* Every row alone, with one thread: out[n][p->out]. */
+static void run_rows_alone(fixture_t *f, const lls_linear_t *p, const lls_tensor_t *x, float *out)
+{
+    for (uint32_t r = 0; r < x->shape[0]; r++) {
+        lls_tensor_t one = *x, y = { .data = out + (size_t)r * p->out, .n_dims = 2,
+                                     .shape = { 1, p->out, 1, 1 }, .stride = { p->out } };
+
+        one.shape[0] = 1;
+        one.data = lls_row_f32(x, r);
+        run_linear(f, &y, &one, p);
+    }
+}
+
+static void check_bits(uint32_t isa, uint32_t scheme, uint32_t out, const lls_tensor_t *x,
+                       const uint32_t *counts, uint32_t n_counts)
+{
+    source_t s = source_of(scheme, out, x->shape[1], scheme);
+    uint32_t dtype = dtype_of(scheme);
+    float   *alone = malloc(sizeof *alone * x->shape[0] * out);
+
+    for (uint32_t n = 1; n <= 3; n++) {
+        fixture_t    f = fixture_of(isa, n);
+        packed_t     w = packed_one(f.cpu, &s, dtype);
+        lls_linear_t p = { .w = w.w, .in = x->shape[1], .out = out };
+
+        if (n == 1)
+            run_rows_alone(&f, &p, x, alone);
+        for (uint32_t i = 0; i < n_counts; i++)
+            if (n == 2 || i % 5 == n)
+                check_row_among(&f, &p, x, counts[i], alone);
+        free(w.block);
+        close_fixture(&f);
+    }
+    free(alone);
+    free_source(&s);
+}
+
+/* K is never split and every row is summed in one order: all sizes of blocks, two blocks along k,
+ * several chunks of rows. */
+static void bits_do_not_depend_on_rows_or_threads(void **state)
+{
+    static const uint32_t few[] = { 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 26, 31 };
+    static const uint32_t many[] = { 65, 257, 300 };
+    lls_tensor_t deep = random_rows(31, 2304, 9), tall = random_rows(300, 256, 10), thin = tall;
+
+    thin.shape[1] = 64;
+    if (EMULATED) {
+        deep.shape[0] = 9;
+        deep.shape[1] = 256;
+    }
+
+    for (uint32_t isa = 0; isa < LLS_N_ISAS; isa++)
+        for (uint32_t scheme = 0; lls_cpu_has_isa(isa) && scheme < LLS_N_SCHEMES; scheme++) {
+            check_bits(isa, scheme, 37, &deep, few, EMULATED ? 8 : LLS_ARRAY_LEN(few));
+            if (EMULATED)
+                continue;
+            check_bits(isa, scheme, 66, lls_scheme_is_k(scheme) ? &tall : &thin, many,
+                       LLS_ARRAY_LEN(many));
+        }
+    free(deep.data);
+    free(tall.data);
+}
+
+/* ---- AVX-VNNI -------------------------------------------------------------------------------- */
+
+/* All bytes of some rows of blocks are the same: the largest sums of products that there are. */
+static void make_rows_extreme(uint32_t scheme, source_t *s)
+{
+    static const uint8_t bytes[] = { 0xff, 0x80, 0x7f, 0x00 };
+    uint32_t n = lls_scheme_block_bytes(scheme);
+    size_t   row = lls_scheme_row_bytes(scheme, s->part.in);
+
+    for (uint32_t r = 0; r < LLS_ARRAY_LEN(bytes); r++)
+        for (uint8_t *p = s->block + 1 + r * row; p < s->block + 1 + (r + 1) * row; p += n) {
+            memset(p, bytes[r], n);
+            put_halves(scheme, lls_f32_to_f16(0.01f), lls_f32_to_f16(-0.3f), p);
+        }
+}
+
+/* Both are exact in integers and then do the same with floats.  Saturation would show: activations
+ * of 127 and of both signs meet the extreme bytes. */
+static void avxvnni_has_the_bits_of_avx2(void **state)
+{
+    enum { M = 13, OUT = 41, IN = 512 };
+    lls_tensor_t x = random_rows(M, IN, 8),
+                 y[2] = { tensor_of(M, OUT, OUT), tensor_of(M, OUT, OUT) };
+
+    if (!lls_cpu_has_isa(LLS_ISA_AVXVNNI)) {
+        print_message("this CPU has no AVX-VNNI\n");
+        skip();
+    }
+    for (uint32_t c = 0; c < IN; c++) {
+        lls_row_f32(&x, 1)[c] = 1;
+        lls_row_f32(&x, 2)[c] = -1;
+        lls_row_f32(&x, 8)[c] = c % 2 == 0 ? 1 : -1;
+        lls_row_f32(&x, 9)[c] = c % 4 < 2 ? 1 : -1;
+    }
+    for (uint32_t scheme = 0; scheme < LLS_N_SCHEMES; scheme++)
+        for (uint32_t m = 1; m <= M; m++) {
+            source_t s = source_of(scheme, OUT, IN, scheme);
+
+            if (scheme >= LLS_W_Q4_0)
+                make_rows_extreme(scheme, &s);
+            for (uint32_t i = 0; i < 2; i++) {
+                fixture_t    f = fixture_of(i == 0 ? LLS_ISA_AVX2 : LLS_ISA_AVXVNNI, 1);
+                packed_t     w = packed_one(f.cpu, &s, dtype_of(scheme));
+                lls_linear_t p = { .w = w.w, .in = IN, .out = OUT };
+
+                x.shape[0] = y[i].shape[0] = m;
+                run_linear(&f, &y[i], &x, &p);
+                free(w.block);
+                close_fixture(&f);
+            }
+            if (memcmp(y[0].data, y[1].data, sizeof(float) * m * OUT) != 0)
+                fail_msg("%s, %u rows: bits differ", lls_scheme_name(scheme), m);
+            free_source(&s);
+        }
+    free(x.data);
+    free(y[0].data);
+    free(y[1].data);
+}
+
+/* ---- Tiles ----------------------------------------------------------------------------------- */
+
+static void check_equal(const lls_tensor_t *y, const lls_tensor_t *z, uint32_t scheme, uint32_t in)
+{
+    for (uint32_t r = 0; r < y->shape[0]; r++)
+        for (uint32_t c = 0; c < y->shape[1]; c++) {
+            const float *a = &lls_row_f32(y, r)[c], *b = &lls_row_f32(z, r)[c];
+
+            if (memcmp(a, b, sizeof *a) != 0)
+                fail_msg("%s, %u rows of %u, row %u column %u: amx %.9g, avx512 %.9g",
+                         lls_scheme_name(scheme), y->shape[0], in, r, c, (double)*b, (double)*a);
+        }
+}
+
+/* m rows with one matrix, or the first `few` with one expert and the others with another. */
+static void check_tiles(fixture_t f[2], uint32_t scheme, uint32_t m, uint32_t few, uint32_t out,
+                        uint32_t in)
+{
+    source_t     s[2] = { source_of(scheme, out, in, m), source_of(scheme, out, in, m + 1) };
+    lls_wpart_t  parts[2] = { s[0].part, s[1].part };
+    lls_wspec_t  spec = { .parts = parts, .n_parts = 1, .n_experts = few > 0 ? 2 : 0,
+                          .dtype = LLS_BF16 };
+    packed_t     w = packed_of(f[0].cpu, &spec);
+    int32_t     *ids = calloc(m, sizeof *ids);
+    lls_tensor_t ids_of = { .data = ids, .n_dims = 2, .shape = { m, 1, 1, 1 }, .stride = { 1 } };
+    lls_tensor_t x = random_rows(m, in, m);
+    lls_tensor_t y[2] = { tensor_of(m, out, out), tensor_of(m, out, out) };
+    lls_linear_t p = { .w = w.w, .in = in, .out = out };
+
+    for (uint32_t i = 0; i < few; i++)
+        ids[i] = 1;
+    for (uint32_t i = 0; i < 2; i++) {
+        if (few == 0) {
+            run_linear(&f[i], &y[i], &x, &p);
+            continue;
+        }
+        f[i].x.planning = true;
+        f[i].x.scratch_peak = 0;
+        lls_cpu_expert_linear(&f[i].x, &y[i], &x, &ids_of, &p);
+        end_planning(&f[i].x);
+        lls_cpu_expert_linear(&f[i].x, &y[i], &x, &ids_of, &p);
+    }
+    check_equal(&y[0], &y[1], scheme, in);
+    for (uint32_t i = 0; i < 2; i++) {
+        free_source(&s[i]);
+        free(y[i].data);
+    }
+    free(x.data);
+    free(ids);
+    free(w.block);
+}
+
+/* Integers are exact and float32 goes in one order, so that a row may pass through tiles or not as
+ * its neighbours have it.  Blocks of 1 to 32 rows, which only experts have beside many others. */
+static void tiles_give_the_bits_of_avx512(void **state)
+{
+    fixture_t f[2];
+
+    if (!lls_cpu_has_isa(LLS_ISA_AMX)) {
+        print_message("no AMX on this machine\n");
+        skip();
+    }
+    f[0] = fixture_of(LLS_ISA_AVX512, 1);
+    f[1] = fixture_of(LLS_ISA_AMX, 2);
+    for (uint32_t scheme = LLS_W_Q4_0; scheme < LLS_N_SCHEMES; scheme++) {
+        uint32_t block = lls_scheme_block(scheme);
+
+        for (uint32_t m = 1; m <= 70; m++)
+            check_tiles(f, scheme, m, 0, 1 + m * 29 % 67, block * (1 + m % (block == 32 ? 9 : 2)));
+        for (uint32_t few = 1; few <= 33; few++)
+            check_tiles(f, scheme, 120 + few, few, 1 + few * 29 % 67, block * (1 + few % 2));
+        check_tiles(f, scheme, 197, 0, 33, 2304);
+    }
+    close_fixture(&f[0]);
+    close_fixture(&f[1]);
+}
+
+/* ---- Experts --------------------------------------------------------------------------------- */
+
+enum { N_EXPERTS = 5, TOP_K = 2, TOKENS = 23, E_OUT = 44, E_IN = 256 };
+
+/* Each pair must have the bits that `linear` gives with its expert alone. */
+static void check_pairs(fixture_t *f, const lls_tensor_t *y, const lls_tensor_t *x,
+                        const int32_t *ids,
+                        const source_t *experts)
+{
+    for (uint32_t i = 0; i < TOKENS * TOP_K; i++) {
+        packed_t     w = packed_one(f->cpu, &experts[ids[i]], LLS_BF16);
+        lls_tensor_t one = *x, z = tensor_of(1, E_OUT, E_OUT);
+
+        one.shape[0] = 1;
+        one.data = lls_row_f32(x, i / (TOKENS * TOP_K / x->shape[0]));
+        run_linear(f, &z, &one, &(lls_linear_t){ .w = w.w, .in = E_IN, .out = E_OUT });
+        check_same_bits(y, i, z.data);
+        free(z.data);
+        free(w.block);
+    }
+}
+
+static void check_experts(fixture_t *f, uint32_t scheme, uint32_t in_rows)
+{
+    source_t     experts[N_EXPERTS];
+    lls_wpart_t  parts[N_EXPERTS];
+    int32_t      ids[TOKENS * TOP_K];
+    lls_wspec_t  spec = { .parts = parts, .n_parts = 1, .n_experts = N_EXPERTS, .dtype = LLS_BF16 };
+    lls_tensor_t x = random_rows(in_rows, E_IN, 8), y = tensor_of(TOKENS * TOP_K, E_OUT, E_OUT);
+    lls_tensor_t ids_of = { .data = ids, .dtype = LLS_I32, .n_dims = 2,
+                            .shape = { TOKENS, TOP_K, 1, 1 }, .stride = { TOP_K } };
+    packed_t     w;
+    lls_linear_t p = { .in = E_IN, .out = E_OUT };
+
+    for (uint32_t e = 0; e < N_EXPERTS; e++) {
+        experts[e] = source_of(scheme, E_OUT, E_IN, e);
+        parts[e] = experts[e].part;
+    }
+    for (uint32_t i = 0; i < TOKENS * TOP_K; i++)           /* expert 3 serves nobody */
+        ids[i] = (int32_t[]){ 1, 0, 1, 4, 2, 1, 1 }[lls_mix64(3, i) % 7];
+    w = packed_of(f->cpu, &spec);
+    f->x.planning = true;
+    f->x.scratch_peak = 0;
+    lls_cpu_expert_linear(&f->x, &y, &x, &ids_of, &p);      /* before there are weights */
+    end_planning(&f->x);
+    p.w = w.w;
+    lls_cpu_expert_linear(&f->x, &y, &x, &ids_of, &p);
+    check_pairs(f, &y, &x, ids, experts);
+    for (uint32_t e = 0; e < N_EXPERTS; e++)
+        free_source(&experts[e]);
+    free(x.data);
+    free(y.data);
+    free(w.block);
+}
+
+static void experts_have_the_bits_of_linear(void **state)
+{
+    for (uint32_t isa = 0; isa < LLS_N_ISAS; isa++) {
+        fixture_t f;
+
+        if (!lls_cpu_has_isa(isa))
+            continue;
+        f = fixture_of(isa, 2);
+        check_experts(&f, LLS_W_Q4_1, TOKENS);
+        check_experts(&f, LLS_W_Q4_K, TOKENS);
+        check_experts(&f, LLS_W_Q3_K, TOKENS);
+        check_experts(&f, LLS_W_BF16, TOKENS * TOP_K);
+        close_fixture(&f);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bits_do_not_depend_on_rows_or_threads),
+        cmocka_unit_test(avxvnni_has_the_bits_of_avx2),
+        cmocka_unit_test(tiles_give_the_bits_of_avx512),
+        cmocka_unit_test(experts_have_the_bits_of_linear),
+    };
+
+    lls_mem_init(&mem, NULL);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
