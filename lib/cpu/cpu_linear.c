@@ -14,10 +14,11 @@
 #define CHUNK_BYTES (3u << 19)      /* of packed float32: rows of int8 stay in a core's L2 */
 #define MIN_CHUNK   64u
 #define MAX_CHUNK   256u
-#define K_BLOCK     2048u           /* values of k that go through all rows before the next */
+#define K_BLOCK     768u            /* values of k that go through all rows before the next: widened,
+                                       they stay in the nearest cache */
 #define OVER_BYTES  1024u           /* behind the packed rows, for kernels that read 16 at a time */
 #define TILES_FROM  56u             /* rows that are worth tiles of int8 */
-#define TILE_SLICE  128u            /* values of k of many rows */
+#define SLICE       256u            /* values of widened k between two times of asking for lines */
 #define FILL_UNIT   32u             /* values of k: what filling is shared out by */
 #define FILL_ITEM   4096u           /* values that are worth another thread */
 #define WIDE_BYTES  (K_BLOCK / LLS_GROUP * 1280u)   /* of the kind that takes most */
@@ -257,12 +258,28 @@ typedef struct steps {
     size_t          w_bytes;        /* of a step */
     lls_multiply_fn multiply;
     uint32_t        panel, s, n, slice;
+    const uint8_t  *next;           /* weights that are widened after these */
+    uint32_t        n_ahead;        /* lines of them in each slice */
 } steps_t;
+
+/* Cuts the products with n_blocks of rows into slices, which bring the weights behind `next`:
+ * widening itself would only wait for them. */
+static void slice_steps(steps_t *t, uint32_t kind, uint32_t n_blocks)
+{
+    t->slice = lls_max_u32(SLICE / lls_kind_step(kind), 1);
+    t->n_ahead = lls_ceil_div(t->n * lls_kind_step_bytes(kind) / 64,
+                              n_blocks * lls_ceil_div(t->n, t->slice));
+}
+
+static inline __attribute__((always_inline)) void prefetch_weights(steps_t *t)
+{
+    for (uint32_t i = 0; i < t->n_ahead; i++, t->next += 64)
+        __builtin_prefetch(t->next, 0, 2);
+}
 
 /* With the rows from m0.  Before the last steps the lines that the rows go to are asked for, a few
  * in each slice: all at once would make the products wait. */
-static void multiply_block(const panel_job_t *p, const steps_t *t, uint32_t m0, uint32_t mr,
-                           float *tile)
+static void multiply_block(const panel_job_t *p, steps_t *t, uint32_t m0, uint32_t mr, float *tile)
 {
     uint32_t       step = lls_kind_step(p->seg->kind), n_rows = mr * lls_form_planes(p->form);
     const uint8_t *acts = p->acts;
@@ -270,6 +287,7 @@ static void multiply_block(const panel_job_t *p, const steps_t *t, uint32_t m0, 
     acts += acts_at(p->form, p->n_acts, m0 - p->chunk_first, mr, t->s * step);
     for (uint32_t k = 0, n; k < t->n; k += n) {
         n = lls_min_u32(t->slice, t->n - k);
+        prefetch_weights(t);
         if (t->s + t->n == p->seg->n_steps)
             prefetch_rows(p, t->panel, m0 + mr * k / t->n, m0 + mr * (k + n) / t->n);
         t->multiply(acts, t->w + k * t->w_bytes, n, n_rows, t->s + k == 0, tile);
@@ -289,11 +307,11 @@ static void multiply_steps(const panel_job_t *p, uint32_t panel, uint32_t s, uin
 
     t.w += s * t.w_bytes;
     if (isa->widen[kind] != NULL && p->cut.n >= isa->widen_from) {
+        t.next = t.w + n * t.w_bytes;
         t.w_bytes = isa->widen[kind](t.w, n, p->wide);
         t.w = p->wide;
         t.multiply = isa->multiply_wide[kind];
-        if (p->form == LLS_FORM_TILE8)
-            t.slice = lls_max_u32(TILE_SLICE / lls_kind_step(kind), 1);
+        slice_steps(&t, kind, p->cut.n);
     }
     for (uint32_t i = 0; i < p->cut.n; i++) {
         uint32_t m0 = block_start(&p->cut, i), mr = block_start(&p->cut, i + 1) - m0;

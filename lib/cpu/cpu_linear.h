@@ -8,9 +8,9 @@
  *   F32   2 values of k:  [mr][2] float                                          8 mr bytes
  *   BF16  2 values of k:  [mr][2] bfloat16                                       4 mr bytes
  *   Q8    32 values of k: [8][mr] words of four int8, then for each row the      44 mr bytes
- *         scale s, minus the sum of the int8 and s times the sum
+ *         scale s, minus the sum of the int8 as int32 and the sum as float
  *   Q8H   the same with the sums of values 0-15 and of 16-31, for weights with a scale for each
- *         16: after the scale two rows of minus the sum, then two of s times it    52 mr bytes
+ *         16: after the scale two rows of minus the sum, then two of the sum       52 mr bytes
  *   TILE  32 values of k: [mr][32] bfloat16                                     64 mr bytes
  *   TILE8 32 values of k: [mr][32] int8, then as Q8                             44 mr bytes
  *   Q15   32 values of k as 256 high + low, both int8: [8][mr] words of high, [8][mr] of low, then
@@ -26,7 +26,7 @@
  * A kernel multiplies one block with one panel into a tile [mr][32].  Each element of the tile is
  * accumulated along k in one order, whatever mr is, so a row's result does not depend on its
  * neighbours.  Over blocks of weights the integers are exact: for 32 values of k
- *   tile += (sum q a - zero sum a) * (d * s)   and, with minima,   tile += m * (s sum a)
+ *   tile += (d * (sum q a - zero sum a) + m * sum a) * s
  * where the kinds with two levels of scales have d and m as exact products of the two, and those
  * with a scale for 16 values do this for 16.
  * and all instruction sets quantise activations to the same int8; only the rounding of the sums of
@@ -95,11 +95,11 @@ static inline void lls_put_q8_row(uint8_t *group, bool halves, uint32_t mr, uint
 
     memcpy(group + (32 * mr + 4 * m), &scale, 4);
     for (uint32_t h = 0; h < n; h++) {
-        float   scaled_sum = scale * (float)sums[h];
+        float   sum = (float)sums[h];
         int32_t minus = -sums[h];
 
         memcpy(group + ((36 + 4 * h) * mr + 4 * m), &minus, 4);
-        memcpy(group + ((36 + 4 * n + 4 * h) * mr + 4 * m), &scaled_sum, 4);
+        memcpy(group + ((36 + 4 * n + 4 * h) * mr + 4 * m), &sum, 4);
     }
 }
 

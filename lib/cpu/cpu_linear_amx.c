@@ -236,24 +236,20 @@ typedef struct turn {
     float         *tile;
 } turn_t;
 
-/* The sums of one group. */
-INLINE void sum_group(bool two, const uint8_t *a, const uint8_t *w, int32_t *sums)
+static const uint32_t sums_of_0[16] __attribute__((aligned(64))) = {
+    BITS_OF_0, BITS_OF_0, BITS_OF_0, BITS_OF_0, BITS_OF_0, BITS_OF_0, BITS_OF_0, BITS_OF_0,
+    BITS_OF_0, BITS_OF_0, BITS_OF_0, BITS_OF_0, BITS_OF_0, BITS_OF_0, BITS_OF_0, BITS_OF_0,
+};
+
+/* Tile t goes on to the next group; `last` is where the sums of the group before belong. */
+#define NEXT_SUMS(t)                                                                              \
+    if (last != NULL)                                                                             \
+        TILE_STORE(t, last + 256 * t, 64);                                                        \
+    TILE_LOAD(t, sums_of_0, 0)
+
+INLINE void store_group(bool two, int32_t *sums)
 {
-    TILE_LOAD(4, a, 32);
-    TILE_LOAD(6, w, 128);
-    TILE_ZERO(0);
-    TILE_DOT8(0, 4, 6);
-    TILE_LOAD(7, w + 64, 128);
-    TILE_ZERO(1);
-    TILE_DOT8(1, 4, 7);
     TILE_STORE(0, sums, 64);
-    if (two) {
-        TILE_LOAD(5, a + 32 * TILE_ROWS, 32);
-        TILE_ZERO(2);
-        TILE_DOT8(2, 5, 6);
-        TILE_ZERO(3);
-        TILE_DOT8(3, 5, 7);
-    }
     TILE_STORE(1, sums + 256, 64);
     if (two) {
         TILE_STORE(2, sums + 512, 64);
@@ -261,11 +257,39 @@ INLINE void sum_group(bool two, const uint8_t *a, const uint8_t *w, int32_t *sum
     }
 }
 
+/* The sums of all groups.  A tile is stored not after its products, for which it would wait, but
+ * before the next ones. */
+INLINE void sum_groups(bool two, bool min, const turn_t *t, int32_t *sums)
+{
+    const uint8_t *a = t->acts, *w = t->w;
+    int32_t       *last = NULL;
+
+    for (uint32_t g = 0; g < t->n; g++, a += 44 * t->mr, w += wide_bytes(min)) {
+        TILE_LOAD(4, a, 32);
+        TILE_LOAD(6, w, 128);
+        NEXT_SUMS(0);
+        TILE_DOT8(0, 4, 6);
+        TILE_LOAD(7, w + 64, 128);
+        NEXT_SUMS(1);
+        TILE_DOT8(1, 4, 7);
+        if (two) {
+            TILE_LOAD(5, a + 32 * TILE_ROWS, 32);
+            NEXT_SUMS(2);
+            TILE_DOT8(2, 5, 6);
+            NEXT_SUMS(3);
+            TILE_DOT8(3, 5, 7);
+        }
+        last = sums;
+        sums += two ? 1024 : 512;
+    }
+    store_group(two, last);
+}
+
 /* The sums of rows and 16 columns, which lie at `sums` in the first group. */
 INLINE void scale_rows(const uint32_t rows, bool min, const turn_t *t, uint32_t row,
                        uint32_t column, const int32_t *sums)
 {
-    const float *s = (const float *)(t->acts + 32 * t->mr) + row, *scaled = s + 2 * t->mr;
+    const float *s = (const float *)(t->acts + 32 * t->mr) + row, *a_sums = s + 2 * t->mr;
     const float *d = (const float *)(t->w + 1024) + column;
     float       *tile = t->tile + row * LLS_PANEL + column;
     __m512       c[TILE_ROWS];
@@ -274,16 +298,17 @@ INLINE void scale_rows(const uint32_t rows, bool min, const turn_t *t, uint32_t 
     for (uint32_t m = 0; m < rows; m++)
         c[m] = t->first ? _mm512_setzero_ps() : _mm512_loadu_ps(tile + m * LLS_PANEL);
     for (uint32_t g = 0; g < t->n; g++, d += wide_bytes(min) / 4) {
-        __m512 scale = _mm512_load_ps(d), lowest = min ? _mm512_load_ps(d + LLS_PANEL) : scale;
+        scales_t scales = make_scales(_mm512_load_ps(d), min ? _mm512_load_ps(d + LLS_PANEL)
+                                                             : _mm512_setzero_ps());
 
         UNROLL
         for (uint32_t m = 0; m < rows; m++)
-            c[m] = add_scaled(min, c[m], _mm512_load_si512(sums + 16 * m), scale, lowest, s[m],
-                              scaled[m]);
+            c[m] = add_scaled(min, c[m], _mm512_load_si512(sums + 16 * m), &scales, s[m],
+                              a_sums[m]);
         sums += t->mr > TILE_ROWS ? 1024 : 512;
         s += 11 * t->mr;
-        scaled += 11 * t->mr;
-        __asm__("" : "+r"(s), "+r"(scaled));    /* else gcc keeps a pointer for each row */
+        a_sums += 11 * t->mr;
+        __asm__("" : "+r"(s), "+r"(a_sums));    /* else gcc keeps a pointer for each row */
     }
     UNROLL
     for (uint32_t m = 0; m < rows; m++)
@@ -319,9 +344,10 @@ INLINE void multiply_int8(bool min, const uint8_t *acts, const uint8_t *w, uint3
         t.acts = acts + (size_t)g * 44 * mr;
         t.w = w + (size_t)g * wide_bytes(min);
         t.n = lls_min_u32(step, n - g);
-        for (uint32_t i = 0; i < t.n; i++)
-            sum_group(mr > TILE_ROWS, t.acts + (size_t)i * 44 * mr, t.w + i * wide_bytes(min),
-                      sums + i * n_tiles * 256);
+        if (mr > TILE_ROWS)
+            sum_groups(true, min, &t, sums);
+        else
+            sum_groups(false, min, &t, sums);
         for (uint32_t i = 0; i < n_tiles; i++)
             scale_tile(lls_min_u32(TILE_ROWS, mr - i / 2 * TILE_ROWS), min, &t, i / 2 * TILE_ROWS,
                        i % 2 * 16, sums + 256 * i);

@@ -265,19 +265,18 @@ INLINE __m256 load_scales(const uint8_t *p)
     return _mm256_cvtph_ps(_mm_load_si128((const __m128i *)p));
 }
 
-/* Adds the sums of 8 columns to the tile. */
-INLINE void add_scaled(const form_t f, __m256i c, __m256 d, __m256 min, float s, float sa,
+/* Adds (d c + min a) s of 8 columns to the tile. */
+INLINE void add_scaled(const form_t f, __m256i c, __m256 d, __m256 min, float s, float a,
                        float *tile)
 {
-    __m256 sum = _mm256_loadu_ps(tile);
+    __m256 v = _mm256_mul_ps(_mm256_cvtepi32_ps(c), d);
 
-    sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(c), _mm256_mul_ps(d, _mm256_set1_ps(s)), sum);
     if (f.min)
-        sum = _mm256_fmadd_ps(min, _mm256_set1_ps(sa), sum);
-    _mm256_storeu_ps(tile, sum);
+        v = _mm256_fmadd_ps(min, _mm256_set1_ps(a), v);
+    _mm256_storeu_ps(tile, _mm256_fmadd_ps(v, _mm256_set1_ps(s), _mm256_loadu_ps(tile)));
 }
 
-/* And of 16; tile begins at the first of them, `sums` are s times the sums of the int8. */
+/* And of 16; tile begins at the first of them, `sums` are those of the int8. */
 INLINE void add_sums(const form_t f, const uint32_t rows, __m256i (*c)[2], const __m256 d[2],
                      const __m256 min[2], const float *s, const float *sums, float *tile)
 {
@@ -345,7 +344,7 @@ INLINE void multiply_part(const form_t f, const uint32_t rows, const int32_t *a,
                 _mm256_set1_ps(-0.0f));
     }
     dot_words(f, rows, a, a + (9 + h) * rows, w, h * n, h * n + n, column, c);
-    add_sums(f, rows, c, d, min, row + 8 * rows, row + form_scaled_sum(f, h) * rows, tile);
+    add_sums(f, rows, c, d, min, row + 8 * rows, row + form_acts_sum(f, h) * rows, tile);
 }
 
 INLINE void multiply_k(const form_t f, const uint32_t rows, const uint8_t *acts, const uint8_t *w,

@@ -113,6 +113,15 @@ INLINE void dot_words(const uint32_t rows, const uint32_t *a, __m512i b0, __m512
     }
 }
 
+/* What the sums of a row begin with; minus: the negative sum of its int8. */
+INLINE __m512i first_sum(const form_t f, uint32_t minus)
+{
+    const __m512i start = _mm512_set1_epi32(BITS_OF_0);
+
+    return f.min ? start : _mm512_dpwssd_epi32(start, _mm512_set1_epi32(1 << f.zero_shift),
+                                               _mm512_set1_epi32((int)minus));
+}
+
 /* The integer sums of one step. */
 INLINE void dot_step(const form_t f, const uint32_t rows, const uint32_t *a, const uint8_t *w,
                      __m512i (*c)[2])
@@ -120,13 +129,8 @@ INLINE void dot_step(const form_t f, const uint32_t rows, const uint32_t *a, con
     const __m512i low = _mm512_set1_epi8(15);
 
     UNROLL
-    for (uint32_t m = 0; m < rows; m++) {
-        __m512i zero = _mm512_setzero_si512();
-
-        if (!f.min)
-            zero = _mm512_slli_epi32(_mm512_set1_epi32((int)a[9 * rows + m]), f.zero_shift);
-        c[m][0] = c[m][1] = zero;
-    }
+    for (uint32_t m = 0; m < rows; m++)
+        c[m][0] = c[m][1] = first_sum(f, a[9 * rows + m]);
     UNROLL
     for (uint32_t i = 0; i < form_value_bytes(f) / 128; i++) {
         __m512i b0 = _mm512_load_si512(w + i * 128), b1 = _mm512_load_si512(w + i * 128 + 64);
@@ -143,22 +147,28 @@ INLINE void dot_step(const form_t f, const uint32_t rows, const uint32_t *a, con
     }
 }
 
+INLINE void scale_rows(const form_t f, const uint32_t rows, const scales_t g[2], const float *s,
+                       const float *a_sums, __m512i (*c)[2], __m512 (*sums)[2])
+{
+    UNROLL
+    for (uint32_t m = 0; m < rows; m++) {
+        sums[m][0] = add_scaled(f.min, sums[m][0], c[m][0], &g[0], s[m], a_sums[m]);
+        sums[m][1] = add_scaled(f.min, sums[m][1], c[m][1], &g[1], s[m], a_sums[m]);
+    }
+}
+
 INLINE void scale_step(const form_t f, const uint32_t rows, const float *s, const uint8_t *scales,
                        __m512i (*c)[2], __m512 (*sums)[2])
 {
-    __m512 d[2] = { load_scales(scales), load_scales(scales + 32) }, min[2] = { d[0], d[1] };
+    scales_t g[2];
 
     _mm_prefetch((const char *)scales + AHEAD, _MM_HINT_T0);
-    if (f.min) {
+    if (f.min)
         _mm_prefetch((const char *)scales + AHEAD + 64, _MM_HINT_T0);
-        min[0] = load_scales(scales + 64);
-        min[1] = load_scales(scales + 96);
-    }
-    UNROLL
-    for (uint32_t m = 0; m < rows; m++) {
-        sums[m][0] = add_scaled(f.min, sums[m][0], c[m][0], d[0], min[0], s[m], s[2 * rows + m]);
-        sums[m][1] = add_scaled(f.min, sums[m][1], c[m][1], d[1], min[1], s[m], s[2 * rows + m]);
-    }
+    for (uint32_t i = 0; i < 2; i++)
+        g[i] = make_scales(load_scales(scales + 32 * i),
+                           f.min ? load_scales(scales + 64 + 32 * i) : _mm512_setzero_ps());
+    scale_rows(f, rows, g, s, s + 2 * rows, c, sums);
 }
 
 INLINE void multiply_blocks(const form_t f, const uint32_t rows, const uint8_t *acts,
@@ -186,13 +196,8 @@ INLINE void dot_half(const form_t f, const uint32_t rows, const uint32_t *a, con
     const __m512i low = _mm512_set1_epi8(15);
 
     UNROLL
-    for (uint32_t m = 0; m < rows; m++) {
-        __m512i zero = _mm512_setzero_si512();
-
-        if (!f.min)
-            zero = _mm512_slli_epi32(_mm512_set1_epi32((int)a[(9 + h) * rows + m]), f.zero_shift);
-        c[m][0] = c[m][1] = zero;
-    }
+    for (uint32_t m = 0; m < rows; m++)
+        c[m][0] = c[m][1] = first_sum(f, a[(9 + h) * rows + m]);
     w += f.nibbles ? 0 : h * 512;
     UNROLL
     for (uint32_t i = 0; i < 4; i++) {
@@ -216,21 +221,17 @@ INLINE void dot_half(const form_t f, const uint32_t rows, const uint32_t *a, con
 INLINE void scale_part(const form_t f, const uint32_t rows, const uint32_t *a, const uint8_t *small,
                        const __m512 head[4], uint32_t h, __m512i (*c)[2], __m512 (*sums)[2])
 {
-    const float *s = (const float *)a + 8 * rows;
-    const float *scaled = (const float *)a + form_scaled_sum(f, h) * rows;
-    __m512       d[2], min[2];
+    const float *row = (const float *)a;
+    scales_t     g[2];
 
     UNROLL
     for (uint32_t i = 0; i < 2; i++) {
-        min[i] = d[i] = scale_small(head[i], small + h * LLS_PANEL + 16 * i);
-        if (f.min)
-            min[i] = scale_small(head[2 + i], small + (f.n_small + h) * LLS_PANEL + 16 * i);
+        const uint8_t *mins = small + (f.n_small + h) * LLS_PANEL + 16 * i;
+
+        g[i] = make_scales(scale_small(head[i], small + h * LLS_PANEL + 16 * i),
+                           f.min ? scale_small(head[2 + i], mins) : _mm512_setzero_ps());
     }
-    UNROLL
-    for (uint32_t m = 0; m < rows; m++) {
-        sums[m][0] = add_scaled(f.min, sums[m][0], c[m][0], d[0], min[0], s[m], scaled[m]);
-        sums[m][1] = add_scaled(f.min, sums[m][1], c[m][1], d[1], min[1], s[m], scaled[m]);
-    }
+    scale_rows(f, rows, g, row + 8 * rows, row + form_acts_sum(f, h) * rows, c, sums);
 }
 
 INLINE void multiply_k(const form_t f, const uint32_t rows, const uint8_t *acts, const uint8_t *w,

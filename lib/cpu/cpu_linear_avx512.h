@@ -71,13 +71,30 @@ INLINE __m512 load_scales(const uint8_t *p)
     return _mm512_cvtph_ps(_mm256_load_si256((const __m256i *)p));
 }
 
-/* sum + c * (d * s), and + m * s sum: everywhere in this way, for a result has the same bits
- * whichever kernel made it. */
-INLINE __m512 add_scaled(bool has_min, __m512 sum, __m512i c, __m512 d, __m512 min, float s,
-                         float sa)
+/* Sums of integers begin with the bits of 1.5 * 2^23, so they are floats of that plus the sum, and
+ * a fused product takes it away again: d * c rounds once, as if c had been converted. */
+#define FLOAT_OF_0 12582912.0f
+#define BITS_OF_0  0x4b400000
+
+typedef struct scales {             /* of 16 columns */
+    __m512 d, less, min;            /* less: d * -FLOAT_OF_0, exact for d of at most 22 bits */
+} scales_t;
+
+INLINE scales_t make_scales(__m512 d, __m512 min)
 {
-    sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(c), _mm512_mul_ps(d, _mm512_set1_ps(s)), sum);
-    return has_min ? _mm512_fmadd_ps(min, _mm512_set1_ps(sa), sum) : sum;
+    return (scales_t){ .d = d, .min = min,
+                       .less = _mm512_mul_ps(d, _mm512_set1_ps(-FLOAT_OF_0)) };
+}
+
+/* sum + (d c + min a) s: everywhere in this way, for a result has the same bits whichever kernel
+ * made it. */
+INLINE __m512 add_scaled(bool has_min, __m512 sum, __m512i c, const scales_t *g, float s, float a)
+{
+    __m512 v = _mm512_fmadd_ps(_mm512_castsi512_ps(c), g->d, g->less);
+
+    if (has_min)
+        v = _mm512_fmadd_ps(g->min, _mm512_set1_ps(a), v);
+    return _mm512_fmadd_ps(v, _mm512_set1_ps(s), sum);
 }
 
 /* Exact products of the scales of 16 columns. */

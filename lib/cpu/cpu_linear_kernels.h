@@ -87,9 +87,9 @@ INLINE uint32_t form_part_bytes(form_t f)
 {
     return form_value_bytes(f) + (f.min && f.n_small == 2 ? 128 : 64);
 }
-/* Words of a row of activations in 32 values of k, and which of them is s times the sum. */
+/* Words of a row of activations in 32 values of k, and which of them is the sum. */
 INLINE uint32_t form_acts(form_t f) { return f.n_small == 2 ? 13 : 11; }
-INLINE uint32_t form_scaled_sum(form_t f, uint32_t h) { return f.n_small == 2 ? 11 + h : 10; }
+INLINE uint32_t form_acts_sum(form_t f, uint32_t h) { return f.n_small == 2 ? 11 + h : 10; }
 
 #define FORM(nibbles, min, zero_shift) ((form_t){ nibbles, min, zero_shift, 0 })
 #define FORM_K(nibbles, min, zero_shift, n_small) ((form_t){ nibbles, min, zero_shift, n_small })

@@ -369,8 +369,8 @@ INLINE float32x4_t load_scales(const uint8_t *p)
     return vcvt_f32_f16(vld1_f16((const float16_t *)p));
 }
 
-/* Adds the sums of COLUMNS(rows) vectors to the tile, which begins at the first column: of row m
- * c * (d * s[m]), and min * sums[m]. */
+/* Adds COLUMNS(rows) vectors to the tile, which begins at the first column: of row m
+ * (d c + min sums[m]) s[m]. */
 INLINE void add_sums(const form_t f, const uint32_t rows, int32x4_t (*c)[8], const float32x4_t *d,
                      const float32x4_t *min, const float *s, const float *sums, float *tile)
 {
@@ -381,10 +381,11 @@ INLINE void add_sums(const form_t f, const uint32_t rows, int32x4_t (*c)[8], con
         UNROLL
         for (uint32_t v = 0; v < n; v++) {
             float      *to = tile + m * LLS_PANEL + 4 * v;
-            float32x4_t sum = vld1q_f32(to);
+            float32x4_t v4 = vmulq_f32(vcvtq_f32_s32(c[m][v]), d[v]);
 
-            sum = vfmaq_f32(sum, vcvtq_f32_s32(c[m][v]), vmulq_n_f32(d[v], s[m]));
-            vst1q_f32(to, f.min ? vfmaq_n_f32(sum, min[v], sums[m]) : sum);
+            if (f.min)
+                v4 = vfmaq_n_f32(v4, min[v], sums[m]);
+            vst1q_f32(to, vfmaq_n_f32(vld1q_f32(to), v4, s[m]));
         }
 }
 
@@ -446,7 +447,7 @@ INLINE void multiply_part(const form_t f, const uint32_t rows, const int32_t *a,
             min[v] = vnegq_f32(scale_small(scales + 64 + 8 * v,
                                            small + f.n_small * LLS_PANEL + 4 * v));
     }
-    add_sums(f, rows, c, d, min, row + 8 * rows, row + form_scaled_sum(f, h) * rows, tile);
+    add_sums(f, rows, c, d, min, row + 8 * rows, row + form_acts_sum(f, h) * rows, tile);
 }
 
 INLINE void multiply_k(const form_t f, const uint32_t rows, const uint8_t *acts, const uint8_t *w,

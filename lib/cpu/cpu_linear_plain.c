@@ -104,7 +104,7 @@ static void multiply_plain(uint32_t kind, const uint8_t *acts, const uint8_t *w,
     }
 }
 
-/* The 32 int8 of row m, widened; its scale s; s times their sum, or the sums of each half. */
+/* The 32 int8 of row m, widened; its scale; their sum, or the sums of each half. */
 typedef struct acts {
     int16_t q[LLS_GROUP];
     float   scale, sums[2];
@@ -141,9 +141,11 @@ static void multiply_group(uint32_t kind, const lls_group_t *w, uint32_t n_sums,
         read_acts(acts, n_sums, mr, m, &a);
         for (uint32_t lane = 0; lane < LLS_PANEL; lane++)
             for (uint32_t h = 0; h < n_sums; h++) {
-                t[lane] += (float)dot(w[lane].q + h * n, a.q + h * n, n) * (w[lane].d[h] * a.scale);
+                float v = (float)dot(w[lane].q + h * n, a.q + h * n, n) * w[lane].d[h];
+
                 if (lls_kind_has_min(kind))
-                    t[lane] += w[lane].m[h] * a.sums[h];
+                    v += w[lane].m[h] * a.sums[h];
+                t[lane] += v * a.scale;
             }
     }
 }
