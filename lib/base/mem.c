@@ -24,14 +24,28 @@ void lls_mem_init(lls_mem_t *mem, const llm_allocator_t *hook)
     atomic_init(&mem->n_calls, 0);
 }
 
-void *lls_alloc_raw(lls_mem_t *mem, size_t n)
+static void *count(lls_mem_t *mem, void *p, size_t n)
 {
-    void *p = mem->hook.realloc_fn(mem->hook.user, NULL, 0, n);
-
     atomic_fetch_add_explicit(&mem->n_calls, 1, memory_order_relaxed);
     if (p != NULL)
         atomic_fetch_add_explicit(&mem->held, n, memory_order_relaxed);
     return p;
+}
+
+void *lls_alloc_raw(lls_mem_t *mem, size_t n)
+{
+    return count(mem, mem->hook.realloc_fn(mem->hook.user, NULL, 0, n), n);
+}
+
+/* malloc knows which of its pages are zero as they come, and so does not bring them in. */
+static void *zalloc_raw(lls_mem_t *mem, size_t n)
+{
+    void *p;
+
+    if (mem->hook.realloc_fn == malloc_hook)
+        return count(mem, calloc(1, n), n);
+    p = lls_alloc_raw(mem, n);
+    return p == NULL ? NULL : memset(p, 0, n);
 }
 
 void lls_free_raw(lls_mem_t *mem, void *ptr, size_t n)
@@ -42,9 +56,9 @@ void lls_free_raw(lls_mem_t *mem, void *ptr, size_t n)
     atomic_fetch_sub_explicit(&mem->held, n, memory_order_relaxed);
 }
 
-void *lls_alloc(lls_mem_t *mem, size_t n)
+static void *alloc_with(lls_mem_t *mem, size_t n, void *(*raw)(lls_mem_t *, size_t))
 {
-    size_t *p = n > SIZE_MAX - HEADER ? NULL : lls_alloc_raw(mem, n + HEADER);
+    size_t *p = n > SIZE_MAX - HEADER ? NULL : raw(mem, n + HEADER);
 
     if (p == NULL)
         return NULL;
@@ -52,12 +66,8 @@ void *lls_alloc(lls_mem_t *mem, size_t n)
     return (char *)p + HEADER;
 }
 
-void *lls_zalloc(lls_mem_t *mem, size_t n)
-{
-    void *p = lls_alloc(mem, n);
-
-    return p == NULL ? NULL : memset(p, 0, n);
-}
+void *lls_alloc(lls_mem_t *mem, size_t n) { return alloc_with(mem, n, lls_alloc_raw); }
+void *lls_zalloc(lls_mem_t *mem, size_t n) { return alloc_with(mem, n, zalloc_raw); }
 
 void *lls_calloc(lls_mem_t *mem, size_t count, size_t size)
 {

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unit/test.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include "base/hash.h"
 #include "base/io.h"
 #include "base/json.h"
@@ -33,6 +36,54 @@ static void memory_is_counted_to_the_byte(void **state)
     assert_int_equal(atomic_load(&mem.held), 0);
     assert_int_equal(t.live_bytes, 0);
     assert_int_equal(t.live_blocks, 0);
+}
+
+static void zeroed_memory_is_zero(void **state)
+{
+    test_alloc_t    t = { 0 };
+    llm_allocator_t hooks[] = { { 0 }, test_allocator(&t) };
+
+    for (uint32_t i = 0; i < LLS_ARRAY_LEN(hooks); i++)
+        for (size_t n = 1; n < 1u << 22; n *= 3) {
+            lls_mem_t mem;
+            uint8_t  *p;
+
+            lls_mem_init(&mem, &hooks[i]);
+            p = lls_alloc(&mem, n);
+            memset(p, 0xa5, n);             /* what a block that comes again would show */
+            lls_free(&mem, p);
+            p = lls_zalloc(&mem, n);
+            assert_int_equal(atomic_load(&mem.held), n + 16);
+            for (size_t k = 0; k < n; k++)
+                assert_int_equal(p[k], 0);
+            lls_free(&mem, p);
+            assert_int_equal(atomic_load(&mem.held), 0);
+        }
+    assert_int_equal(t.live_blocks, 0);
+}
+
+/* Tables for the most requests at once are large and hardly used. */
+static void zeroed_pages_are_not_brought_in(void **state)
+{
+    const size_t  n = 64u << 20, page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t        n_pages = n / page, n_here = 0;
+    lls_mem_t     mem;
+    uint8_t      *p, *begin;
+    unsigned char here[64u << 20 >> 12];
+
+#if defined(__SANITIZE_ADDRESS__)
+    print_message("skipped: a sanitizer's calloc may touch its pages\n");
+    skip();
+#endif
+    assert_true(n_pages <= sizeof here);
+    lls_mem_init(&mem, NULL);
+    p = lls_zalloc(&mem, n + page);
+    begin = (uint8_t *)lls_align_up((uintptr_t)p, page);
+    assert_int_equal(mincore(begin, n, here), 0);
+    for (size_t i = 0; i < n_pages; i++)
+        n_here += here[i] & 1;
+    assert_true(n_here <= 2);
+    lls_free(&mem, p);
 }
 
 static void a_failed_growth_keeps_the_block(void **state)
@@ -151,6 +202,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(memory_is_counted_to_the_byte),
+        cmocka_unit_test(zeroed_memory_is_zero),
+        cmocka_unit_test(zeroed_pages_are_not_brought_in),
         cmocka_unit_test(a_failed_growth_keeps_the_block),
         cmocka_unit_test(siphash_equals_its_reference),
         cmocka_unit_test(philox_equals_its_reference),
