@@ -11,6 +11,7 @@
 
 #define CHUNK LLS_K_BLOCK            /* values of a lane that are converted at a time */
 #define RELEASE_BYTES (1u << 19)     /* of rows that are given up together */
+#define LEAST_BYTES (1u << 16)       /* of rows that are given up at all */
 
 /* Where the values of a column come from; data NULL = zeros. */
 typedef struct lane {
@@ -143,6 +144,34 @@ static uint32_t load_u32(const uint8_t *p)
     return u;
 }
 
+/* ---- Words ----------------------------------------------------------------------------------- */
+
+typedef uint32_t words_t __attribute__((vector_size(16)));
+
+static inline words_t load_words(const uint8_t *p)
+{
+    words_t w;
+
+    memcpy(&w, p, sizeof w);
+    return w;
+}
+
+static inline void store_words(uint8_t *p, words_t w) { memcpy(p, &w, sizeof w); }
+
+/* Four words of each of four lanes, to where those of the first lane belong. */
+static inline void put_square(words_t a, words_t b, words_t c, words_t d, uint8_t *dst)
+{
+    words_t ab = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+    words_t cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+
+    store_words(dst, __builtin_shufflevector(ab, cd, 0, 1, 4, 5));
+    store_words(dst + LLS_PANEL * 4, __builtin_shufflevector(ab, cd, 2, 3, 6, 7));
+    ab = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    cd = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    store_words(dst + LLS_PANEL * 8, __builtin_shufflevector(ab, cd, 0, 1, 4, 5));
+    store_words(dst + LLS_PANEL * 12, __builtin_shufflevector(ab, cd, 2, 3, 6, 7));
+}
+
 /* ---- Panels of plain values ------------------------------------------------------------------ */
 
 static void put_value(uint32_t kind, uint8_t *step, uint32_t odd, uint32_t lane, float v)
@@ -247,21 +276,30 @@ static void put_words(const uint8_t *values, uint32_t n, uint32_t flip, uint8_t 
     }
 }
 
+/* What Q8_0 adds to a word. */
+static inline uint32_t flip_of(uint32_t kind) { return kind == LLS_W_Q8_0 ? 0x80808080u : 0; }
+
+static inline void put_scales(uint32_t kind, fields_t f, const uint8_t *b, uint32_t lane,
+                              uint8_t *dst)
+{
+    uint8_t *scales = dst + lls_kind_value_bytes(kind) + lane * 2;
+
+    memcpy(scales, b, 2);
+    if (f.min != 0)
+        memcpy(scales + 64, b + f.min, 2);
+}
+
 /* One block of one lane; dst is the step. */
 static inline void put_block(uint32_t kind, fields_t f, const uint8_t *b, uint32_t lane,
                              uint8_t *dst)
 {
-    uint8_t *words = dst + lane * 4, *scales = dst + lls_kind_value_bytes(kind) + lane * 2;
+    uint8_t *words = dst + lane * 4;
 
     if (f.fifth != 0)
         put_q5(b, f.fifth, b + f.values, words);
-    else if (kind == LLS_W_Q8_0)
-        put_words(b + f.values, 8, 0x80808080u, words);
     else
-        put_words(b + f.values, 4, 0, words);
-    memcpy(scales, b, 2);
-    if (f.min != 0)
-        memcpy(scales + 64, b + f.min, 2);
+        put_words(b + f.values, kind == LLS_W_Q8_0 ? 8 : 4, flip_of(kind), words);
+    put_scales(kind, f, b, lane, dst);
 }
 
 /* Block s of a lane; of one without data, one with scales 0. */
@@ -272,19 +310,50 @@ static inline const uint8_t *block_of(const lane_t *lane, uint32_t s, uint32_t b
     return lane->data != NULL ? lane->data + (size_t)s * bytes : zeros;
 }
 
+/* Block s of the four lanes from `lane` on. */
+__attribute__((always_inline)) static inline void put_four(const panel_job_t *j, uint32_t kind, fields_t f, uint32_t s,
+                            uint32_t lane, uint8_t *dst)
+{
+    const lane_t  *l = &j->lanes[lane];
+    const uint8_t *a = block_of(l, s, f.bytes), *b = block_of(l + 1, s, f.bytes);
+    const uint8_t *c = block_of(l + 2, s, f.bytes), *d = block_of(l + 3, s, f.bytes);
+    uint32_t       flip = flip_of(kind);
+
+    for (uint32_t at = f.values; at < f.bytes; at += sizeof(words_t))
+        put_square(load_words(a + at) ^ flip, load_words(b + at) ^ flip, load_words(c + at) ^ flip,
+                   load_words(d + at) ^ flip, dst + lane * 4 + (at - f.values) * LLS_PANEL);
+    put_scales(kind, f, a, lane, dst);
+    put_scales(kind, f, b, lane + 1, dst);
+    put_scales(kind, f, c, lane + 2, dst);
+    put_scales(kind, f, d, lane + 3, dst);
+}
+
 /* Steps outside, lanes inside: 32 sources are read forwards, the panel is written forwards. */
-static inline void put_blocks(const panel_job_t *j, uint32_t kind)
+__attribute__((always_inline)) static inline void put_blocks(const panel_job_t *j, uint32_t kind)
 {
     fields_t f = fields_of(kind);
     uint8_t *dst = j->dst;
 
     for (uint32_t s = 0; s < j->n_steps; s++, dst += lls_kind_step_bytes(kind))
-        for (uint32_t lane = 0; lane < LLS_PANEL; lane++)
-            put_block(kind, f, block_of(&j->lanes[lane], s, f.bytes), lane, dst);
+        for (uint32_t lane = 0; lane < LLS_PANEL; lane += 4)
+            if (f.fifth == 0)
+                put_four(j, kind, f, s, lane, dst);
+            else
+                for (uint32_t i = lane; i < lane + 4; i++)
+                    put_block(kind, f, block_of(&j->lanes[i], s, f.bytes), i, dst);
+}
+
+/* 32 rows that are read side by side are too many streams for the processor to foresee. */
+static void fetch_rows(const panel_job_t *j, size_t bytes)
+{
+    for (uint32_t lane = 0; lane < LLS_PANEL; lane++)
+        for (size_t at = 0; j->lanes[lane].data != NULL && at < bytes; at += 64)
+            __builtin_prefetch(j->lanes[lane].data + at);
 }
 
 static void pack_blocks(const panel_job_t *j)
 {
+    fetch_rows(j, (size_t)j->n_steps * fields_of(j->kind).bytes);
     switch (j->kind) {                          /* constants let the compiler unroll */
     case LLS_W_Q4_0: put_blocks(j, LLS_W_Q4_0); break;
     case LLS_W_Q4_1: put_blocks(j, LLS_W_Q4_1); break;
@@ -428,13 +497,13 @@ static read_rows_t rows_read(const lls_wpart_t *part, uint32_t first)
     return (read_rows_t){ data + least * bytes, data + (most + 1) * bytes };
 }
 
+/* Of small matrices nothing: who loads gives them up whole, and each call interrupts every CPU. */
 static void release(const lls_wspec_t *spec, const read_rows_t *r)
 {
-    if (spec->release != NULL && r->begin != NULL)
+    if (spec->release != NULL && r->end - r->begin >= (ptrdiff_t)LEAST_BYTES)
         spec->release(r->begin, (size_t)(r->end - r->begin));
 }
 
-/* Gives rows up in pieces that are worth a call. */
 static void note_read(const lls_wspec_t *spec, read_rows_t more, read_rows_t *r)
 {
     if (more.begin == r->end && r->end != NULL && r->end - r->begin < (ptrdiff_t)RELEASE_BYTES) {

@@ -62,9 +62,57 @@ static void the_bytes_belong_to_the_number(void **state)
     }
 }
 
+/* ---- Rows that are given up ------------------------------------------------------------------ */
+
+static _Atomic uint64_t n_given, given, least_given;
+
+static void give_up(const void *data, size_t n)
+{
+    atomic_fetch_add(&n_given, 1);
+    atomic_fetch_add(&given, n);
+    if (n < atomic_load(&least_given))
+        atomic_store(&least_given, n);
+}
+
+static void pack_and_give_up(lls_cpu_t *cpu, uint32_t out)
+{
+    lls_wpart_t part = { .scheme = LLS_W_Q8_0, .out = out, .in = IN };
+    lls_wspec_t spec = { .parts = &part, .n_parts = 1, .use = LLS_USE_LINEAR, .dtype = LLS_BF16,
+                         .release = give_up };
+    size_t      n = lls_cpu_ops(cpu)->pack_size(&spec);
+    void       *from = calloc(out, lls_scheme_row_bytes(LLS_W_Q8_0, IN));
+    void       *to = aligned_alloc(64, (n + 63) / 64 * 64);
+
+    n_given = given = 0;
+    least_given = UINT64_MAX;
+    part.data = from;
+    lls_cpu_ops(cpu)->pack(cpu, &spec, to);
+    free(from);
+    free(to);
+}
+
+/* Each call stops every thread for a moment: few are made, and yet most rows are given up. */
+static void rows_are_given_up_in_large_pieces(void **state)
+{
+    const uint64_t bytes = lls_scheme_row_bytes(LLS_W_Q8_0, IN);
+    lls_mem_t      mem;
+    lls_cpu_t     *cpu;
+
+    lls_mem_init(&mem, NULL);
+    assert_int_equal(lls_cpu_create(&mem, 2, "auto", &cpu, NULL), LLM_OK);
+    pack_and_give_up(cpu, 1024);
+    assert_int_equal(n_given, 0);
+    pack_and_give_up(cpu, 65536);
+    assert_true(least_given >= 1u << 16);
+    assert_true(n_given <= 65536 * bytes >> 18);
+    assert_true(given > 65536 * bytes * 9 / 10 && given <= 65536 * bytes);
+    lls_cpu_destroy(cpu);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(the_bytes_belong_to_the_number) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(the_bytes_belong_to_the_number),
+                                        cmocka_unit_test(rows_are_given_up_in_large_pieces) };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
