@@ -18,24 +18,46 @@ typedef struct head {               /* little-endian, as every machine this runs
 #define MAX_ITEMS 4096u
 #define PIECE (1u << 20)            /* that a thread reads and sums up while it is in its cache */
 
+#define STRIDE 32u                  /* bytes that the chains take at a time */
+
+static inline uint64_t add_word(uint64_t chain, const uint8_t *p)
+{
+    uint64_t w, x;
+
+    memcpy(&w, p, sizeof w);
+    x = (chain ^ w) * PRIME;
+    return x << 31 | x >> 33;
+}
+
+/* n in whole strides. */
+static void add_strides(const uint8_t *p, uint64_t n, uint64_t sum[4])
+{
+    uint64_t a = sum[0], b = sum[1], c = sum[2], d = sum[3];
+
+    for (const uint8_t *end = p + n; p < end; p += STRIDE) {
+        a = add_word(a, p);
+        b = add_word(b, p + 8);
+        c = add_word(c, p + 16);
+        d = add_word(d, p + 24);
+    }
+    sum[0] = a, sum[1] = b, sum[2] = c, sum[3] = d;
+}
+
 /* A piece's four chains: one alone would wait for its multiplications.  Each step is a bijection of
  * the chain, so one changed word always shows, and chains begin with the piece's number, so that
  * pieces cannot change places; against an adversary it is no protection. */
 static void sum_of(const uint8_t *p, uint64_t n, uint64_t piece, uint64_t sum[4])
 {
-    uint64_t w[4];
+    uint8_t  last[STRIDE] = { 0 };
+    uint64_t rest = n % STRIDE;
 
     for (uint32_t i = 0; i < 4; i++)
         sum[i] = 4 * piece + i + 1;
-    for (uint64_t at = 0; at < n; at += sizeof w) {
-        uint64_t left = n - at;
-        memset(w, 0, sizeof w);
-        memcpy(w, p + at, left < sizeof w ? left : sizeof w);
-        for (uint32_t i = 0; i < 4; i++) {
-            uint64_t x = (sum[i] ^ w[i]) * PRIME;
-            sum[i] = x << 31 | x >> 33;
-        }
-    }
+    add_strides(p, n - rest, sum);
+    if (rest == 0)
+        return;
+    memcpy(last, p + n - rest, rest);
+    add_strides(last, STRIDE, sum);
 }
 
 typedef struct pass {
