@@ -317,8 +317,5 @@ static const lls_jfunc_t globals[] = {
 
 const lls_jfunc_t *lls_jfind_global(const char *name, size_t len)
 {
-    for (size_t i = 0; i < LLS_ARRAY_LEN(globals); i++)
-        if (lls_jis(name, len, globals[i].name))
-            return &globals[i];
-    return NULL;
+    return lls_jfind(globals, LLS_ARRAY_LEN(globals), name, len);
 }

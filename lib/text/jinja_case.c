@@ -7,20 +7,12 @@
 
 static const lls_jcase_run_t *find_run(const lls_jcase_run_t *runs, size_t n, uint32_t cp)
 {
-    size_t low = 0, high = n;
+    size_t at = lls_range_at(runs, sizeof *runs, n, cp);
 
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-
-        if (runs[middle].last < cp)
-            low = middle + 1;
-        else
-            high = middle;
-    }
     /* Runs of every second character may lie inside each other by one. */
-    for (; low < n && runs[low].first <= cp; low++)
-        if (cp <= runs[low].last && (cp - runs[low].first) % (uint32_t)runs[low].step == 0)
-            return &runs[low];
+    for (; at < n && runs[at].first <= cp; at++)
+        if (cp <= runs[at].last && (cp - runs[at].first) % (uint32_t)runs[at].step == 0)
+            return &runs[at];
     return NULL;
 }
 
@@ -191,15 +183,7 @@ bool lls_jhas_case(lls_jrun_t *r, const lls_jstr_t *s, bool upper)
 
 uint8_t lls_jclass_of(uint32_t cp)
 {
-    size_t low = 0, high = lls_jclass_n;
+    size_t at = lls_range_at(lls_jclass, sizeof *lls_jclass, lls_jclass_n, cp);
 
-    while (low < high) {
-        size_t mid = (low + high) / 2;
-
-        if (lls_jclass[mid].last < cp)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low < lls_jclass_n && lls_jclass[low].first <= cp ? lls_jclass[low].bits : 0;
+    return at < lls_jclass_n && lls_jclass[at].first <= cp ? lls_jclass[at].bits : 0;
 }

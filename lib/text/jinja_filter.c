@@ -507,8 +507,5 @@ static const lls_jfunc_t filters[] = {
 
 const lls_jfunc_t *lls_jfind_filter(const char *name, size_t len)
 {
-    for (size_t i = 0; i < LLS_ARRAY_LEN(filters); i++)
-        if (lls_jis(name, len, filters[i].name))
-            return &filters[i];
-    return NULL;
+    return lls_jfind(filters, LLS_ARRAY_LEN(filters), name, len);
 }

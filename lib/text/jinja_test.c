@@ -188,8 +188,5 @@ static const lls_jfunc_t tests[] = {
 
 const lls_jfunc_t *lls_jfind_test(const char *name, size_t len)
 {
-    for (size_t i = 0; i < LLS_ARRAY_LEN(tests); i++)
-        if (lls_jis(name, len, tests[i].name))
-            return &tests[i];
-    return NULL;
+    return lls_jfind(tests, LLS_ARRAY_LEN(tests), name, len);
 }

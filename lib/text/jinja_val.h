@@ -375,6 +375,15 @@ lls_jval_t lls_jcall(lls_jrun_t *r, lls_jval_t callee, const lls_jargs_t *args);
 lls_jval_t lls_jcall_func(lls_jrun_t *r, const lls_jfunc_t *f, lls_jval_t self,
                           const lls_jargs_t *args);
 bool       lls_jcallable(lls_jval_t v);
+static inline const lls_jfunc_t *lls_jfind(const lls_jfunc_t *list, size_t n, const char *name,
+                                           size_t len)
+{
+    for (size_t i = 0; i < n; i++)
+        if (lls_jis(name, len, list[i].name))
+            return &list[i];
+    return NULL;
+}
+
 /* The method of v, NULL if it has none of the name.  *known: Python has it. */
 const lls_jfunc_t *lls_jfind_method(lls_jval_t v, const lls_jstr_t *name, bool *known);
 bool               lls_jname_allowed(lls_jrun_t *r, const lls_jstr_t *name); /* in a namespace */

@@ -301,9 +301,7 @@ static llm_status_t load_bert(gguf_load_t *l)
     if (st == LLM_OK)               /* the file does not say; a cased vocabulary shows itself */
         st = bert_norms(l, upper);
     if (st == LLM_OK)
-        st = lls_tokenizer_add_class(l->t, LLS_UC_SPACE, LLS_SPLIT_REMOVED, l->err);
-    if (st == LLM_OK)
-        st = lls_tokenizer_add_class(l->t, LLS_UC_PUNCT, LLS_SPLIT_ISOLATED, l->err);
+        st = lls_tokenizer_add_bert(l->t, l->err);
     if (st != LLM_OK)
         return st;
     l->t->model = LLS_MODEL_WORDPIECE;

@@ -144,10 +144,8 @@ static llm_status_t pre_whitespace_split(lls_load_t *l, const json_t *o)
 
 static llm_status_t pre_bert(lls_load_t *l, const json_t *o)
 {
-    llm_status_t st = pre_whitespace_split(l, o);
-
-    return st == LLM_OK ? lls_tokenizer_add_class(l->t, LLS_UC_PUNCT, LLS_SPLIT_ISOLATED, l->err)
-                        : st;
+    (void)o;
+    return lls_tokenizer_add_bert(l->t, l->err);
 }
 
 static llm_status_t pre_delimiter(lls_load_t *l, const json_t *o)

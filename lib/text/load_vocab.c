@@ -222,9 +222,7 @@ static llm_status_t bert_steps(lls_load_t *l, const json_t *config)
     if (st == LLM_OK && lower)
         st = add_norm(l, LLS_NORM_LOWER);
     if (st == LLM_OK)
-        st = lls_tokenizer_add_class(l->t, LLS_UC_SPACE, LLS_SPLIT_REMOVED, l->err);
-    if (st == LLM_OK)
-        st = lls_tokenizer_add_class(l->t, LLS_UC_PUNCT, LLS_SPLIT_ISOLATED, l->err);
+        st = lls_tokenizer_add_bert(l->t, l->err);
     if (st != LLM_OK)
         return st;
     step = lls_decoder_add(&l->t->decoder, LLS_DSTEP_WORDPIECE);

@@ -102,6 +102,13 @@ llm_status_t lls_tokenizer_add_class(lls_tokenizer_t *t, uint32_t class_bits, ui
     return LLM_OK;
 }
 
+llm_status_t lls_tokenizer_add_bert(lls_tokenizer_t *t, llm_error_t *err)
+{
+    llm_status_t st = lls_tokenizer_add_class(t, LLS_UC_SPACE, LLS_SPLIT_REMOVED, err);
+
+    return st == LLM_OK ? lls_tokenizer_add_class(t, LLS_UC_PUNCT, LLS_SPLIT_ISOLATED, err) : st;
+}
+
 llm_status_t lls_tokenizer_add_bytelevel(lls_tokenizer_t *t, const char *where, bool prefix_space,
                                          bool split, llm_error_t *err)
 {

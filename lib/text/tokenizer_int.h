@@ -64,6 +64,8 @@ llm_status_t lls_tokenizer_add_split(lls_tokenizer_t *t, const char *where, cons
                                      uint8_t behavior, bool invert, llm_error_t *err);
 llm_status_t lls_tokenizer_add_class(lls_tokenizer_t *t, uint32_t class_bits, uint8_t behavior,
                                      llm_error_t *err);
+/* BERT's words: without white space, and each punctuation mark is one. */
+llm_status_t lls_tokenizer_add_bert(lls_tokenizer_t *t, llm_error_t *err);
 
 /* Kimi K2's regex: words of other scripts between runs of Han. */
 #define LLS_KIMI_UPPER "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}&&[^\\p{Han}]]"

@@ -20,21 +20,15 @@ uint8_t lls_script_of(uint32_t cp)
 
 bool lls_is_inert(uint32_t cp)
 {
-    uint32_t lo = 0, hi = lls_inert_n_runs;
+    size_t at = lls_range_at(lls_inert_runs, sizeof *lls_inert_runs, lls_inert_n_runs, cp);
 
-    while (lo < hi) {
-        uint32_t mid = (lo + hi) / 2;
-        if (cp > lls_inert_runs[mid].to)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo < lls_inert_n_runs && cp >= lls_inert_runs[lo].from;
+    return at < lls_inert_n_runs && cp >= lls_inert_runs[at].from;
 }
 
 size_t lls_lower(uint32_t cp, uint32_t out[2])
 {
-    uint32_t lo = 0, hi = lls_lower_n_runs;
+    const lls_lower_run_t *run;
+    size_t                 at;
 
     out[0] = cp;
     if (cp < 0x80) {
@@ -46,15 +40,9 @@ size_t lls_lower(uint32_t cp, uint32_t out[2])
         out[1] = 0x307;
         return 2;
     }
-    while (lo < hi) {
-        uint32_t mid = (lo + hi) / 2;
-        if (cp > lls_lower_runs[mid].to)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    if (lo < lls_lower_n_runs && cp >= lls_lower_runs[lo].from &&
-        (cp - lls_lower_runs[lo].from) % (uint32_t)lls_lower_runs[lo].step == 0)
-        out[0] = (uint32_t)((int32_t)cp + lls_lower_runs[lo].distance);
+    at = lls_range_at(lls_lower_runs, sizeof *lls_lower_runs, lls_lower_n_runs, cp);
+    run = &lls_lower_runs[at];
+    if (at < lls_lower_n_runs && cp >= run->from && (cp - run->from) % (uint32_t)run->step == 0)
+        out[0] = (uint32_t)((int32_t)cp + run->distance);
     return 1;
 }

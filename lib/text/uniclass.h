@@ -9,6 +9,7 @@
 #ifndef LLS_TEXT_UNICLASS_H
 #define LLS_TEXT_UNICLASS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 /* ORDER uniclass: make_uniclass.py has the same bits. */
@@ -35,6 +36,24 @@ typedef struct lls_uniclass {
 uint8_t lls_runs_search(const uint32_t *runs, uint32_t n, uint32_t cp);
 /* The classes of the first plane. */
 void    lls_runs_expand(const uint32_t *runs, uint32_t n, uint8_t plane[LLS_UNICLASS_PLANE]);
+
+/* Of n ranges in order the first that does not end before cp, or n.  Each has `size` bytes and
+ * begins with its first and last character as uint32_t. */
+static inline size_t lls_range_at(const void *ranges, size_t size, size_t n, uint32_t cp)
+{
+    size_t low = 0, high = n;
+
+    while (low < high) {
+        size_t          mid = (low + high) / 2;
+        const uint32_t *ends = (const void *)((const char *)ranges + mid * size);
+
+        if (ends[1] < cp)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
 
 void    lls_uniclass_init(lls_uniclass_t *u);
 uint8_t lls_uniclass_search(uint32_t cp);       /* by bisection */
