@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * num - small integers that every layer needs: bounds, rounding, overflow, mixing.
+ * num - small integers that every layer needs: bounds, rounding, overflow, the bits of a float,
+ * mixing.
  */
 #ifndef LLS_BASE_NUM_H
 #define LLS_BASE_NUM_H
@@ -32,6 +33,20 @@ static inline bool lls_mul_u64(uint64_t a, uint64_t b, uint64_t *out)
 static inline bool lls_add_u64(uint64_t a, uint64_t b, uint64_t *out)
 {
     return !__builtin_add_overflow(a, b, out);
+}
+
+static inline uint32_t lls_bits_of(float f)
+{
+    union { float f; uint32_t u; } v = { f };
+
+    return v.u;
+}
+
+static inline float lls_float_of(uint32_t u)
+{
+    union { uint32_t u; float f; } v = { u };
+
+    return v.f;
 }
 
 /* Good mixing of two words, for tests and digests; not for keys of untrusted data. */

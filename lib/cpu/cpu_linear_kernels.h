@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "base/num.h"
 #include "cpu/cpu_linear.h"
 
 /* Kernels take their shape as constants: they must be inlined, and their short loops unrolled.
@@ -27,13 +28,6 @@
 #else
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
-
-INLINE float lls_float_of(uint32_t u)
-{
-    union { uint32_t u; float f; } v = { u };
-
-    return v.f;
-}
 
 INLINE void lls_fill_f32_rows(const float *x, uint32_t n, uint32_t mr, uint32_t m, uint8_t *dst)
 {

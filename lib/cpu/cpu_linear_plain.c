@@ -31,14 +31,11 @@ static void fill_f32(const float *x, uint32_t n, uint32_t mr, uint32_t m, uint8_
 /* The largest magnitude; a NaN counts as more than infinity, so that it shows in the result. */
 static float max_abs(const float *x)
 {
-    union { uint32_t u; float f; } v, max = { 0 };
+    uint32_t max = 0;
 
-    for (uint32_t i = 0; i < LLS_GROUP; i++) {
-        v.f = x[i];
-        v.u &= 0x7fffffffu;
-        max.u = lls_max_u32(max.u, v.u);
-    }
-    return max.f;
+    for (uint32_t i = 0; i < LLS_GROUP; i++)
+        max = lls_max_u32(max, lls_bits_of(x[i]) & 0x7fffffffu);
+    return lls_float_of(max);
 }
 
 static void fill_groups(uint32_t form, const float *x, uint32_t n, uint32_t mr, uint32_t m,

@@ -15,22 +15,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/num.h"
+
 #define LLS_LOG2E 1.44269504088896341f
 #define LLS_ROUND_MAGIC 12582912.0f
-
-static inline uint32_t lls_bits_of(float f)
-{
-    union { float f; uint32_t u; } v = { f };
-
-    return v.u;
-}
-
-static inline float lls_float_of(uint32_t u)
-{
-    union { uint32_t u; float f; } v = { u };
-
-    return v.f;
-}
 
 /* a if first <= the bits of x <= last, else b.  By a mask: both are computed, nothing branches. */
 static inline float lls_choose(float x, uint32_t first, uint32_t last, float a, float b)

@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/num.h"
+
 /* ---- Packing -------------------------------------------------------------------------------- */
 
 /* ORDER sample scalars: in lls_sample_pack() and lls_sample_unpack(). */
@@ -33,22 +35,6 @@ enum {
     W_THINK_START,
     W_THINK_END
 };
-
-static uint32_t word_of(float f)
-{
-    uint32_t w;
-
-    memcpy(&w, &f, sizeof w);
-    return w;
-}
-
-static float float_of(uint32_t w)
-{
-    float f;
-
-    memcpy(&f, &w, sizeof f);
-    return f;
-}
 
 static bool is_eos(const lls_sample_extra_t *extra, int32_t token)
 {
@@ -120,12 +106,12 @@ static uint32_t *put(uint32_t *at, const void *items, uint32_t n_words)
 static void pack_scalars(const lls_sample_params_t *p, const lls_sample_extra_t *extra, uint32_t *w)
 {
     memset(w, 0, LLS_SAMPLE_N_SCALARS * sizeof *w);
-    w[W_TEMPERATURE] = word_of(p->temperature);
-    w[W_TOP_P] = word_of(p->top_p);
-    w[W_MIN_P] = word_of(p->min_p);
-    w[W_REPETITION] = word_of(p->repetition);
-    w[W_PRESENCE] = word_of(p->presence);
-    w[W_FREQUENCY] = word_of(p->frequency);
+    w[W_TEMPERATURE] = lls_bits_of(p->temperature);
+    w[W_TOP_P] = lls_bits_of(p->top_p);
+    w[W_MIN_P] = lls_bits_of(p->min_p);
+    w[W_REPETITION] = lls_bits_of(p->repetition);
+    w[W_PRESENCE] = lls_bits_of(p->presence);
+    w[W_FREQUENCY] = lls_bits_of(p->frequency);
     w[W_TOP_K] = p->top_k;
     w[W_MIN_TOKENS] = p->min_tokens;
     w[W_LOGPROBS] = p->n_logprobs;
@@ -166,7 +152,7 @@ void lls_sample_pack(const lls_sample_params_t *p, const lls_sample_extra_t *ext
     at = put(at, p->allowed, p->n_allowed);
     for (uint32_t i = 0; i < p->n_bias; i++) {
         *at++ = (uint32_t)p->bias[i].token;
-        *at++ = word_of(fminf(fmaxf(p->bias[i].bias, -100), 100));
+        *at++ = lls_bits_of(fminf(fmaxf(p->bias[i].bias, -100), 100));
     }
     at = put(at, extra->bad_lens, extra->n_bad);
     at = put(at, extra->bad_tokens, (uint32_t)n_bad_tokens(extra));
@@ -238,9 +224,9 @@ static bool are_sound_scalars(const lls_sample_view_t *v, uint32_t n_vocab)
 static void unpack_scalars(const uint32_t *w, lls_sample_view_t *v)
 {
     *v = (lls_sample_view_t){
-        .temperature = float_of(w[W_TEMPERATURE]), .top_p = float_of(w[W_TOP_P]),
-        .min_p = float_of(w[W_MIN_P]), .repetition = float_of(w[W_REPETITION]),
-        .presence = float_of(w[W_PRESENCE]), .frequency = float_of(w[W_FREQUENCY]),
+        .temperature = lls_float_of(w[W_TEMPERATURE]), .top_p = lls_float_of(w[W_TOP_P]),
+        .min_p = lls_float_of(w[W_MIN_P]), .repetition = lls_float_of(w[W_REPETITION]),
+        .presence = lls_float_of(w[W_PRESENCE]), .frequency = lls_float_of(w[W_FREQUENCY]),
         .top_k = w[W_TOP_K], .min_tokens = w[W_MIN_TOKENS], .n_logprobs = w[W_LOGPROBS],
         .n_prompt_logprobs = w[W_PROMPT_LOGPROBS], .callback = w[W_CALLBACK],
         .seed = w[W_SEED_LO] | (uint64_t)w[W_SEED_HI] << 32, .n_banned = w[W_BANNED],

@@ -2,26 +2,10 @@
 #define KERNELS lls_sample_kernels_plain
 #include "sample/sample_kernels_body.h"
 
-static int32_t bits_of(float f)
-{
-    int32_t b;
-
-    memcpy(&b, &f, sizeof b);
-    return b;
-}
-
-static float float_of(int32_t b)
-{
-    float f;
-
-    memcpy(&f, &b, sizeof f);
-    return f;
-}
-
 float lls_sample_log(float t)
 {
-    int32_t b = bits_of(t), k = (b - LLS_SQRT_HALF_BITS) >> 23;
-    float   f = float_of(b - k * (1 << 23)) - 1.0f;
+    int32_t b = (int32_t)lls_bits_of(t), k = (b - LLS_SQRT_HALF_BITS) >> 23;
+    float   f = lls_float_of((uint32_t)(b - k * (1 << 23))) - 1.0f;
 
     return LLS_LOG_POLY(f, (float)k);
 }
@@ -33,8 +17,8 @@ float lls_sample_noise_of(uint32_t w)
 
     v = v < LLS_V_MAX ? v : LLS_V_MAX;
     t = 1.0f - v;
-    b = bits_of(t);
+    b = (int32_t)lls_bits_of(t);
     k = (b - LLS_SQRT_HALF_BITS) >> 23;
-    f = v < 0.25f ? -v : float_of(b - k * (1 << 23)) - 1.0f;
+    f = v < 0.25f ? -v : lls_float_of((uint32_t)(b - k * (1 << 23))) - 1.0f;
     return -lls_sample_log(-LLS_LOG_POLY(f, (float)k));
 }

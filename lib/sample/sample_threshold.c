@@ -3,28 +3,23 @@
 
 #include <float.h>
 #include <math.h>
-#include <string.h>
+
+#include "base/num.h"
 
 #define SIGN 0x80000000u
 
 /* Keys ascend with values; -0 and 0 have the same. */
 static uint32_t key_of(float x)
 {
-    uint32_t b;
+    uint32_t b = lls_bits_of(x + 0.0f);
 
-    x += 0.0f;
-    memcpy(&b, &x, sizeof b);
     return (b & SIGN) ? ~b : b | SIGN;
 }
 
 /* NaN for keys beyond those of the infinities. */
 static float value_of(uint32_t key)
 {
-    uint32_t b = (key & SIGN) ? key & ~SIGN : ~key;
-    float    x;
-
-    memcpy(&x, &b, sizeof x);
-    return x;
+    return lls_float_of((key & SIGN) ? key & ~SIGN : ~key);
 }
 
 static double sum_from(const lls_sample_list_t *list, float low, const lls_sample_scratch_t *s)

@@ -54,24 +54,17 @@ uint64_t lls_scheme_row_bytes(uint32_t scheme, uint64_t n)
     return n / s->block * s->bytes;
 }
 
-static float float_of_bits(uint32_t u)
-{
-    union { uint32_t u; float f; } v = { u };
-
-    return v.f;
-}
-
 float lls_f16_to_f32(uint16_t h)
 {
     uint32_t sign = (uint32_t)(h & 0x8000u) << 16, exp = h >> 10 & 31, frac = h & 0x3ffu;
 
     if (exp == 31)
-        return float_of_bits(sign | 0x7f800000u | frac << 13);
+        return lls_float_of(sign | 0x7f800000u | frac << 13);
     if (exp == 0) {
         float f = (float)frac * 0x1p-24f;       /* exact: ten bits */
         return sign != 0 ? -f : f;
     }
-    return float_of_bits(sign | (exp + 112) << 23 | frac << 13);
+    return lls_float_of(sign | (exp + 112) << 23 | frac << 13);
 }
 
 /* |f| below 2^-14, as a multiple of 2^-24; u is its bits. */
@@ -89,8 +82,7 @@ static uint32_t round_to_subnormal(uint32_t u)
 
 uint16_t lls_f32_to_f16(float f)
 {
-    union { float f; uint32_t u; } v = { f };
-    uint32_t sign = v.u >> 16 & 0x8000u, u = v.u & 0x7fffffffu;
+    uint32_t bits = lls_bits_of(f), sign = bits >> 16 & 0x8000u, u = bits & 0x7fffffffu;
 
     if (u > 0x7f800000u)
         return (uint16_t)(sign | 0x7e00u | (u >> 13 & 0x3ffu));

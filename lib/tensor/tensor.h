@@ -49,19 +49,17 @@ float    lls_f16_to_f32(uint16_t h);
 uint16_t lls_f32_to_f16(float f);   /* to nearest, ties to even */
 static inline float lls_bf16_to_f32(uint16_t h)
 {
-    union { uint32_t u; float f; } v = { (uint32_t)h << 16 };
-
-    return v.f;
+    return lls_float_of((uint32_t)h << 16);
 }
 
 /* To nearest, ties to even; a NaN stays one. */
 static inline uint16_t lls_f32_to_bf16(float f)
 {
-    union { float f; uint32_t u; } v = { f };
+    uint32_t u = lls_bits_of(f);
 
-    if ((v.u & 0x7fffffffu) > 0x7f800000u)
-        return (uint16_t)(v.u >> 16 | 0x40);
-    return (uint16_t)((v.u + 0x7fffu + (v.u >> 16 & 1)) >> 16);
+    if ((u & 0x7fffffffu) > 0x7f800000u)
+        return (uint16_t)(u >> 16 | 0x40);
+    return (uint16_t)((u + 0x7fffu + (u >> 16 & 1)) >> 16);
 }
 
 #endif

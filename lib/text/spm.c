@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "text/spm.h"
 
+#include "base/num.h"
 #include "base/utf8.h"
 
 /* How unused pieces are taken apart depends on the whole text: with them nothing is cut. */
@@ -60,10 +61,8 @@ void lls_spm_work_deinit(lls_spm_work_t *w)
 /* Smaller for a higher score; not for NaN, which loaders refuse. */
 static uint32_t order_of(float score)
 {
-    uint32_t u;
+    uint32_t u = lls_bits_of(score + 0.0f);         /* -0 is 0 */
 
-    score += 0.0f;                                  /* -0 is 0 */
-    memcpy(&u, &score, sizeof u);
     return (u >> 31) != 0 ? u : ~u & 0x7fffffffu;
 }
 
