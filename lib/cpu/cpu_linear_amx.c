@@ -285,6 +285,18 @@ INLINE void sum_groups(bool two, bool min, const turn_t *t, int32_t *sums)
     store_group(two, last);
 }
 
+/* Of the activations of group g of the next turn what falls to one tile: a tile waits for what is
+ * not in the nearest cache, and vectors have the time. */
+INLINE void prefetch_acts(const turn_t *t, uint32_t g, uint32_t row, uint32_t column)
+{
+    const uint32_t lines = 6, i = row / TILE_ROWS * 2 + column / 16;
+    const uint8_t *a = t->acts + (size_t)(t->n + g) * 44 * t->mr + 64 * lines * i;
+
+    UNROLL
+    for (uint32_t line = 0; line < lines; line++)
+        _mm_prefetch((const char *)a + 64 * line, _MM_HINT_T0);
+}
+
 /* The sums of rows and 16 columns, which lie at `sums` in the first group. */
 INLINE void scale_rows(const uint32_t rows, bool min, const turn_t *t, uint32_t row,
                        uint32_t column, const int32_t *sums)
@@ -301,6 +313,8 @@ INLINE void scale_rows(const uint32_t rows, bool min, const turn_t *t, uint32_t 
         scales_t scales = make_scales(_mm512_load_ps(d), min ? _mm512_load_ps(d + LLS_PANEL)
                                                              : _mm512_setzero_ps());
 
+        if (rows == TILE_ROWS)
+            prefetch_acts(t, g, row, column);
         UNROLL
         for (uint32_t m = 0; m < rows; m++)
             c[m] = add_scaled(min, c[m], _mm512_load_si512(sums + 16 * m), &scales, s[m],
