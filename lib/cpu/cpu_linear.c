@@ -14,14 +14,15 @@
 #define CHUNK_BYTES (3u << 19)      /* of packed float32: rows of int8 stay in a core's L2 */
 #define MIN_CHUNK   64u
 #define MAX_CHUNK   512u
-#define K_BLOCK     2048u            /* values of k that go through all rows before the next: widened,
+#define K_BLOCK     768u            /* values of k that go through all rows before the next: widened,
                                        they stay in the nearest cache */
+#define TILE_K      2048u           /* the same of tiles, whose turns are too short to notice */
 #define OVER_BYTES  1024u           /* behind the packed rows, for kernels that read 16 at a time */
 #define TILES_FROM  56u             /* rows that are worth tiles of int8 */
 #define SLICE       256u            /* values of widened k between two times of asking for lines */
 #define FILL_UNIT   32u             /* values of k: what filling is shared out by */
 #define FILL_ITEM   4096u           /* values that are worth another thread */
-#define WIDE_BYTES  (K_BLOCK / LLS_GROUP * 1280u)   /* of the kind that takes most */
+#define WIDE_BYTES  (TILE_K / LLS_GROUP * 1280u)   /* of the kind that takes most */
 
 /* Rows [begin, end) that meet one expert. */
 typedef struct run {
@@ -328,7 +329,7 @@ static void multiply_steps(const panel_job_t *p, uint32_t panel, uint32_t s, uin
 
 static void multiply_panel(const panel_job_t *p, uint32_t panel)
 {
-    uint32_t step = K_BLOCK / lls_kind_step(p->seg->kind);
+    uint32_t step = (lls_form_is_tiles(p->form) ? TILE_K : K_BLOCK) / lls_kind_step(p->seg->kind);
 
     for (uint32_t s = 0; s < p->seg->n_steps; s += step)
         multiply_steps(p, panel, s, lls_min_u32(step, p->seg->n_steps - s));
