@@ -35,6 +35,7 @@ typedef struct workspace {          /* at the start of a thread's working memory
     uint8_t       *v;               /* [steps][PANELS][STEP], copied */
     uint32_t       steps;           /* of 32 dimensions */
     bool           few;             /* rows: lines that are needed soon are fetched meanwhile */
+    bool           spoilt;          /* the tile, as is_spoilt() has it */
 } workspace_t;
 
 /* What tiles multiply, in n steps of 32 values of k: rows of one or two blocks, `pitch` bytes apart
@@ -234,37 +235,52 @@ static void copy_k(const lls_attend_job_t *j, workspace_t *w)
 /* Whether V is read as it lies. */
 static bool is_whole(const lls_attend_job_t *j, const view_t *v, uint32_t t)
 {
-    return j->kv.block_tokens >= PANEL && t >= (v->lo & ~1u) && t + PANEL <= v->hi;
+    return j->kv.block_tokens >= PANEL && t >= v->lo && t + PANEL <= v->hi;
 }
 
-static void copy_v(const lls_attend_job_t *j, workspace_t *w, uint32_t t)
-{
-    const view_t *v = &w->view;
-    uint32_t      bt = j->kv.block_tokens;
+static uint32_t is_seen(const view_t *v, uint32_t t) { return t >= v->lo && t < v->hi; }
 
-    for (uint32_t d = 0; d < w->steps; d++) {
-        uint8_t *to = w->v + ((size_t)d * PANELS + t / PANEL) * STEP;
-        for (uint32_t i = t; i < t + PANEL; i += 2, to += 128)
-            if (i < (v->lo & ~1u) || i >= v->hi)
-                memset(to, 0, 128);
-            else
-                memcpy(to, v->page[i / bt] + lls_kv_v_at(&j->kv, i % bt, d * 32), 128);
+/* 32 dimensions of a pair of tokens, with zeros for one outside [v->lo, v->hi). */
+static void copy_pair(const lls_attend_job_t *j, const view_t *v, uint32_t t, uint32_t dim,
+                      uint8_t *to)
+{
+    uint32_t       bt = j->kv.block_tokens;
+    uint32_t       bits = is_seen(v, t) * 0xffffu | is_seen(v, t + 1) * 0xffff0000u;
+    __m512i        keep = _mm512_set1_epi32((int)bits);
+    const uint8_t *from = bits == 0 ? to : v->page[t / bt] + lls_kv_v_at(&j->kv, t % bt, dim);
+
+    for (uint32_t i = 0; i < 128; i += 64)
+        _mm512_storeu_si512(to + i, _mm512_and_si512(_mm512_loadu_si512(from + i), keep));
+}
+
+/* Those of [v->lo, v->hi) that cannot be read as they lie. */
+static void copy_v(const lls_attend_job_t *j, const workspace_t *w, const view_t *v)
+{
+    for (uint32_t t = v->lo / PANEL * PANEL; t < v->hi; t += PANEL) {
+        if (is_whole(j, v, t))
+            continue;
+        for (uint32_t d = 0; d < w->steps; d++)
+            for (uint32_t i = 0; i < PANEL; i += 2)
+                copy_pair(j, v, t + i, d * 32,
+                          w->v + ((size_t)d * PANELS + t / PANEL) * STEP + i * 64);
     }
 }
 
 /* ---- A tile --------------------------------------------------------------------------------- */
 
-/* What both blocks see. */
-static void see_together(const row_block_t *b, uint32_t n, uint32_t *lo, uint32_t *hi)
+/* The rows of both blocks and what they see. */
+static row_block_t see_together(const row_block_t *b, uint32_t n)
 {
-    *lo = LLS_ATTEND_TILE;
-    *hi = 0;
+    row_block_t both = { .row = b->row, .lo = LLS_ATTEND_TILE };
+
     for (uint32_t i = 0; i < n; i++) {
+        both.n += b[i].n;
         if (b[i].lo >= b[i].hi)
             continue;
-        *lo = lls_min_u32(*lo, b[i].lo);
-        *hi = lls_max_u32(*hi, b[i].hi);
+        both.lo = lls_min_u32(both.lo, b[i].lo);
+        both.hi = lls_max_u32(both.hi, b[i].hi);
     }
+    return both;
 }
 
 static void multiply(const product_t *x, uint32_t n)
@@ -338,27 +354,29 @@ static void weights(const lls_attend_job_t *j, workspace_t *w, const row_block_t
         r->sum[b->row + i] = weigh(s + (size_t)i * S_PITCH, begin, end, r->max[b->row + i]);
 }
 
-static void add_rows(const row_facts_t *r, const row_block_t *b, const float *sums, float *o,
-                     uint32_t o_pitch)
+/* Sums of rows [begin, end), which follow one another from block to block. */
+static void add_rows(const row_facts_t *r, uint32_t begin, uint32_t end, const float *sums,
+                     float *o, uint32_t o_pitch)
 {
-    for (uint32_t m = 0; m < b->n; m++, sums += PANEL)
+    for (uint32_t m = begin; m < end; m++, sums += PANEL)
         for (uint32_t d = 0; d < PANEL; d += LLS_VL) {
-            float  *to = o + (size_t)(b->row + m) * o_pitch + d;
-            lls_v_t keep = lls_v_set(r->keep[b->row + m]), add = lls_v_set(r->add[b->row + m]);
+            float  *to = o + (size_t)m * o_pitch + d;
+            lls_v_t keep = lls_v_set(r->keep[m]), add = lls_v_set(r->add[m]);
             lls_v_store(to, lls_v_fma(lls_v_mul(keep, lls_v_load(to)), add,
                                       lls_v_load(sums + d)));
         }
 }
 
-static void values(const lls_attend_job_t *j, workspace_t *w, uint32_t first, uint32_t n,
-                   uint32_t lo, uint32_t hi, float *o)
+/* Of rows [begin, end) of n blocks from `first` on, which see tokens [lo, hi), as far as v has
+ * them. */
+static void values(const lls_attend_job_t *j, const workspace_t *w, const view_t *v,
+                   uint32_t first, uint32_t n, const row_block_t *rows, float *o)
 {
-    const view_t *v = &w->view;
-    uint32_t      bt = j->kv.block_tokens, begin = lo / PANEL;
-    float         sums[2][ROWS * PANEL];
+    uint32_t      bt = j->kv.block_tokens, begin = rows->lo / PANEL;
+    float         sums[2 * ROWS * PANEL];
     product_t     x = { .pitch = S_PITCH * sizeof(float), .next = 128, .b_pitch = 128,
-                        .n = lls_ceil_div(hi, PANEL) - begin, .c = { sums[0], sums[1] },
-                        .c_pitch = 128 };
+                        .n = lls_ceil_div(rows->hi, PANEL) - begin,
+                        .c = { sums, sums + ROWS * PANEL }, .c_pitch = 128 };
 
     x.a[0] = (const uint8_t *)(w->s + begin * PANEL);
     x.a[1] = (const uint8_t *)(w->s + ROWS * S_PITCH + begin * PANEL);
@@ -373,8 +391,27 @@ static void values(const lls_attend_job_t *j, workspace_t *w, uint32_t first, ui
             x.ahead[i] = w->few && whole ? v->next[t / bt] + at - j->kv.v_offset : NULL;
         }
         multiply(&x, n);
-        for (uint32_t i = 0; i < n; i++)
-            add_rows(&v->row, &v->blocks[first + i], sums[i], o + d * 32, j->kv.padded_dim);
+        add_rows(&v->row, rows->row, rows->row + rows->n,
+                 sums + (rows->row - first * ROWS) * PANEL, o + d * 32, j->kv.padded_dim);
+    }
+}
+
+/* The same where weights of 0 are not enough: with zeros for what a token does not see. */
+static void values_one_by_one(const lls_attend_job_t *j, const workspace_t *w, uint32_t first,
+                              uint32_t n, const row_block_t *rows, uint32_t pos, uint32_t base,
+                              float *o)
+{
+    view_t      v = w->view;
+    row_block_t b;
+
+    for (uint32_t m = rows->row; m < rows->row + rows->n; m += b.n) {
+        b = rows_of_token(j, &v, m, rows->row + rows->n - m, pos, base);
+        v.lo = b.lo;
+        v.hi = b.hi;
+        if (b.lo >= b.hi)
+            continue;
+        copy_v(j, w, &v);
+        values(j, w, &v, first, n, &b, o);
     }
 }
 
@@ -382,18 +419,22 @@ static void blocks(const lls_attend_job_t *j, workspace_t *w, uint32_t first, ui
                    uint32_t base, float *total)
 {
     view_t      *v = &w->view;
-    row_block_t *b = &v->blocks[first];
-    uint32_t     n = lls_min_u32(2, v->n_blocks - first), lo, hi;
+    row_block_t *b = &v->blocks[first], both;
+    uint32_t     n = lls_min_u32(2, v->n_blocks - first);
+    float       *o = lls_attend_o(total, v->rows);
 
-    see_together(b, n, &lo, &hi);
-    if (lo >= hi)
+    both = see_together(b, n);
+    if (both.lo >= both.hi)
         return;
-    scores(j, w, first, n, lo, hi);
+    scores(j, w, first, n, both.lo, both.hi);
     for (uint32_t i = 0; i < n; i++)
-        weights(j, w, &b[i], pos, base, lo / PANEL * PANEL, lls_align_up(hi, PANEL),
+        weights(j, w, &b[i], pos, base, both.lo / PANEL * PANEL, lls_align_up(both.hi, PANEL),
                 w->s + i * ROWS * S_PITCH);
-    take_in(v, b->row, b[n - 1].row + b[n - 1].n - b->row, total);
-    values(j, w, first, n, lo, hi, lls_attend_o(total, v->rows));
+    take_in(v, both.row, both.n, total);
+    if (w->spoilt)
+        values_one_by_one(j, w, first, n, &both, pos, base, o);
+    else
+        values(j, w, v, first, n, &both, o);
 }
 
 static void tile(const lls_attend_job_t *j, void *work, const lls_attend_item_t *item,
@@ -411,9 +452,9 @@ static void tile(const lls_attend_job_t *j, void *work, const lls_attend_item_t 
         find_next(j, v, item, tile, after);
     if (copies_k(j))
         copy_k(j, w);
-    for (uint32_t t = v->lo / PANEL * PANEL; t < v->hi; t += PANEL)
-        if (!is_whole(j, v, t))
-            copy_v(j, w, t);
+    w->spoilt = is_spoilt(j, v, item, pos, base);
+    if (!w->spoilt)
+        copy_v(j, w, v);
     begin_tiles(lls_min_u32(v->rows, ROWS));
     for (uint32_t i = 0; i < v->n_blocks; i += 2)
         blocks(j, w, i, pos, base, total);

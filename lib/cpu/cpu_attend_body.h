@@ -414,7 +414,7 @@ static void values(const lls_attend_job_t *j, workspace_t *w, float *o)
             const row_block_t *b = &w->view.blocks[i];
             if (b->lo >= b->hi)
                 continue;
-            v.begin = b->lo & ~1u;
+            v.begin = IS_PAIRS(w->v_holds) ? b->lo & ~1u : b->lo;
             v.end = b->hi;
             v.keep = w->view.row.keep + b->row;
             v.add = w->view.row.add + b->row;
@@ -422,6 +422,27 @@ static void values(const lls_attend_job_t *j, workspace_t *w, float *o)
             (cols == 4 ? fns->pv4 : fns->pv2)[b->n](w->s + (size_t)b->row * S_PITCH, &v,
                                                     o + (size_t)b->row * dims + d);
         }
+    }
+}
+
+/* The same where weights of 0 are not enough: each row sums up what it sees, and from one token at a
+ * time, which has the same bits. */
+static void values_one_by_one(const lls_attend_job_t *j, const workspace_t *w, uint32_t pos,
+                              uint32_t base, float *o)
+{
+    workspace_t one = *w;
+    row_block_t b;
+
+    if (j->kv.dtype != LLS_F32) {
+        one.widen = true;
+        one.four = false;
+        one.v_holds = HOLDS_WIDE;
+    }
+    one.view.blocks = &b;
+    one.view.n_blocks = 1;
+    for (uint32_t m = 0; m < w->view.rows; m += b.n) {
+        b = rows_of_token(j, &w->view, m, one.four ? ROWS4 : ROWS, pos, base);
+        values(j, &one, o);
     }
 }
 
@@ -442,7 +463,10 @@ static void tile(const lls_attend_job_t *j, void *work, const lls_attend_item_t 
     scores(j, w);
     weights(j, w, pos, base);
     take_in(&w->view, 0, w->view.rows, total);
-    values(j, w, lls_attend_o(total, w->view.rows));
+    if (is_spoilt(j, &w->view, item, pos, base))
+        values_one_by_one(j, w, pos, base, lls_attend_o(total, w->view.rows));
+    else
+        values(j, w, lls_attend_o(total, w->view.rows));
 }
 
 const lls_attend_kernels_t LLS_ATTEND_KERNELS = { work_bytes, load, tile, merge, scale,

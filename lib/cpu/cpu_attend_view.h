@@ -104,6 +104,56 @@ static void find_next(const lls_attend_job_t *j, view_t *v, const lls_attend_ite
     }
 }
 
+/* ---- Numbers that are none ------------------------------------------------------------------ */
+
+/* Whether V of tokens [begin, end), and of those in pairs with them, has NaNs or infinities: these
+ * have all bits of the exponent, and one more carries into the bit above. */
+static bool has_none(const lls_attend_job_t *j, const view_t *v, uint32_t begin, uint32_t end)
+{
+    static const struct { uint32_t exponent, one; } kinds[LLS_N_DTYPES] = {
+        [LLS_F32] = { 0x7f800000, 0x00800000 }, [LLS_F16] = { 0x7c007c00, 0x04000400 },
+        [LLS_BF16] = { 0x7f807f80, 0x00800080 },
+    };
+    const lls_kv_layout_t *l = &j->kv;
+    uint32_t               exponent = kinds[l->dtype].exponent, one = kinds[l->dtype].one;
+    uint32_t               bt = l->block_tokens, any = 0, n;
+
+    for (uint32_t t = begin / l->v_pack * l->v_pack; t < end; t += l->v_pack)
+        for (uint32_t d = 0; d < l->head_dim; d += LLS_KV_V_DIMS) {
+            const uint32_t *words = (const uint32_t *)(v->page[t / bt] + lls_kv_v_at(l, t % bt, d));
+            n = lls_min_u32(LLS_KV_V_DIMS, l->head_dim - d) * l->v_pack * l->size / 4;
+            for (uint32_t i = 0; i < n; i++)
+                any |= (words[i] & exponent) + one;
+        }
+    return (any & (exponent + one)) != 0;
+}
+
+/* Rows are multiplied with tokens that they do not see, by weights of 0: with those that others of
+ * the item see, and neighbours in pairs.  Where V of these is no number that gives none, and each
+ * token must take in only what it sees.  Integers are always numbers. */
+static bool is_spoilt(const lls_attend_job_t *j, const view_t *v, const lls_attend_item_t *item,
+                      uint32_t pos, uint32_t base)
+{
+    uint32_t lo, hi, unused;
+
+    if (j->kv.dtype == LLS_I8)
+        return false;
+    seen(j, pos, base, &unused, &hi);
+    seen(j, pos + item->n_tokens - 1, base, &lo, &unused);
+    return has_none(j, v, v->lo, lls_min_u32(lo, v->hi)) ||
+           has_none(j, v, lls_max_u32(hi, v->lo), v->hi);
+}
+
+/* Rows from `row` on of one query token, up to `most`, and what they see. */
+static row_block_t rows_of_token(const lls_attend_job_t *j, const view_t *v, uint32_t row,
+                                 uint32_t most, uint32_t pos, uint32_t base)
+{
+    row_block_t b = { .row = row, .n = lls_min_u32(most, j->group - row % j->group) };
+
+    seen(j, pos + v->row.token[row], base, &b.lo, &b.hi);
+    return b;
+}
+
 /* ---- Joining -------------------------------------------------------------------------------- */
 
 /* Maxima and sums take in (max2, sum2); what was there before counts keep times from here on, the

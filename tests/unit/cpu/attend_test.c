@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "cpu/cpu_attend_int.h"
+#include "cpu/cpu_math.h"
 
 #define MAX_SEQS 32u
 #define MAX_TOTAL 800u
@@ -425,53 +426,114 @@ static void no_other_kernels_with_bf16(void **state)
 
 enum place { IN_Q, IN_K, IN_V };
 
-/* Token `at` of a chunk has a NaN or an infinity: the heads that see it say so, and nothing else
- * comes out other than without it. */
-static void check_spoilt(uint32_t isa, const shape_t *z, enum place place, float bad)
+typedef struct spoilt {             /* what is checked */
+    uint32_t   isa, threads, total, chunk, at;
+    shape_t    z;
+    enum place place;
+    float      bad;
+} spoilt_t;
+
+/* Whether value i of token t is made from the one spoilt; int8 spreads it over a token and head. */
+static bool is_touched(const spoilt_t *c, uint32_t t, uint32_t i)
 {
-    const uint32_t total = 40, at = 21, head = z->n_q * z->dim;
-    float         *good = aligned(total * head * sizeof *good);
-    float         *all = aligned(total * head * sizeof *all);
-    uint32_t       n[1] = { total }, first = place == IN_Q ? 0 : z->n_q + (place - 1) * z->n_kv;
+    const shape_t        *z = &c->z;
+    lls_kv_group_config_t g = { .kind = (uint8_t)z->kind, .window = z->window };
+
+    if (c->place == IN_Q)
+        return t == c->at && i < z->dim;
+    return t >= c->at && lls_kv_first_needed(&g, t) <= c->at && i / z->dim < z->n_q / z->n_kv &&
+           (c->place == IN_K || z->dtype == LLS_I8 || i % z->dim == 3);
+}
+
+/* Infinite scores may be a weight of 0, and float16 stores no infinities. */
+static bool comes_out_as_none(const spoilt_t *c, float got)
+{
+    if (isnan(c->bad) || c->z.dtype == LLS_I8 || c->place == IN_Q)
+        return isnan(got);
+    return c->place == IN_K || c->z.dtype == LLS_F16 || !isfinite(got);
+}
+
+/* Token `at` has a NaN or an infinity: what is made from it says so, and nothing else comes out
+ * other than without it. */
+static void check_spoilt(const spoilt_t *c, const float *good)
+{
+    const shape_t *z = &c->z;
+    uint32_t       head = z->n_q * z->dim;
+    uint32_t       first = c->place == IN_Q ? 0 : z->n_q + (c->place - 1) * z->n_kv;
+    float         *all = aligned((size_t)c->total * head * sizeof *all);
     world_t        w;
 
-    world_init(&w, z, cpus[isa][1], 1, total);
-    step(&w, n, good);
-    world_deinit(&w);
-    world_init(&w, z, cpus[isa][1], 1, total);
-    spoil = (spoil_t){ at, first * z->dim + 3, bad };
-    step(&w, n, all);
+    world_init(&w, z, cpus[c->isa][c->threads], 1, c->total);
+    spoil = (spoil_t){ c->at, first * z->dim + 3, c->bad };
+    run(&w, 0, c->chunk, all);
     spoil = (spoil_t){ 0 };
-    for (uint32_t t = 0; t < total; t++)
+    for (uint32_t t = 0; t < c->total; t++)
         for (uint32_t i = 0; i < head; i++) {
-            bool touched = (place == IN_Q ? t == at : t >= at) && i / z->dim < z->n_q / z->n_kv;
-            touched = touched && (place != IN_Q || i < z->dim);
             float got = all[(size_t)t * head + i], want = good[(size_t)t * head + i];
-            if (touched ? !isnan(got) : got != want)
-                fail_msg("isa %s %s, %g in %s of token %u: value %u of token %u is %g, %g without",
-                         lls_cpu_isa_name(isa), lls_dtype_name(z->dtype), bad,
-                         &"Q\0K\0V"[2 * place], at, i, t, got, want);
+            if (is_touched(c, t, i) ? !comes_out_as_none(c, got)
+                                    : lls_bits_of(got) != lls_bits_of(want))
+                fail_msg("isa %s %s, blocks of %u, head_dim %u, kind %u, chunks of %u, %g in %s of "
+                         "token %u: value %u of token %u is %g, %g without",
+                         lls_cpu_isa_name(c->isa), lls_dtype_name(z->dtype), z->bt, z->dim,
+                         z->kind, c->chunk, c->bad, &"Q\0K\0V"[2 * c->place], c->at, i, t, got,
+                         want);
         }
     world_deinit(&w);
-    free(good);
     free(all);
 }
 
+static void check_everything_spoilt(spoilt_t *c, const uint32_t *at, uint32_t n_at)
+{
+    static const float bad[] = { NAN, INFINITY, -INFINITY };
+    float             *good = aligned((size_t)c->total * c->z.n_q * c->z.dim * sizeof *good);
+    world_t            w;
+
+    world_init(&w, &c->z, cpus[c->isa][c->threads], 1, c->total);
+    run(&w, 0, c->chunk, good);
+    world_deinit(&w);
+    for (uint32_t i = 0; i < n_at; i++)
+        for (c->place = IN_Q; c->place <= IN_V; c->place++)
+            for (uint32_t k = 0; k < LLS_ARRAY_LEN(bad); k++) {
+                c->at = at[i];
+                c->bad = bad[(k + i) % LLS_ARRAY_LEN(bad)];
+                check_spoilt(c, good);
+            }
+    free(good);
+}
+
+/* Items of many rows, and of few, which are read as they lie; tokens next to the borders of pairs,
+ * vectors, items and tiles. */
 static void check_nans(uint32_t isa)
 {
     static const uint32_t dtypes[] = { LLS_F32, LLS_F16, LLS_BF16, LLS_I8 };
-    static const float    bad[] = { NAN, INFINITY, -INFINITY };
+    static const uint32_t at[] = { 1, 8, 21, 30 }, far[] = { 255, 256, 271 };
+    static const struct { shape_t z; uint32_t chunk; } some[] = {
+        { { 4, 2, 48, 16, LLS_KV_FULL, 0, 0, 0 }, 3 },
+        { { 4, 2, 64, 32, LLS_KV_SLIDING, 11, 0, 0 }, 5 },
+        { { 6, 2, 128, 64, LLS_KV_FULL, 0, 0, 0 }, 1 },
+        { { 9, 3, 32, 16, LLS_KV_CHUNKED, 12, 0, 0 }, 7 },
+        { { 17, 1, 10, 256, LLS_KV_FULL, 0, 0, 0 }, 9 },
+        { { 2, 2, 16, 32, LLS_KV_SLIDING, 10, 0, 0 }, 11 },
+        { { 2, 1, 32, 16, LLS_KV_FULL, 0, 0, 0 }, 24 },     /* tokens 14 to 20 are an item */
+        { { 2, 1, 32, 8, LLS_KV_SLIDING, 7, 0, 0 }, 40 },
+    };
 
-    for (uint32_t i = 0; i < LLS_ARRAY_LEN(dtypes); i++) {
-        shape_t z = { 4, 2, 48, 16, LLS_KV_FULL, 0, 0, dtypes[i] };
-        for (uint32_t k = 0; k < LLS_ARRAY_LEN(bad); k++)
-            for (uint32_t place = IN_Q; place <= (dtypes[i] == LLS_I8 ? IN_V : IN_Q); place++)
-                check_spoilt(isa, &z, place, bad[k]);
-    }
+    for (uint32_t i = 0; i < LLS_ARRAY_LEN(dtypes); i++)
+        for (uint32_t k = 0; k < LLS_ARRAY_LEN(some); k += EMULATED ? 3 : 1) {
+            spoilt_t c = { .isa = isa, .threads = 1, .total = 40, .chunk = 40, .z = some[k].z };
+            c.z.dtype = dtypes[i];
+            check_everything_spoilt(&c, at, LLS_ARRAY_LEN(at));
+            c.threads = 3;
+            c.chunk = some[k].chunk;
+            check_everything_spoilt(&c, at, LLS_ARRAY_LEN(at));
+            if (k > 1 || is_slow(isa))
+                continue;
+            c.total = 300;
+            c.chunk = 280;
+            check_everything_spoilt(&c, far, LLS_ARRAY_LEN(far));
+        }
 }
 
-/* In a query they stay in its row.  int8 spreads them over a token and head of K and V, and over
- * nothing that does not see it. */
 static void nans_stay_where_they_are(void **state) { on_each_isa(check_nans); }
 
 /* Bits do not depend on what unwritten places hold. */
