@@ -28,6 +28,8 @@
 
 #include "llm.h"
 
+#include "median.h"
+
 #define N_PROMPT  128u
 #define N_DECODE  64u
 #define N_SINGLE  128u              /* tokens of the case tg */
@@ -199,13 +201,6 @@ static void bench_batch(bench_t *b, uint32_t n)
     check(llm_generate_batch(b->engine, list, n, NULL, NULL, &batch, &err), &err);
     printf("batch%u.total %.1f\n", n, n * (N_PROMPT + N_DECODE) / (now() - begin));
     llm_batch_destroy(batch);
-}
-
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
 }
 
 /* Times between steps in which all n streams got a token, until `most` of them or, if that is 0,

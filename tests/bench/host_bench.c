@@ -19,6 +19,8 @@
 
 #include "engine/assemble.h"
 
+#include "median.h"
+
 #define N_PROMPT   32u
 #define MAX_ROWS   256u
 #define MAX_LEN    4096u
@@ -223,19 +225,6 @@ static void turn(bench_t *b)
         b->n_ended += o->last;
         b->n_bytes += o->text_len;
     }
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-static double median(double *values, uint32_t n)
-{
-    qsort(values, n, sizeof *values, by_value);
-    return values[n / 2];
 }
 
 /* The same plan's runner again and again. */

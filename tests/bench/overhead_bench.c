@@ -17,6 +17,8 @@
 #include "base/num.h"
 #include "engine/engine_int.h"
 
+#include "median.h"
+
 #define N_PROMPT  128u
 #define N_DECODE  96u
 #define MAX_CASES 16u
@@ -82,19 +84,6 @@ static void add_stream(llm_engine_t *e, uint32_t seed)
     req.n_tokens = N_PROMPT;
     req.sampling = &params;
     check(llm_engine_add_request(e, &req, NULL, &err), &err);
-}
-
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-static double median(double *v, uint32_t n)
-{
-    qsort(v, n, sizeof *v, by_size);
-    return n > 0 ? v[n / 2] : 0;
 }
 
 static void bench(llm_engine_t *e, timed_runner_t *r, uint32_t n_streams)

@@ -27,6 +27,8 @@
 #include "base/num.h"
 #include "base/pool.h"
 
+#include "median.h"
+
 #define N_ITEMS  32u
 #define N_RUNS   250u
 #define WORK_NS  600.0              /* a panel of a small model */
@@ -71,19 +73,6 @@ static void note_item(void *arg, uint32_t item, uint32_t ith)
     if (ith > 0)
         atomic_compare_exchange_strong(&w->first_ns, &none, lls_clock_ns());
     spend(w->rounds);
-}
-
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-static double median(double *v, size_t n)
-{
-    qsort(v, n, sizeof *v, by_size);
-    return v[n / 2];
 }
 
 /* ---- Cases ----------------------------------------------------------------------------------- */

@@ -18,6 +18,8 @@
 #include "sample/logprobs.h"
 #include "sample/sample_kernels.h"
 
+#include "median.h"
+
 #define MAX_REPEATS 99u
 
 typedef struct bench {
@@ -139,19 +141,6 @@ static void draw(bench_t *b)
         b->out[r].n_kept = LLS_NONE;
     }
     lls_cpu_draw(&b->x, &ids, &logits, &rows);
-}
-
-static int cmp_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return x < y ? -1 : x > y;
-}
-
-static double median(double *v, uint32_t n)
-{
-    qsort(v, n, sizeof *v, cmp_doubles);
-    return v[n / 2];
 }
 
 static double time_of(bench_t *b, bench_fn fn)

@@ -15,6 +15,8 @@
 
 #include "sched/sched.h"
 
+#include "median.h"
+
 #define MAX_PROMPT 3072
 
 typedef struct bench {
@@ -103,13 +105,6 @@ static double seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
 /* One step; returns the seconds that schedule and update took. */
 static double step(bench_t *b)
 {
@@ -153,7 +148,7 @@ int main(int argc, char **argv)
     b.rows_run = b.tokens_run = b.finished = 0;
     for (uint32_t i = 0; i < steps; i++)
         sum += t[i] = step(&b);
-    qsort(t, steps, sizeof *t, by_value);
+    qsort(t, steps, sizeof *t, by_size);
     printf("%-6s rows %4u: mean %7.2f us  median %7.2f  p99 %7.2f  max %7.2f per step;"
            " %.1f rows and %.1f tokens a step, %llu finished\n",
            argc > 1 ? argv[1] : "decode", b.rows, 1e6 * sum / steps, 1e6 * t[steps / 2],
