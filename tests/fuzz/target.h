@@ -20,6 +20,7 @@
 #include "base/io.h"
 #include "base/mem.h"
 #include "base/utf8.h"
+#include "fuzz/count.h"
 #include "fuzz/mutate.h"
 
 #define FUZZ_CAP 65536u                 /* bytes of an input */
@@ -33,6 +34,7 @@
 
 static const char *fuzz_input = "libFuzzer's input";
 static uint64_t    fuzz_n_good, fuzz_n_refused;
+static double      fuzz_began;          /* processor time of this thread, in seconds */
 
 static inline void fuzz_check(bool ok, const char *what)
 {
@@ -40,24 +42,6 @@ static inline void fuzz_check(bool ok, const char *what)
         return;
     fprintf(stderr, "%s: %s\n", fuzz_input, what);
     abort();
-}
-
-typedef struct fuzz_count {
-    size_t live, peak;
-    double began;                       /* processor time of this thread, in seconds */
-} fuzz_count_t;
-
-static inline void *fuzz_counting(void *user, void *ptr, size_t old_size, size_t new_size)
-{
-    fuzz_count_t *c = user;
-
-    c->live += new_size - old_size;
-    if (c->live > c->peak)
-        c->peak = c->live;
-    if (new_size > 0)
-        return realloc(ptr, new_size);
-    free(ptr);
-    return NULL;
 }
 
 static inline double fuzz_seconds(void)
@@ -70,17 +54,15 @@ static inline double fuzz_seconds(void)
 
 static inline void fuzz_begin(fuzz_count_t *c, lls_mem_t *mem)
 {
-    const llm_allocator_t hook = {fuzz_counting, c};
-
-    *c = (fuzz_count_t){.began = fuzz_seconds()};
-    lls_mem_init(mem, &hook);
+    fuzz_began = fuzz_seconds();
+    fuzz_count(c, mem);
 }
 
 static inline void fuzz_end(const fuzz_count_t *c)
 {
     fuzz_check(c->live == 0, "memory is lost");
     fuzz_check(c->peak < FUZZ_MEMORY, "a small input took much memory");
-    fuzz_check(fuzz_seconds() - c->began < FUZZ_SECONDS, "an input took too long");
+    fuzz_check(fuzz_seconds() - fuzz_began < FUZZ_SECONDS, "an input took too long");
 }
 
 /* Whether it went well; counts both, and reads the message of a failure. */

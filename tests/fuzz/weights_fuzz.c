@@ -13,6 +13,7 @@
 
 #include "base/gguf.h"
 #include "base/utf8.h"
+#include "fuzz/count.h"
 #include "fuzz/mutate.h"
 #include "model/safetensors.h"
 #include "model/weights.h"
@@ -31,34 +32,7 @@ static void check(bool ok, const char *what)
     abort();
 }
 
-/* ---- Memory that is counted ---- */
-
-typedef struct count {
-    size_t live, peak;
-} count_t;
-
-static void *counting(void *user, void *ptr, size_t old_size, size_t new_size)
-{
-    count_t *c = user;
-
-    c->live += new_size - old_size;
-    if (c->live > c->peak)
-        c->peak = c->live;
-    if (new_size > 0)
-        return realloc(ptr, new_size);
-    free(ptr);
-    return NULL;
-}
-
-static void start(count_t *c, lls_mem_t *mem)
-{
-    const llm_allocator_t hook = { counting, c };
-
-    *c = (count_t){ 0 };
-    lls_mem_init(mem, &hook);
-}
-
-static void finish(const count_t *c, size_t n, llm_status_t st, const llm_error_t *err)
+static void finish(const fuzz_count_t *c, size_t n, llm_status_t st, const llm_error_t *err)
 {
     size_t len = strlen(err->message);
 
@@ -143,14 +117,14 @@ static uint64_t walk_weight(const lls_weight_t *t)
 
 static uint64_t try_gguf(const uint8_t *data, size_t n)
 {
-    count_t      c;
+    fuzz_count_t c;
     lls_mem_t    mem;
     lls_gguf_t  *g;
     llm_error_t  err;
     llm_status_t st;
     uint64_t     sum;
 
-    start(&c, &mem);
+    fuzz_count(&c, &mem);
     st = lls_gguf_open_bytes(&mem, data, n, "f.gguf", &g, &err);
     sum = st == LLM_OK ? walk_gguf(g) : 0;
     lls_gguf_close(g);
@@ -160,14 +134,14 @@ static uint64_t try_gguf(const uint8_t *data, size_t n)
 
 static uint64_t try_safetensors(const uint8_t *data, size_t n)
 {
-    count_t           c;
+    fuzz_count_t      c;
     lls_mem_t         mem;
     lls_safetensors_t file;
     llm_error_t       err;
     llm_status_t      st;
     uint64_t          sum = 0;
 
-    start(&c, &mem);
+    fuzz_count(&c, &mem);
     st = lls_safetensors_init(&mem, &file, data, n, "f.safetensors", &err);
     for (uint32_t i = 0; i < file.n; i++)
         sum += walk_weight(&file.items[i]);
@@ -209,14 +183,14 @@ static void write_file(const char *file, const void *data, size_t n)
 
 static uint64_t try_weights(const char *path, size_t n)
 {
-    count_t        c;
+    fuzz_count_t   c;
     lls_mem_t      mem;
     lls_weights_t *w;
     llm_error_t    err;
     llm_status_t   st;
     uint64_t       sum = 0;
 
-    start(&c, &mem);
+    fuzz_count(&c, &mem);
     st = lls_weights_open(&mem, path, "auto", &w, &err);
     for (uint32_t i = 0; st == LLM_OK && i < lls_weights_n(w); i++) {
         const lls_weight_t *t = lls_weights_at(w, i);
