@@ -2,14 +2,12 @@
 /* Device time: each completion pays its share of a step by the tokens that it ran in it. */
 #include "unit/test.h"
 
-#include "engine/engine_int.h"
+#include "unit/engine/hooked.h"
 
-#define MODEL TEST_DIR "/golden/llama"
-#define N     5
+#define N 5
 
-static const lls_runner_ops_t *real;
-static uint64_t                ns_of_step, ns_per_token;   /* what the device says a step took */
-static uint64_t                n_tokens, all_ns;
+static uint64_t ns_of_step, ns_per_token;   /* what the device says a step took */
+static uint64_t n_tokens, all_ns;
 
 static llm_status_t execute(lls_runner_t *r, const lls_step_plan_t *plan)
 {
@@ -34,28 +32,11 @@ static llm_engine_t *begin(lls_runner_ops_t *ops, const char *n_blocks)
                                       { "max-num-batched-tokens", "16" },
                                       { "max-num-seqs", "8" },
                                       { "enable-prefix-caching", "false" } };
-    llm_engine_config_t cfg = LLM_INIT(llm_engine_config_t);
-    llm_engine_t       *e;
-    llm_error_t         err;
-
-    cfg.model = MODEL;
-    cfg.options = options;
-    cfg.n_options = sizeof options / sizeof *options;
-    if (lls_engine_create(&cfg, false, &e, &err) != LLM_OK)
-        fail_msg("%s", err.message);
-    real = e->runner->ops;
-    *ops = *real;
+    llm_engine_t *e = open_hooked(options, LLS_ARRAY_LEN(options), ops);
     ops->execute = execute;
     ops->wait = wait;
-    e->runner->ops = ops;
     all_ns = 0;
     return e;
-}
-
-static void end(llm_engine_t *e)
-{
-    e->runner->ops = real;
-    lls_engine_destroy(e);
 }
 
 /* What each has paid, and how often it was preempted. */
@@ -99,7 +80,7 @@ static void tokens_pay_alike(void **state)
         assert_int_equal(preempted[i], 0);
         assert_int_equal(paid[i], tokens_run(i) * 1000);
     }
-    end(e);
+    close_hooked(e);
 }
 
 /* What is computed again is paid again, and nothing is paid by nobody. */
@@ -123,7 +104,7 @@ static void the_preempted_pay_twice(void **state)
     }
     assert_true(n_preempted > 0);
     assert_int_equal(sum, all_ns / 1000);
-    end(e);
+    close_hooked(e);
 }
 
 static void the_sum_is_not_more_than_the_device_took(void **state)
@@ -139,7 +120,7 @@ static void the_sum_is_not_more_than_the_device_took(void **state)
     for (uint32_t i = 0; i < N; i++)
         sum += paid[i];
     assert_true(sum <= all_ns / 1000 && sum + N + 1 >= all_ns / 1000);
-    end(e);
+    close_hooked(e);
 }
 
 int main(void)

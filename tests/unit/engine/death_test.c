@@ -2,15 +2,13 @@
 /* A runner that fails in a step: the engine is dead, and nobody waits for it. */
 #include "unit/test.h"
 
-#include "engine/engine_int.h"
+#include "unit/engine/hooked.h"
 
-#define MODEL TEST_DIR "/golden/llama"
-#define N     6
+#define N 6
 
 enum { EXECUTE, SAMPLE, WAIT, N_PLACES };
 
-static const lls_runner_ops_t *real;
-static int                     place, steps_left;
+static int place, steps_left;
 
 static llm_status_t spoil(int at, llm_status_t st)
 {
@@ -39,30 +37,13 @@ static llm_engine_t *begin(lls_runner_ops_t *ops, int where, int n_good)
     static const llm_option_t options[] = { { "skip-tokenizer-init", "true" },
                                             { "cpu-threads", "1" }, { "max-num-seqs", "2" },
                                             { "max-num-batched-tokens", "16" } };
-    llm_engine_config_t       cfg = LLM_INIT(llm_engine_config_t);
-    llm_engine_t             *e;
-    llm_error_t               err;
-
-    cfg.model = MODEL;
-    cfg.options = options;
-    cfg.n_options = sizeof options / sizeof *options;
-    if (lls_engine_create(&cfg, false, &e, &err) != LLM_OK)
-        fail_msg("%s", err.message);
-    real = e->runner->ops;
-    *ops = *real;
+    llm_engine_t *e = open_hooked(options, LLS_ARRAY_LEN(options), ops);
     ops->execute = execute;
     ops->sample = sample;
     ops->wait = wait;
-    e->runner->ops = ops;
     place = where;
     steps_left = n_good + 1;
     return e;
-}
-
-static void end(llm_engine_t *e)
-{
-    e->runner->ops = real;
-    lls_engine_destroy(e);
 }
 
 typedef struct ask {
@@ -134,7 +115,7 @@ static void every_request_ends_with_a_status(void **state)
             }
             assert_int_equal(n_last, N);
             must_be_dead(e, &a[0]);
-            end(e);
+            close_hooked(e);
         }
 }
 
@@ -167,7 +148,7 @@ static void a_batch_keeps_what_had_finished(void **state)
         assert_true(i != 1 || o->n_tokens > 3);
     }
     must_be_dead(e, &a[0]);
-    end(e);
+    close_hooked(e);
     lls_batch_result_destroy(b);
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/io.h"
 #include "model/model.h"
+#include "unit/files.h"
 
 /* ---- A backend that keeps what it was given, and a checkpoint written on the spot ----------- */
 
@@ -55,18 +56,6 @@ static const lls_ops_t fake_ops = { .name = "fake", .pack_size = pack_size, .pac
                                     .place = place, .run = run_all };
 
 static char folder[256];
-
-static void write_file(const char *name, const void *data, size_t n)
-{
-    char  path[512];
-    FILE *f;
-
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    f = fopen(path, "wb");
-    assert_non_null(f);
-    assert_int_equal(fwrite(data, 1, n, f), n);
-    fclose(f);
-}
 
 #define CONFIG                                                                                     \
     "\"model_type\":\"llama\",\"hidden_size\":8,\"num_hidden_layers\":1,\"num_attention_heads\":"  \
@@ -122,8 +111,8 @@ static void write_checkpoint(const char *config, const char *without, const char
     memcpy(file + 8, header, at);
     for (size_t i = 0; i < data / 4; i++)
         memcpy(file + 8 + at + 4 * i, &(float){ 0.5f }, 4);
-    write_file("model.safetensors", file, 8 + at + data);
-    write_file("config.json", config, strlen(config));
+    write_file(folder, "model.safetensors", file, 8 + at + data);
+    write_file(folder, "config.json", config, strlen(config));
     free(file);
 }
 
@@ -300,7 +289,7 @@ static void architectures_of_gguf(void **state)
     memcpy(file + at + 4, &(uint64_t){ sizeof arch - 1 }, 8);
     memcpy(file + at + 12, arch, sizeof arch - 1);
     at += 12 + sizeof arch - 1;
-    write_file("model.safetensors", file, at);
+    write_file(folder, "model.safetensors", file, at);
     refused(&(lls_model_options_t){.path = path, .load_format = "gguf"}, LLM_ERR_UNSUPPORTED,
             "falcon", "known are llama");
     refused(&(lls_model_options_t){ .path = TEST_DIR "/golden/gguf/qwen3.gguf",
@@ -384,7 +373,7 @@ static void change_a_byte(const char *path)
     fclose(f);
 }
 
-static void remove_file(const char *path) { assert_int_equal(unlink(path), 0); }
+static void remove_path(const char *path) { assert_int_equal(unlink(path), 0); }
 
 static void packed_weights_are_read_again_when_nothing_changed(void **state)
 {
@@ -409,7 +398,7 @@ static void packed_weights_are_read_again_when_nothing_changed(void **state)
     snprintf(path, sizeof path, "%s/model.safetensors", folder);
     assert_int_equal(utimensat(AT_FDCWD, path, then, 0), 0);
     assert_int_equal(load_with_cache(&mem, &fake_ops, cache, again), 6);
-    assert_int_equal(empty(cache, remove_file), 3);
+    assert_int_equal(empty(cache, remove_path), 3);
     assert_int_equal(rmdir(cache), 0);
     assert_int_equal(load_with_cache(&mem, &fake_ops, cache, again), 6);    /* it works without */
 }

@@ -4,6 +4,8 @@
 
 #include <sys/stat.h>
 
+#include "unit/files.h"
+
 /* ---- A GGUF without tensors ------------------------------------------------------------------ */
 
 typedef struct maker {
@@ -300,26 +302,6 @@ static void unigram_takes_the_best_path(void **state)
 }
 
 /* ---- Directories ----------------------------------------------------------------------------- */
-
-static void write_file(const char *dir, const char *name, const char *text, size_t len)
-{
-    char  path[600];
-    FILE *f;
-
-    snprintf(path, sizeof path, "%s/%s", dir, name);
-    f = fopen(path, "w");
-    assert_non_null(f);
-    assert_int_equal(fwrite(text, 1, len, f), len);
-    fclose(f);
-}
-
-static void remove_file(const char *dir, const char *name)
-{
-    char path[600];
-
-    snprintf(path, sizeof path, "%s/%s", dir, name);
-    unlink(path);
-}
 
 static void a_directory_gives_ids_and_template(void **state)
 {

@@ -10,6 +10,7 @@
 #include "text/chat.h"
 #include "text/render.h"
 #include "text/tokenizer_int.h"
+#include "unit/files.h"
 
 #define JUNE_28_2025 1751068800
 
@@ -265,26 +266,6 @@ static void formats_are_found_by_architecture(void **state)
     assert_null(lls_render_find(NULL));
 }
 
-static void put(const char *dir, const char *name, const void *data, size_t n)
-{
-    char  path[512];
-    FILE *f;
-
-    snprintf(path, sizeof path, "%s/%s", dir, name);
-    f = fopen(path, "wb");
-    assert_non_null(f);
-    assert_int_equal(fwrite(data, 1, n, f), n);
-    assert_int_equal(fclose(f), 0);
-}
-
-static void drop(const char *dir, const char *name)
-{
-    char path[512];
-
-    snprintf(path, sizeof path, "%s/%s", dir, name);
-    unlink(path);
-}
-
 static void a_directory_gets_its_format(void **state)
 {
     static const char own[] = "{\"chat_template\":\"the model's\"}";
@@ -296,18 +277,18 @@ static void a_directory_gets_its_format(void **state)
 
     (void)state;
     assert_non_null(mkdtemp(dir));
-    put(dir, "tokenizer.json", tokenizer, len);
-    put(dir, "tokenizer_config.json", own, sizeof own - 1);
+    write_file(dir, "tokenizer.json", tokenizer, len);
+    write_file(dir, "tokenizer_config.json", own, sizeof own - 1);
     t = open_tokenizer(dir);
     assert_string_equal(lls_tokenizer_chat_template(t, &n), "the model's");
     lls_tokenizer_close(t);
-    put(dir, "config.json", config, sizeof config - 1);
+    write_file(dir, "config.json", config, sizeof config - 1);
     t = open_tokenizer(dir);
     assert_string_equal(lls_tokenizer_chat_template(t, &n), lls_render_harmony);
     lls_tokenizer_close(t);
-    drop(dir, "tokenizer.json");
-    drop(dir, "tokenizer_config.json");
-    drop(dir, "config.json");
+    remove_file(dir, "tokenizer.json");
+    remove_file(dir, "tokenizer_config.json");
+    remove_file(dir, "config.json");
     rmdir(dir);
     lls_free(plain_mem(), tokenizer);
 }
