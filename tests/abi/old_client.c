@@ -6,19 +6,7 @@
  */
 #include LLM_OLD_HEADER
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-static int faults;
-
-#define CHECK(cond)                                                                                \
-    do {                                                                                           \
-        if (!(cond)) {                                                                             \
-            printf("%s:%d: not so: %s\n", __FILE__, __LINE__, #cond);                              \
-            faults++;                                                                              \
-        }                                                                                          \
-    } while (0)
+#include "check.h"
 
 static void without_a_model(void)
 {

@@ -7,22 +7,10 @@
  */
 #include "llm.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "check.h"
 
 #define WIDE(type) struct { type s; unsigned char tail[24]; }
 #define FENCE 0xA5
-
-static int faults;
-
-#define CHECK(cond)                                                                                \
-    do {                                                                                           \
-        if (!(cond)) {                                                                             \
-            printf("%s:%d: not so: %s\n", __FILE__, __LINE__, #cond);                              \
-            faults++;                                                                              \
-        }                                                                                          \
-    } while (0)
 
 static int all_are(const unsigned char *bytes, size_t n, unsigned char value)
 {

@@ -22,19 +22,6 @@ static llm_engine_t *begin(const char *mode, const char *blocks)
                                "max-num-seqs", "24"), NULL);
 }
 
-static llm_batch_t *generate(llm_engine_t *e, const ask_t *const *asks, size_t n)
-{
-    const llm_request_t *list[MAX_ASKS];
-    llm_batch_t         *b;
-    llm_error_t          err;
-
-    for (size_t i = 0; i < n; i++)
-        list[i] = &asks[i]->r;
-    if (llm_generate_batch(e, list, n, NULL, NULL, &b, &err) != LLM_OK)
-        fail_msg("%s", err.message);
-    return b;
-}
-
 /* ---- What a callback sees -------------------------------------------------------------------- */
 
 typedef struct witness {
@@ -97,7 +84,7 @@ static void a_callback_sees_constraints_but_no_penalties(void **state)
     asks[0].sp.n_logit_bias = 1;
     asks[0].sp.min_tokens = 3;
     asks[1].sp.n = 3;
-    b = generate(e, list, 2);
+    b = generate_listed(e, list, 2);
     for (uint32_t i = 0; i < 3; i++) {
         assert_int_equal(w[0].n_calls[i], i == 0 ? N_NEW : 0);
         assert_int_equal(w[1].n_calls[i], N_NEW);
@@ -154,7 +141,7 @@ static void a_callback_has_the_last_word_over_the_constraints(void **state)
     asks[1].sp.logits_user = &eos;
     asks[1].sp.flags = 0;
     asks[1].sp.min_tokens = 5;
-    b = generate(e, list, 3);
+    b = generate_listed(e, list, 3);
     o = llm_batch_output(b, 0, 0);
     assert_int_equal(o->n_tokens, N_NEW);
     for (uint32_t t = 0; t < N_NEW; t++)
@@ -196,7 +183,7 @@ static void preemption_shows_a_callback_the_same_tokens(void **state)
             asks[i].sp.logits_fn = by_history;
             list[i] = &asks[i];
         }
-        b = generate(e, list, 10);
+        b = generate_listed(e, list, 10);
         for (uint32_t i = 0; i < 10; i++) {
             const llm_output_t *o = llm_batch_output(b, i, 0);
             assert_int_equal(o->n_tokens, 40);
@@ -307,8 +294,8 @@ static void faults_stay_in_their_rows(void **state)
                 asks[i].sp.logits_fn = strike;
                 asks[i].sp.logits_user = &faults[i];
             }
-            together = generate(e, all, 24);
-            apart = generate(e, good, 12);
+            together = generate_listed(e, all, 24);
+            apart = generate_listed(e, good, 12);
             for (uint32_t i = 0; i < 24; i++)
                 if (i % 2 == 0)
                     expect_same(llm_batch_output(together, i, 0),
@@ -340,7 +327,7 @@ static void one_completion_fails_alone(void **state)
     make_path(&plain, 1);
     a.sp.n = plain.sp.n = 3;
     a.sp.logits_fn = second_fails;
-    b = generate(e, list, 2);
+    b = generate_listed(e, list, 2);
     for (uint32_t i = 0; i < 3; i++) {
         const llm_output_t *o = llm_batch_output(b, 0, i);
         if (i != 1) {
@@ -373,7 +360,7 @@ static void what_only_overflows_later_is_named_too(void **state)
         make_path(&a, i);
         a.sp.logits_fn = huge;
         a.sp.repetition_penalty = 0.5f;
-        b = generate(e, list, 1);
+        b = generate_listed(e, list, 1);
         o = llm_batch_output(b, 0, 0);
         assert_int_equal(o->finish_reason, LLM_FINISH_ERROR);
         assert_string_equal(o->error->param, "logits_fn");

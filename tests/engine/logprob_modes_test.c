@@ -73,19 +73,6 @@ static void make_request(ask_t *a, uint32_t i)
     }
 }
 
-static llm_batch_t *generate(llm_engine_t *e, ask_t *asks, size_t n)
-{
-    const llm_request_t *list[N_ASKS];
-    llm_batch_t         *b;
-    llm_error_t          err;
-
-    for (size_t i = 0; i < n; i++)
-        list[i] = &asks[i].r;
-    if (llm_generate_batch(e, list, n, NULL, NULL, &b, &err) != LLM_OK)
-        fail_msg("%s", err.message);
-    return b;
-}
-
 /* ---- Reference ------------------------------------------------------------------------------- */
 
 /* Entries 1 .. of a token that has all of the vocabulary, by id. */
@@ -230,7 +217,7 @@ static void every_mode_is_what_v2_takes_a_snapshot_of(void **state)
     for (uint32_t i = 0; i < N_ASKS; i++)
         make_request(&asks[i], i);
     for (uint32_t m = 0; m < N_MODES; m++)
-        b[m] = generate(engines[m], asks, N_ASKS);
+        b[m] = generate_all(engines[m], asks, N_ASKS);
     for (uint32_t i = 0; i < N_ASKS; i++) {
         const llm_output_t *raw = llm_batch_output(b[RAW_LOGITS], i, 0);
 
@@ -276,7 +263,7 @@ static void narrow_rows_are_the_beginning_of_wide_ones(void **state)
             make_request(&asks[i], 5);
             asks[i].sp.n_logprobs = asks[i].sp.n_prompt_logprobs = widths[i];
         }
-        b = generate(engines[m], asks, 6);
+        b = generate_all(engines[m], asks, 6);
         all = llm_batch_output(b, 0, 0);
         assert_int_equal(all->n_logprobs, 1 + V);
         for (uint32_t i = 1; i < 6; i++) {
@@ -306,7 +293,7 @@ static void the_prompt_is_raw_in_the_unit_of_the_mode(void **state)
     make_request(&a, 3);
     a.sp.n_prompt_logprobs = -1;
     for (uint32_t m = 0; m < N_MODES; m++) {
-        b[m] = generate(engines[m], &a, 1);
+        b[m] = generate_all(engines[m], &a, 1);
         o[m] = llm_batch_output(b[m], 0, 0);
         assert_int_equal(o[m]->n_prompt_logprobs, 1 + V);
     }
@@ -365,7 +352,7 @@ static void chosen_tokens_come_in_place_of_the_likeliest(void **state)
             a[1].sp.n_prompt_logprobs = 0;
             a[1].r.options = options;
             a[1].r.n_options = variant == 3 ? 5 : 3;
-            b = generate(engines[m], a, 2);
+            b = generate_all(engines[m], a, 2);
             all = llm_batch_output(b, 0, 0);
             o = llm_batch_output(b, 1, 0);
             assert_null(o->error);
@@ -413,7 +400,7 @@ static void the_result_has_room_for_the_most(void **state)
         asks[i].r.options = options;
         asks[i].r.n_options = i % 2 ? 2 : 3;
     }
-    b = generate(e, asks, N_ASKS);
+    b = generate_all(e, asks, N_ASKS);
     for (uint32_t i = 0; i < N_ASKS; i++) {
         const llm_output_t *o = llm_batch_output(b, i, 0);
         if (o->error != NULL)
@@ -456,8 +443,8 @@ static void chunks_and_preemption_change_nothing(void **state)
             asks[i].r.options = options;
             asks[i].r.n_options = i % 2 ? 0 : i % 3 == 0 ? 1 : 3;
         }
-        a = generate(engines[m], asks, N_ASKS);
-        b = generate(tight, asks, N_ASKS);
+        a = generate_all(engines[m], asks, N_ASKS);
+        b = generate_all(tight, asks, N_ASKS);
         for (uint32_t i = 0; i < N_ASKS; i++) {
             const llm_output_t *x = llm_batch_output(a, i, 0), *y = llm_batch_output(b, i, 0);
             assert_int_equal(x->n_tokens, N_NEW);

@@ -123,6 +123,30 @@ void run_dry(llm_engine_t *e)
     }
 }
 
+llm_batch_t *generate_listed(llm_engine_t *e, const ask_t *const *asks, size_t n)
+{
+    const llm_request_t *list[MAX_BATCH];
+    llm_batch_t         *b;
+    llm_error_t          err;
+
+    assert_true(n <= MAX_BATCH);
+    for (size_t i = 0; i < n; i++)
+        list[i] = &asks[i]->r;
+    if (llm_generate_batch(e, list, n, NULL, NULL, &b, &err) != LLM_OK)
+        fail_msg("%s", err.message);
+    return b;
+}
+
+llm_batch_t *generate_all(llm_engine_t *e, const ask_t *asks, size_t n)
+{
+    const ask_t *list[MAX_BATCH];
+
+    assert_true(n <= MAX_BATCH);
+    for (size_t i = 0; i < n; i++)
+        list[i] = &asks[i];
+    return generate_listed(e, list, n);
+}
+
 void run_tokens(llm_engine_t *e, uint32_t n, int32_t *tokens)
 {
     const llm_output_t *o;

@@ -8,6 +8,7 @@
 #include "unit/test.h"
 
 #define MAX_MODELS 32
+#define MAX_BATCH  64                 /* requests of one generate_all() */
 
 /* Under a sanitizer the largest cases are left to the other builds. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -52,6 +53,9 @@ llm_request_id_t add_ask(llm_engine_t *e, const ask_t *a);
 void             step_engine(llm_engine_t *e);
 /* Steps until nothing is unfinished; records are thrown away. */
 void run_dry(llm_engine_t *e);
+/* One batch of the n requests; fails the test with the library's message. */
+llm_batch_t *generate_listed(llm_engine_t *e, const ask_t *const *asks, size_t n);
+llm_batch_t *generate_all(llm_engine_t *e, const ask_t *asks, size_t n);
 /* The n tokens of one greedy request to an idle engine of 64 tokens or more; always the same. */
 void run_tokens(llm_engine_t *e, uint32_t n, int32_t *tokens);
 

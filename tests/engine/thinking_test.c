@@ -66,19 +66,6 @@ static void make_requests(ask_t asks[N_ASKS], llm_option_t options[N_ASKS], char
     }
 }
 
-static llm_batch_t *generate(llm_engine_t *e, const ask_t *asks, size_t n)
-{
-    const llm_request_t *list[N_ASKS];
-    llm_batch_t         *b;
-    llm_error_t          err;
-
-    for (size_t i = 0; i < n; i++)
-        list[i] = &asks[i].r;
-    if (llm_generate_batch(e, list, n, NULL, NULL, &b, &err) != LLM_OK)
-        fail_msg("%s", err.message);
-    return b;
-}
-
 /* The token that must follow tokens[0 .. n), or -1: vLLM's rule, searched from the beginning. */
 static int32_t forced_next(const int32_t *tokens, size_t n, uint32_t budget)
 {
@@ -113,8 +100,8 @@ static void thoughts_end_with_their_budget(void **state)
         plain[i].r.sampling = &plain[i].sp;
         plain[i].r.n_options = 0;
     }
-    b = generate(e, asks, N_ASKS);
-    without = generate(e, plain, N_ASKS);
+    b = generate_all(e, asks, N_ASKS);
+    without = generate_all(e, plain, N_ASKS);
     for (uint32_t i = 0; i < N_ASKS; i++) {
         const llm_output_t *o = llm_batch_output(b, i, 0), *p = llm_batch_output(without, i, 0);
         int32_t             tokens[N_PROMPT + N_NEW];
@@ -157,14 +144,14 @@ static void nothing_else_decides(void **state)
 
     make_requests(asks, options, text);
     for (uint32_t i = 0; i < N_ASKS; i++) {
-        b = generate(e, &asks[i], 1);
+        b = generate_all(e, &asks[i], 1);
         memcpy(alone[i], llm_batch_output(b, 0, 0)->tokens, sizeof alone[i]);
         llm_batch_destroy(b);
     }
     llm_engine_destroy(e);
     for (uint32_t w = 0; w < sizeof worlds / sizeof *worlds; w++) {
         e = begin(worlds[w][0], worlds[w][1], worlds[w][2]);
-        b = generate(e, asks, N_ASKS);
+        b = generate_all(e, asks, N_ASKS);
         for (uint32_t i = 0; i < N_ASKS; i++) {
             const llm_output_t *o = llm_batch_output(b, i, 0);
             assert_int_equal(o->n_tokens, N_NEW);
@@ -195,7 +182,7 @@ static void a_spoilt_row_has_no_token_to_force(void **state)
 
     make_request(&a, 3, &budget);
     a.sp.logits_fn = leave_nothing;
-    b = generate(e, &a, 1);
+    b = generate_all(e, &a, 1);
     o = llm_batch_output(b, 0, 0);
     assert_int_equal(o->finish_reason, LLM_FINISH_ERROR);
     assert_int_equal(o->n_tokens, 0);
