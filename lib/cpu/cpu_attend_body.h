@@ -425,8 +425,8 @@ static void values(const lls_attend_job_t *j, workspace_t *w, float *o)
     }
 }
 
-/* The same where weights of 0 are not enough: each row sums up what it sees, and from one token at a
- * time, which has the same bits. */
+/* The same where weights of 0 are not enough: each row sums up what it sees, and from one token at
+ * a time, which has the same bits. */
 static void values_one_by_one(const lls_attend_job_t *j, const workspace_t *w, uint32_t pos,
                               uint32_t base, float *o)
 {

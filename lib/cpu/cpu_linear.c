@@ -14,8 +14,8 @@
 #define CHUNK_BYTES (3u << 19)      /* of packed float32: rows of int8 stay in a core's L2 */
 #define MIN_CHUNK   64u
 #define MAX_CHUNK   512u
-#define K_BLOCK     768u            /* values of k that go through all rows before the next: widened,
-                                       they stay in the nearest cache */
+/* values of k that go through all rows before the next: widened, they stay in the nearest cache */
+#define K_BLOCK     768u
 #define TILE_K      2048u           /* the same of tiles, whose turns are too short to notice */
 #define OVER_BYTES  1024u           /* behind the packed rows, for kernels that read 16 at a time */
 #define TILES_FROM  56u             /* rows that are worth tiles of int8 */

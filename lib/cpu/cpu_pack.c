@@ -311,8 +311,8 @@ static inline const uint8_t *block_of(const lane_t *lane, uint32_t s, uint32_t b
 }
 
 /* Block s of the four lanes from `lane` on. */
-__attribute__((always_inline)) static inline void put_four(const panel_job_t *j, uint32_t kind, fields_t f, uint32_t s,
-                            uint32_t lane, uint8_t *dst)
+__attribute__((always_inline)) static inline void
+put_four(const panel_job_t *j, uint32_t kind, fields_t f, uint32_t s, uint32_t lane, uint8_t *dst)
 {
     const lane_t  *l = &j->lanes[lane];
     const uint8_t *a = block_of(l, s, f.bytes), *b = block_of(l + 1, s, f.bytes);
