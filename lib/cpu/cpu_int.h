@@ -23,6 +23,10 @@ size_t      lls_cpu_pack_size(const lls_wspec_t *spec);
 lls_wmat_t *lls_cpu_pack(void *backend, const lls_wspec_t *spec, void *dst);
 void        lls_cpu_place(void *backend, void *at, size_t n, lls_mat_bytes_fn bytes_of,
                           const void *user);
+/* Its two ways: members have the pages of their shares near; pages come quickly. */
+void        lls_cpu_place_shares(lls_cpu_t *cpu, void *at, size_t n, lls_mat_bytes_fn bytes_of,
+                                 const void *user);
+void        lls_cpu_touch(lls_cpu_t *cpu, void *at, size_t bytes);
 void        lls_cpu_run(void *backend, uint32_t n, lls_pool_fn fn, void *arg);
 size_t      lls_cpu_page_bytes(uint32_t dtype, uint32_t block_tokens, uint32_t n_heads,
                                uint32_t head_dim);

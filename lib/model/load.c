@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/cpus.h"
 #include "model/model_int.h"
 #include "model/packed.h"
 
@@ -256,8 +255,7 @@ llm_status_t lls_model_load(lls_model_t *m, const lls_ops_t *ops, void *backend,
     llm_status_t st;
 
     lls_assert(!m->loaded && (uintptr_t)arena % ALIGN == 0);
-    if (lls_n_nodes(LLS_NODES) > 1)     /* else pages come with what is packed into them */
-        ops->place(backend, arena, m->bind.n_mats, bytes_of, &(sizing_t){ m, ops });
+    ops->place(backend, arena, m->bind.n_mats, bytes_of, &(sizing_t){ m, ops });
     st = (m->cache_dir == NULL ? fill : fill_and_keep)(m, ops, backend, arena, total, progress,
                                                        user, err);
     if (st != LLM_OK)

@@ -162,7 +162,7 @@ static double near_share(const matrix_t *m, bool place)
     assert_true(data != NULL && m->at + bytes <= BYTES);
     forget_owners();
     if (place)
-        lls_cpu_ops(cpu)->place(cpu, memory + m->at, 2, bytes_of, &bytes);
+        lls_cpu_place_shares(cpu, memory + m->at, 2, bytes_of, &bytes);
     else
         memset(memory + m->at, 0, bytes);
     w = lls_cpu_ops(cpu)->pack(cpu, &spec, memory + m->at);
@@ -226,11 +226,38 @@ static void the_cache_lies_near_all_alike(void **state)
     lls_cpu_destroy(cpu);
 }
 
+/* All of a stretch comes, no page of another's, and a huge page by one member. */
+static void every_page_comes_once(void **state)
+{
+    const size_t piece = 2u << 20, at = 12288, bytes = BYTES - 3 * at;
+    lls_mem_t    mem;
+    lls_cpu_t   *cpu = cpu_of(&mem);
+    uint32_t     seen = 0;
+
+    forget_owners();
+    lls_cpu_touch(cpu, memory + at, bytes);
+    for (size_t i = 0; i < n_pages; i++) {
+        bool   within = i * page >= at && i * page < at + bytes;
+        bool   begins = (uintptr_t)(memory + i * page) % piece == 0;
+
+        if ((owner[i] != NOBODY) != within)
+            fail_msg("page %zu belongs to %u", i, owner[i]);
+        if (!within)
+            continue;
+        seen |= 1u << owner[i];
+        if (i * page > at && !begins)
+            assert_int_equal(owner[i], owner[i - 1]);
+    }
+    assert_int_equal(seen, (1u << N_MEMBERS) - 1);
+    lls_cpu_destroy(cpu);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(weights_are_near_who_multiplies_them),
         cmocka_unit_test(the_cache_lies_near_all_alike),
+        cmocka_unit_test(every_page_comes_once),
     };
 
     return cmocka_run_group_tests(tests, make_pages, NULL);
