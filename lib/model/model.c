@@ -210,7 +210,7 @@ uint64_t lls_model_block_bytes(const lls_model_t *m, const lls_ops_t *ops, uint3
 void lls_model_bind_pages(lls_model_t *m, const lls_ops_t *ops, uint32_t group, uint8_t *base,
                           uint64_t block_bytes, uint32_t kv_dtype, uint32_t block_tokens)
 {
-    uint64_t page = layer_page_bytes(m, ops, kv_dtype, block_tokens);
+    uint64_t page = layer_page_bytes(m, ops, kv_dtype, block_tokens), at = 0;
 
     lls_assert(block_bytes >= lls_model_block_bytes(m, ops, group, kv_dtype, block_tokens));
     for (uint32_t i = 0; i < m->traits.n_layers; i++) {
@@ -218,9 +218,10 @@ void lls_model_bind_pages(lls_model_t *m, const lls_ops_t *ops, uint32_t group, 
 
         if (l->traits.group != group)
             continue;
-        l->pages = (lls_pages_t){ .base = base, .block_bytes = block_bytes, .dtype = kv_dtype,
+        l->pages = (lls_pages_t){ .base = base == NULL ? NULL : base + at,
+                                  .block_bytes = block_bytes, .dtype = kv_dtype,
                                   .block_tokens = block_tokens, .n_heads = m->traits.n_kv,
                                   .head_dim = m->traits.head_dim };
-        base += page;
+        at += page;
     }
 }

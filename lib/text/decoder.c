@@ -373,7 +373,8 @@ static bool mend(lls_buf_t *out, size_t from)
     lls_buf_t tail = { out->mem, NULL, 0, 0 };
     bool      ok;
 
-    from += lls_utf8_valid(out->data + from, out->len - from);
+    if (from < out->len)                    /* without bytes there may be no memory */
+        from += lls_utf8_valid(out->data + from, out->len - from);
     if (from == out->len)
         return true;
     ok = lls_buf_put(&tail, out->data + from, out->len - from);
