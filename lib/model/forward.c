@@ -76,47 +76,39 @@ static void mlp(pass_t *p, const lls_layer_t *l, const lls_tensor_t *in)
 {
     lls_exec_t  *x = p->x;
     size_t       mark = x->used;
-    lls_tensor_t up = tmp(p, p->b->n_tokens, l->gate_up.out), wide = up;
+    lls_tensor_t wide = tmp(p, p->b->n_tokens, l->gate_up.out);
 
-    LLS_OP(x, linear, &up, in, &l->gate_up);
-    if (l->traits.ffn == LLS_FFN_GLU) {
-        wide = tmp(p, p->b->n_tokens, l->down.in);
-        LLS_OP(x, act_mul, &wide, &up, p->m->traits.act);
-    } else {
-        LLS_OP(x, act, &wide, p->m->traits.act);
-    }
+    LLS_OP(x, linear, &wide, in, &l->gate_up);
+    LLS_OP(x, act, &wide, p->m->traits.act);
     LLS_OP(x, linear, &p->y, &wide, &l->down);
     x->used = mark;
 }
 
-static void experts(pass_t *p, const lls_layer_t *l, const lls_tensor_t *in)
+static void experts(pass_t *p, const lls_layer_t *l, const lls_tensor_t *in, const lls_glu_t *glu)
 {
     const lls_route_t *route = &p->m->traits.route;
     lls_exec_t        *x = p->x;
-    uint32_t           n = p->b->n_tokens, rows = n * route->top_k;
+    uint32_t           n = p->b->n_tokens;
     size_t             mark = x->used;
     lls_tensor_t ids = lls_tmp(x, LLS_I32, n, route->top_k), weights = tmp(p, n, route->top_k);
-    size_t             above;
-    lls_tensor_t       up, wide, out, scores = tmp(p, n, route->n_experts);
+    lls_tensor_t scores = tmp(p, n, route->n_experts);
+    lls_tensor_t out = tmp(p, n * route->top_k, p->m->traits.hidden);
 
     LLS_OP(x, linear, &scores, in, &l->router);
     LLS_OP(x, route, &ids, &weights, &scores, route);
-    wide = tmp(p, rows, l->down.in);
-    above = x->used;
-    up = tmp(p, rows, l->gate_up.out);
-    LLS_OP(x, expert_linear, &up, in, &ids, &l->gate_up);
-    LLS_OP(x, act_mul, &wide, &up, p->m->traits.act);
-    x->used = above;
-    out = tmp(p, rows, p->m->traits.hidden);
-    LLS_OP(x, expert_linear, &out, &wide, &ids, &l->down);
+    lls_do_glu(x, &out, in, &ids, glu);
     LLS_OP(x, expert_sum, &p->y, &out, &weights);
     x->used = mark;
 }
 
 static void feed_forward(pass_t *p, const lls_layer_t *l, const lls_tensor_t *in)
 {
+    lls_glu_t glu = { .gate_up = &l->gate_up, .down = &l->down, .act = p->m->traits.act };
+
     if (l->traits.ffn == LLS_FFN_MOE)
-        experts(p, l, in);
+        experts(p, l, in, &glu);
+    else if (l->traits.ffn == LLS_FFN_GLU)
+        lls_do_glu(p->x, &p->y, in, NULL, &glu);
     else
         mlp(p, l, in);
 }

@@ -52,6 +52,38 @@ void lls_do_add_norm(lls_exec_t *x, lls_out_t y, lls_out_t residual, lls_in_t in
     x->ops->norm(x, y, residual, n);
 }
 
+static void linear_of(lls_exec_t *x, lls_out_t out, lls_in_t in, lls_in_t ids,
+                      const lls_linear_t *p)
+{
+    if (ids != NULL)
+        x->ops->expert_linear(x, out, in, ids, p);
+    else
+        x->ops->linear(x, out, in, p);
+}
+
+void lls_glu_by_parts(lls_exec_t *x, lls_out_t out, lls_in_t in, lls_in_t ids, const lls_glu_t *p)
+{
+    size_t       mark = x->used;
+    uint32_t     rows = out->shape[0];
+    lls_tensor_t wide = lls_tmp(x, LLS_F32, rows, p->down->in);
+    lls_tensor_t up = lls_tmp(x, LLS_F32, rows, p->gate_up->out);
+
+    linear_of(x, &up, in, ids, p->gate_up);
+    x->ops->act_mul(x, &wide, &up, p->act);
+    linear_of(x, out, &wide, ids, p->down);
+    x->used = mark;
+}
+
+void lls_do_glu(lls_exec_t *x, lls_out_t out, lls_in_t in, lls_in_t ids, const lls_glu_t *p)
+{
+    if (x->status != LLM_OK)
+        return;
+    if (x->ops->glu != NULL)
+        x->ops->glu(x, out, in, ids, p);
+    else
+        lls_glu_by_parts(x, out, in, ids, p);
+}
+
 void lls_do_rope_write(lls_exec_t *x, lls_out_t qkv, lls_in_t angles, const lls_rope_t *rope,
                        const lls_batch_t *batch, const lls_pages_t *pages, const lls_attend_t *a)
 {

@@ -131,6 +131,12 @@ typedef struct lls_linear {
     bool              accumulate;
 } lls_linear_t;
 
+/* y = (act(gate) * up) W^T of down, [gate | up] = x W^T of gate_up. */
+typedef struct lls_glu {
+    const lls_linear_t *gate_up, *down;
+    uint32_t            act;        /* enum lls_act_kind */
+} lls_glu_t;
+
 /* Angle of pair i at position p: p * inv_freq[i]; scaling of every kind is folded in at load. */
 typedef struct lls_rope_table {
     const float *inv_freq;          /* [rot_dim / 2] */
@@ -227,6 +233,8 @@ struct lls_logprob_job;             /* lib/sample */
 #define LLS_FUSED_OPS(X)                                                                           \
     /* residual += in; y = norm(residual) */                                                       \
     X(add_norm,     (lls_exec_t *, lls_out_t y, lls_out_t residual, lls_in_t, const lls_norm_t *)) \
+    /* linear, act_mul, linear; with ids expert_linear, out a row for each pair */                 \
+    X(glu,          (lls_exec_t *, lls_out_t, lls_in_t, lls_in_t ids, const lls_glu_t *))          \
     /* rope, then kv_write */                                                                      \
     X(rope_write,   (lls_exec_t *, lls_out_t qkv, lls_in_t angles, const lls_rope_t *,             \
                      const lls_batch_t *, const lls_pages_t *, const lls_attend_t *))
@@ -260,6 +268,9 @@ struct lls_ops {
 #define LLS_OP(x, op, ...) ((x)->status == LLM_OK ? (x)->ops->op((x), __VA_ARGS__) : (void)0)
 void lls_do_add_norm(lls_exec_t *x, lls_out_t y, lls_out_t residual, lls_in_t in,
                      const lls_norm_t *n);
+void lls_do_glu(lls_exec_t *x, lls_out_t out, lls_in_t in, lls_in_t ids, const lls_glu_t *p);
+/* The plain ops, for a backend that fuses some shapes only. */
+void lls_glu_by_parts(lls_exec_t *x, lls_out_t out, lls_in_t in, lls_in_t ids, const lls_glu_t *p);
 void lls_do_rope_write(lls_exec_t *x, lls_out_t qkv, lls_in_t angles, const lls_rope_t *rope,
                        const lls_batch_t *batch, const lls_pages_t *pages, const lls_attend_t *a);
 
