@@ -116,10 +116,12 @@ static void multiply_pair(panel_job_t *p, const glu_chunk_t *c, const pair_t *pa
     p->to = pair;
     p->next = panel_at(p->j, expert, width + column);
     p->store = keep_gate;
+    p->keeps = true;
     p->tile = pair->gates;
     multiply_half(p, c, pair, column);
     p->next = column + LLS_PANEL < width ? panel_at(p->j, expert, column + LLS_PANEL) : NULL;
     p->store = put_products;
+    p->keeps = false;
     p->tile = tile;
     multiply_half(p, c, pair, width + column);
 }

@@ -11,7 +11,7 @@
 
 #define CHUNK_BYTES (3u << 19)      /* of packed float32: rows of int8 stay in a core's L2 */
 #define MIN_CHUNK   64u
-#define MAX_CHUNK   512u
+#define MAX_CHUNK   256u
 /* values of k that go through all rows before the next: widened, they stay in the nearest cache */
 #define K_BLOCK     768u
 #define TILE_K      2048u           /* the same of tiles, whose turns are too short to notice */
@@ -142,6 +142,7 @@ static void multiply_steps(const panel_job_t *p, uint32_t panel, uint32_t s, uin
                                   .w_bytes = lls_kind_step_bytes(kind),
                                   .multiply = isa->multiply[kind],
                                   .panel = panel, .s = s, .n = n, .slice = n };
+    bool                    in_turn = n == p->seg->n_steps && !p->keeps;
 
     t.w += s * t.w_bytes;
     if (isa->widen[kind] != NULL && p->cut.n >= isa->widen_from) {
@@ -153,8 +154,10 @@ static void multiply_steps(const panel_job_t *p, uint32_t panel, uint32_t s, uin
     }
     for (uint32_t i = 0; i < p->cut.n; i++) {
         uint32_t m0 = lls_block_start(&p->cut, i), mr = lls_block_start(&p->cut, i + 1) - m0;
-        float   *tile = p->tile + (size_t)(m0 - p->cut.begin) * planes * LLS_PANEL;
+        float   *tile = p->tile;
 
+        if (!in_turn)
+            tile += (size_t)(m0 - p->cut.begin) * planes * LLS_PANEL;
         multiply_block(p, &t, m0, mr, tile);
         if (s + n < p->seg->n_steps)
             continue;

@@ -146,7 +146,9 @@ struct panel_job {
     uint32_t            form;       /* LLS_N_FORMS: none yet */
     uint32_t            n_acts;     /* steps of a row of acts */
     cut_t               cut;
-    float              *tile;       /* of the cut's first row */
+    float              *tile;       /* of the cut's first row; where k goes through in one piece, of
+                                     * each block in turn, or all blocks stay there */
+    bool                keeps;
     uint8_t            *wide;
     const uint8_t      *next;       /* panel to come; NULL = the one behind this */
     lls_panel_store_fn  store;
