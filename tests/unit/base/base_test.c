@@ -71,7 +71,7 @@ static void zeroed_pages_are_not_brought_in(void **state)
     uint8_t      *p, *begin;
     unsigned char here[64u << 20 >> 12];
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
     print_message("skipped: a sanitizer's calloc may touch its pages\n");
     skip();
 #endif
@@ -82,7 +82,7 @@ static void zeroed_pages_are_not_brought_in(void **state)
     assert_int_equal(mincore(begin, n, here), 0);
     for (size_t i = 0; i < n_pages; i++)
         n_here += here[i] & 1;
-    assert_true(n_here <= 2);
+    assert_true(n_here <= n_pages / 8);     /* the first page may be a huge one */
     lls_free(&mem, p);
 }
 
