@@ -104,11 +104,11 @@ static void find_next(const lls_attend_job_t *j, view_t *v, const lls_attend_ite
     }
 }
 
-/* ---- Numbers that are none ------------------------------------------------------------------ */
+/* ---- NaN and infinity ----------------------------------------------------------------------- */
 
 /* Whether V of tokens [begin, end), and of those in pairs with them, has NaNs or infinities: these
  * have all bits of the exponent, and one more carries into the bit above. */
-static bool has_none(const lls_attend_job_t *j, const view_t *v, uint32_t begin, uint32_t end)
+static bool has_nonfinite(const lls_attend_job_t *j, const view_t *v, uint32_t begin, uint32_t end)
 {
     static const struct { uint32_t exponent, one; } kinds[LLS_N_DTYPES] = {
         [LLS_F32] = { 0x7f800000, 0x00800000 }, [LLS_F16] = { 0x7c007c00, 0x04000400 },
@@ -129,8 +129,8 @@ static bool has_none(const lls_attend_job_t *j, const view_t *v, uint32_t begin,
 }
 
 /* Rows are multiplied with tokens that they do not see, by weights of 0: with those that others of
- * the item see, and neighbours in pairs.  Where V of these is no number that gives none, and each
- * token must take in only what it sees.  Integers are always numbers. */
+ * the item see, and neighbours in pairs.  Where V of these is not finite that gives NaN, and
+ * each token must take in only what it sees.  Integers are always finite. */
 static bool is_spoilt(const lls_attend_job_t *j, const view_t *v, const lls_attend_item_t *item,
                       uint32_t pos, uint32_t base)
 {
@@ -140,8 +140,8 @@ static bool is_spoilt(const lls_attend_job_t *j, const view_t *v, const lls_atte
         return false;
     seen(j, pos, base, &unused, &hi);
     seen(j, pos + item->n_tokens - 1, base, &lo, &unused);
-    return has_none(j, v, v->lo, lls_min_u32(lo, v->hi)) ||
-           has_none(j, v, lls_max_u32(hi, v->lo), v->hi);
+    return has_nonfinite(j, v, v->lo, lls_min_u32(lo, v->hi)) ||
+           has_nonfinite(j, v, lls_max_u32(hi, v->lo), v->hi);
 }
 
 /* Rows from `row` on of one query token, up to `most`, and what they see. */

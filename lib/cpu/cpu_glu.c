@@ -126,11 +126,6 @@ static void multiply_pair(panel_job_t *p, const glu_chunk_t *c, const pair_t *pa
     multiply_half(p, c, pair, width + column);
 }
 
-static bool meets(const glu_chunk_t *c, const run_t *r)
-{
-    return r->begin < c->end && r->end > c->first;
-}
-
 static void multiply_item(void *arg, uint32_t item, uint32_t ith)
 {
     const glu_chunk_t *c = arg;
@@ -142,7 +137,7 @@ static void multiply_item(void *arg, uint32_t item, uint32_t ith)
     lls_share(c->n_panels, 1, item, c->n_items, &begin, &end);
     for (uint32_t r = 0; r < g->up.n_runs && at < end; r++) {
         pair.run = &g->up.runs[r];
-        if (!meets(c, pair.run))
+        if (!lls_run_meets(pair.run, c->first, c->end))
             continue;
         for (uint32_t i = lls_sub_u32(begin, at); i < lls_min_u32(end - at, n); i++) {
             pair.column = i * LLS_PANEL;
@@ -171,7 +166,7 @@ static void run_chunk(glu_chunk_t *c)
     pack_chunk(c);
     c->n_panels = 0;
     for (uint32_t r = 0; r < j->n_runs; r++)
-        if (meets(c, &j->runs[r]))
+        if (lls_run_meets(&j->runs[r], c->first, c->end))
             c->n_panels += c->g->width / LLS_PANEL;
     c->n_items = lls_cpu_n_panel_items(j->cpu, c->n_panels);
     lls_pool_run(j->cpu->pool, c->n_items, multiply_item, c);

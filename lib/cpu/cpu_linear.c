@@ -126,7 +126,7 @@ static void multiply_block(const panel_job_t *p, steps_t *t, uint32_t m0, uint32
     for (uint32_t k = 0, n; k < t->n; k += n) {
         n = lls_min_u32(t->slice, t->n - k);
         prefetch_weights(t);
-        if (t->s + t->n == p->seg->n_steps && p->store == store_rows)
+        if (t->s + t->n == p->seg->n_steps && p->j->out != NULL)
             prefetch_rows(p, t->panel, m0 + mr * k / t->n, m0 + mr * (k + n) / t->n);
         t->multiply(acts, t->w + k * t->w_bytes, n, n_rows, t->s + k == 0, tile);
         acts += lls_acts_at(p->form, 0, 0, mr, n * step);
@@ -234,7 +234,7 @@ static uint32_t count_panels(const chunk_t *c)
 
     for (uint32_t r = 0; r < j->n_runs; r++) {
         const lls_wseg_t *seg = lls_wmat_segs(j->p->w, j->runs[r].expert);
-        bool              meets = j->runs[r].begin < c->end && j->runs[r].end > c->first;
+        bool              meets = lls_run_meets(&j->runs[r], c->first, c->end);
 
         for (uint32_t i = 0; meets && i < j->p->w->n_segs; i++)
             n += n_panels_of(c, &seg[i]);

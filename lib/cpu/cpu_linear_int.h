@@ -48,6 +48,11 @@ typedef struct cut {
     uint32_t expert, begin, end, n;
 } cut_t;
 
+static inline bool lls_run_meets(const run_t *r, uint32_t first, uint32_t end)
+{
+    return r->begin < end && r->end > first;
+}
+
 static inline cut_t lls_linear_cut(const run_t *r, uint32_t first, uint32_t end, uint32_t max_rows)
 {
     cut_t c = { .expert = r->expert, .begin = lls_max_u32(r->begin, first),
@@ -146,9 +151,8 @@ struct panel_job {
     uint32_t            form;       /* LLS_N_FORMS: none yet */
     uint32_t            n_acts;     /* steps of a row of acts */
     cut_t               cut;
-    float              *tile;       /* of the cut's first row; where k goes through in one piece, of
-                                     * each block in turn, or all blocks stay there */
-    bool                keeps;
+    float              *tile;       /* of the first block */
+    bool                keeps;      /* all blocks; else they take turns where k is whole */
     uint8_t            *wide;
     const uint8_t      *next;       /* panel to come; NULL = the one behind this */
     lls_panel_store_fn  store;

@@ -93,7 +93,7 @@ static void bits_do_not_depend_on_rows_or_threads(void **state)
     free(tall.data);
 }
 
-/* ---- AVX-VNNI -------------------------------------------------------------------------------- */
+/* ---- The bits of AVX2 ------------------------------------------------------------------------ */
 
 /* All bytes of some rows of blocks are the same: the largest sums of products that there are. */
 static void make_rows_extreme(uint32_t scheme, source_t *s)
@@ -109,16 +109,17 @@ static void make_rows_extreme(uint32_t scheme, source_t *s)
         }
 }
 
-/* Both are exact in integers and then do the same with floats.  Saturation would show: activations
- * of 127 and of both signs meet the extreme bytes. */
-static void avxvnni_has_the_bits_of_avx2(void **state)
+/* Both are exact in integers and then do the same with floats.  Saturation would show, and sums
+ * too large to be floats as they stand: activations of 127 and of both signs meet the extreme
+ * bytes. */
+static void check_against_avx2(uint32_t isa, const bool *has_scheme)
 {
     enum { M = 13, OUT = 41, IN = 512 };
     lls_tensor_t x = random_rows(M, IN, 8),
                  y[2] = { tensor_of(M, OUT, OUT), tensor_of(M, OUT, OUT) };
 
-    if (!lls_cpu_has_isa(LLS_ISA_AVXVNNI)) {
-        print_message("this CPU has no AVX-VNNI\n");
+    if (!lls_cpu_has_isa(isa)) {
+        print_message("this CPU has no %s\n", lls_cpu_isa_name(isa));
         skip();
     }
     for (uint32_t c = 0; c < IN; c++) {
@@ -128,13 +129,13 @@ static void avxvnni_has_the_bits_of_avx2(void **state)
         lls_row_f32(&x, 9)[c] = c % 4 < 2 ? 1 : -1;
     }
     for (uint32_t scheme = 0; scheme < LLS_N_SCHEMES; scheme++)
-        for (uint32_t m = 1; m <= M; m++) {
+        for (uint32_t m = 1; has_scheme[scheme] && m <= M; m++) {
             source_t s = source_of(scheme, OUT, IN, scheme);
 
             if (scheme >= LLS_W_Q4_0)
                 make_rows_extreme(scheme, &s);
             for (uint32_t i = 0; i < 2; i++) {
-                fixture_t    f = fixture_of(i == 0 ? LLS_ISA_AVX2 : LLS_ISA_AVXVNNI, 1);
+                fixture_t    f = fixture_of(i == 0 ? LLS_ISA_AVX2 : isa, 1);
                 packed_t     w = packed_one(f.cpu, &s, dtype_of(scheme));
                 lls_linear_t p = { .w = w.w, .in = IN, .out = OUT };
 
@@ -150,6 +151,24 @@ static void avxvnni_has_the_bits_of_avx2(void **state)
     free(x.data);
     free(y[0].data);
     free(y[1].data);
+}
+
+static void avxvnni_has_the_bits_of_avx2(void **state)
+{
+    bool all[LLS_N_SCHEMES];
+
+    memset(all, true, sizeof all);
+    check_against_avx2(LLS_ISA_AVXVNNI, all);
+}
+
+/* Of Q2_K and Q3_K it sums both bytes of an activation before they become a float. */
+static void avx512_has_the_bits_of_avx2(void **state)
+{
+    bool blocks[LLS_N_SCHEMES];
+
+    for (uint32_t scheme = 0; scheme < LLS_N_SCHEMES; scheme++)
+        blocks[scheme] = scheme >= LLS_W_Q4_0 && scheme != LLS_W_Q2_K && scheme != LLS_W_Q3_K;
+    check_against_avx2(LLS_ISA_AVX512, blocks);
 }
 
 /* ---- Tiles ----------------------------------------------------------------------------------- */
@@ -305,6 +324,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bits_do_not_depend_on_rows_or_threads),
         cmocka_unit_test(avxvnni_has_the_bits_of_avx2),
+        cmocka_unit_test(avx512_has_the_bits_of_avx2),
         cmocka_unit_test(tiles_give_the_bits_of_avx512),
         cmocka_unit_test(experts_have_the_bits_of_linear),
     };
