@@ -44,7 +44,7 @@ typedef struct product {
     const uint8_t *a[2];
     size_t         pitch, next, b_pitch;
     const uint8_t *b[LLS_KV_MAX_DIM / 32][2], *ahead[LLS_KV_MAX_DIM / 32];
-    uint32_t       n;
+    uint32_t       n, n_ahead;      /* n_ahead: rows of two lines */
     float         *c[2];
     size_t         c_pitch;         /* in bytes, as all are */
 } product_t;
@@ -90,9 +90,9 @@ static void begin_tiles(uint32_t rows)
     __asm__ volatile("ldtilecfg %0" : : "m"(c));
 }
 
-static void fetch(const uint8_t *p, size_t pitch)
+static void fetch(const uint8_t *p, size_t pitch, uint32_t n)
 {
-    for (uint32_t i = 0; i < 16; i++, p += pitch) {
+    for (uint32_t i = 0; i < n; i++, p += pitch) {
         _mm_prefetch(p, _MM_HINT_T1);
         _mm_prefetch(p + 64, _MM_HINT_T1);
     }
@@ -115,7 +115,7 @@ static void multiply_one(const product_t *x)
         TILE_DOT(1, 4, 7);
         TILE_DOT(1, 5, 7);
         if (x->ahead[i] != NULL)
-            fetch(x->ahead[i], x->b_pitch);
+            fetch(x->ahead[i], x->b_pitch, x->n_ahead);
     }
     TILE_STORE(0, x->c[0], x->c_pitch);
     TILE_STORE(1, x->c[0] + 16, x->c_pitch);
@@ -303,7 +303,8 @@ static void scores(const lls_attend_job_t *j, workspace_t *w, uint32_t first, ui
     if (copies_k(j))
         x.b_pitch = 128;
     for (uint32_t t = lo / PANEL * PANEL; t < hi; t += PANEL) {
-        const uint8_t *a = keys_at(j, &w->view, t), *b = keys_at(j, &w->view, t + 16);
+        const uint8_t *a = keys_at(j, &w->view, t);
+        const uint8_t *b = t + 16 < hi ? keys_at(j, &w->view, t + 16) : a;  /* any will do */
         if (copies_k(j)) {
             a = w->k + (size_t)t / PANEL * w->steps * STEP;
             b = a + 64;
@@ -314,6 +315,7 @@ static void scores(const lls_attend_job_t *j, workspace_t *w, uint32_t first, ui
             x.b[i][1] = b + i * step;
             x.ahead[i] = w->few && !copies_k(j) ? x.b[i][0] + j->kv.v_offset : NULL;
         }
+        x.n_ahead = lls_min_u32(PANEL, hi - t + 1) / 2;
         x.c[0] = w->s + t;
         x.c[1] = w->s + ROWS * S_PITCH + t;
         multiply(&x, n);
@@ -375,7 +377,7 @@ static void values(const lls_attend_job_t *j, const workspace_t *w, const view_t
     uint32_t      bt = j->kv.block_tokens, begin = rows->lo / PANEL;
     float         sums[2 * ROWS * PANEL];
     product_t     x = { .pitch = S_PITCH * sizeof(float), .next = 128, .b_pitch = 128,
-                        .n = lls_ceil_div(rows->hi, PANEL) - begin,
+                        .n = lls_ceil_div(rows->hi, PANEL) - begin, .n_ahead = PANEL / 2,
                         .c = { sums, sums + ROWS * PANEL }, .c_pitch = 128 };
 
     x.a[0] = (const uint8_t *)(w->s + begin * PANEL);
@@ -388,7 +390,7 @@ static void values(const lls_attend_job_t *j, const workspace_t *w, const view_t
             x.b[i][0] = whole ? v->page[t / bt] + at
                               : w->v + ((size_t)d * PANELS + begin + i) * STEP;
             x.b[i][1] = x.b[i][0] + 64;
-            x.ahead[i] = w->few && whole ? v->next[t / bt] + at - j->kv.v_offset : NULL;
+            x.ahead[i] = w->few && bt >= PANEL ? v->next[t / bt] + at - j->kv.v_offset : NULL;
         }
         multiply(&x, n);
         add_rows(&v->row, rows->row, rows->row + rows->n,
@@ -415,8 +417,17 @@ static void values_one_by_one(const lls_attend_job_t *j, const workspace_t *w, u
     }
 }
 
-static void blocks(const lls_attend_job_t *j, workspace_t *w, uint32_t first, uint32_t pos,
-                   uint32_t base, float *total)
+/* With few rows V is looked at behind the scores, when it has been fetched. */
+static void prepare_values(const lls_attend_job_t *j, workspace_t *w, const lls_attend_item_t *item,
+                           uint32_t pos, uint32_t base)
+{
+    w->spoilt = is_spoilt(j, &w->view, item, pos, base);
+    if (!w->spoilt)
+        copy_v(j, w, &w->view);
+}
+
+static void blocks(const lls_attend_job_t *j, workspace_t *w, const lls_attend_item_t *item,
+                   uint32_t first, uint32_t pos, uint32_t base, float *total)
 {
     view_t      *v = &w->view;
     row_block_t *b = &v->blocks[first], both;
@@ -431,6 +442,8 @@ static void blocks(const lls_attend_job_t *j, workspace_t *w, uint32_t first, ui
         weights(j, w, &b[i], pos, base, both.lo / PANEL * PANEL, lls_align_up(both.hi, PANEL),
                 w->s + i * ROWS * S_PITCH);
     take_in(v, both.row, both.n, total);
+    if (w->few)
+        prepare_values(j, w, item, pos, base);
     if (w->spoilt)
         values_one_by_one(j, w, first, n, &both, pos, base, o);
     else
@@ -450,14 +463,13 @@ static void tile(const lls_attend_job_t *j, void *work, const lls_attend_item_t 
     find_pages(j, v, item, tile);
     if (w->few)
         find_next(j, v, item, tile, after);
+    else
+        prepare_values(j, w, item, pos, base);
     if (copies_k(j))
         copy_k(j, w);
-    w->spoilt = is_spoilt(j, v, item, pos, base);
-    if (!w->spoilt)
-        copy_v(j, w, v);
     begin_tiles(lls_min_u32(v->rows, ROWS));
     for (uint32_t i = 0; i < v->n_blocks; i += 2)
-        blocks(j, w, i, pos, base, total);
+        blocks(j, w, item, i, pos, base, total);
     end_tiles();
 }
 
