@@ -121,9 +121,9 @@ static const lls_option_def_t table[] = {
      .put = LLS_PUT_STRING,
      AT_E(cpu_affinity)},
     {.info = E("huge-pages", "transparent|auto|explicit|off", "transparent", NULL,
-               "pages of weights, KV cache and activations; explicit: of those that the system has "
-               "set aside in /proc/sys/vm/nr_hugepages, past the allocator, or an error; auto: "
-               "these if there are enough, else transparent ones"),
+               "pages of weights and KV cache, where not transparent of activations too; explicit: "
+               "of those that the system has set aside in /proc/sys/vm/nr_hugepages, past the "
+               "allocator, or an error; auto: these if there are enough, else transparent ones"),
      .put = LLS_PUT_STRING,
      AT_E(huge_pages)},
     {.info = E("load-format", "auto|safetensors|gguf|dummy", "auto", NULL,

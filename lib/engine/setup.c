@@ -100,10 +100,9 @@ static llm_status_t measure_model(void *user, lls_engine_t *e, llm_error_t *err)
 
 /* ---- Device memory --------------------------------------------------------------------------- */
 
-static llm_status_t device_alloc(lls_engine_t *e, size_t bytes, const char *what, lls_arena_t *a,
-                                 llm_error_t *err)
+static llm_status_t device_alloc(lls_engine_t *e, size_t bytes, const char *what, uint32_t wanted,
+                                 lls_arena_t *a, llm_error_t *err)
 {
-    uint32_t     wanted = huge_pages_of(e);
     llm_status_t st = lls_arena_init(a, &e->mem, bytes, wanted, "huge-pages", err);
 
     if (st == LLM_OK && a->mapped > 0)
@@ -124,13 +123,22 @@ static llm_status_t make_cache(lls_engine_t *e, llm_error_t *err)
     llm_status_t st = LLM_OK;
 
     for (uint32_t i = 0; st == LLM_OK && i < e->kv_config.n_pools; i++) {
-        st = device_alloc(e, e->cache_bytes[i], "KV cache", &e->cache[i], err);
+        st = device_alloc(e, e->cache_bytes[i], "KV cache", huge_pages_of(e), &e->cache[i], err);
         if (st == LLM_OK && touched)
             lls_cpu_place_in_turn(e->cpu, e->cache[i].base, lls_arena_room(&e->cache[i]));
     }
     if (st == LLM_OK)
         bind_pages(e);
     return st;
+}
+
+/* A small step uses a little of it here and there: a transparent huge page is too much to find and
+ * to keep for that. */
+static llm_status_t make_workspace(lls_engine_t *e, llm_error_t *err)
+{
+    uint32_t wanted = huge_pages_of(e) == LLS_HUGE_TRANSPARENT ? LLS_HUGE_OFF : huge_pages_of(e);
+
+    return device_alloc(e, e->plan.workspace_bytes, "workspace", wanted, &e->workspace, err);
 }
 
 /* ---- The parts: a model in the memory of this process ---------------------------------------- */
@@ -237,14 +245,14 @@ static llm_status_t start_model(void *user, lls_engine_t *e, llm_error_t *err)
         lls_model_close_files(e->model);
         return make_runner(e, NULL, err);
     }
-    st = device_alloc(e, e->plan.weight_bytes, "weights", &e->weights, err);
+    st = device_alloc(e, e->plan.weight_bytes, "weights", huge_pages_of(e), &e->weights, err);
     if (st == LLM_OK)
         st = lls_model_load(e->model, lls_cpu_ops(e->cpu), e->cpu, e->weights.base, report_weights,
                             user, err);
     if (st == LLM_OK)
         st = make_cache(e, err);
     if (st == LLM_OK)
-        st = device_alloc(e, e->plan.workspace_bytes, "workspace", &e->workspace, err);
+        st = make_workspace(e, err);
     return st == LLM_OK ? make_runner(e, e->workspace.base, err) : st;
 }
 
