@@ -17,7 +17,7 @@
 
 /* ORDER isa */
 static const char *const isa_names[] = {
-    "plain", "avx2", "avxvnni", "avx512", "avx512bf16", "amx", "neon", "neondotprod",
+    "plain", "avx2", "avxvnni", "avx512", "avx512bf16", "amxint8", "amx", "neon", "neondotprod",
     "neoni8mm"
 };
 
@@ -41,7 +41,8 @@ static bool has_avx_vnni(void)
 
 static bool has_tiles(void)
 {
-    const unsigned all = 1u << 22 | 1u << 24 | 1u << 25;    /* AMX-BF16, -TILE, -INT8 */
+    /* AMX-BF16, AVX512-FP16, AMX-TILE, AMX-INT8 */
+    const unsigned all = 1u << 22 | 1u << 23 | 1u << 24 | 1u << 25;
     unsigned       a, b, c, d;
 
     return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & all) == all;
@@ -79,7 +80,7 @@ bool lls_cpu_has_isa(uint32_t isa)
              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
              __builtin_cpu_supports("avx512vnni");
     bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
-    amx = bf16 && has_tiles() && may_use_tiles();
+    amx = bf16 && __builtin_cpu_supports("avx512vbmi") && has_tiles() && may_use_tiles();
 #elif defined(__aarch64__)
     neon = true;
     dotprod = (getauxval(AT_HWCAP) & HAS_DOTPROD) != 0;
@@ -91,6 +92,7 @@ bool lls_cpu_has_isa(uint32_t isa)
     case LLS_ISA_AVXVNNI:     return vnni;
     case LLS_ISA_AVX512:      return avx512;
     case LLS_ISA_AVX512BF16:  return bf16;
+    case LLS_ISA_AMXINT8:
     case LLS_ISA_AMX:         return amx;
     case LLS_ISA_NEON:        return neon;
     case LLS_ISA_NEONDOTPROD: return dotprod;
@@ -123,7 +125,7 @@ static llm_status_t choose_isa(const char *name, uint32_t *isa, llm_error_t *err
     if (*isa == LLS_N_ISAS)
         return lls_fail_param(err, LLM_ERR_INVALID, "cpu-isa",
                               "cpu-isa is \"%s\"; use auto, plain, avx2, avxvnni, avx512, "
-                              "avx512bf16, amx, neon, neondotprod or neoni8mm", name);
+                              "avx512bf16, amxint8, amx, neon, neondotprod or neoni8mm", name);
     if (!lls_cpu_has_isa(*isa))
         return lls_fail_param(err, LLM_ERR_UNSUPPORTED, "cpu-isa",
                               "this CPU has no %s; use cpu-isa auto", name);

@@ -4,7 +4,8 @@
  *
  * Kernels exist in plain C (the reference and documentation of every op) and for the instruction
  * sets below; results are bit-equal within one of them whatever the batch, the chunks and the
- * threads.
+ * threads.  AMX comes twice: with weights in blocks as bfloat16, which many rows make up for, and as
+ * the int8 that all others multiply, which suits few.
  */
 #ifndef LLS_CPU_CPU_H
 #define LLS_CPU_CPU_H
@@ -15,7 +16,8 @@
 /* ORDER isa: of each processor from the least to the most. */
 enum lls_isa {
     LLS_ISA_PLAIN,
-    LLS_ISA_AVX2, LLS_ISA_AVXVNNI, LLS_ISA_AVX512, LLS_ISA_AVX512BF16, LLS_ISA_AMX,
+    LLS_ISA_AVX2, LLS_ISA_AVXVNNI, LLS_ISA_AVX512, LLS_ISA_AVX512BF16,
+    LLS_ISA_AMXINT8, LLS_ISA_AMX,
     LLS_ISA_NEON, LLS_ISA_NEONDOTPROD, LLS_ISA_NEONI8MM,
     LLS_N_ISAS
 };

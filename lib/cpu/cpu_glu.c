@@ -15,7 +15,7 @@ typedef struct glu_job {
     linear_job_t             down;
     const lls_row_kernels_t *rows;
     uint32_t                 act, width;    /* columns of gate */
-    float                   *gates;     /* [2 chunk][32] a member */
+    float                   *gates;     /* [lls_linear_tile_floats()] a member */
 } glu_job_t;
 
 typedef struct glu_chunk {
@@ -131,7 +131,7 @@ static void multiply_item(void *arg, uint32_t item, uint32_t ith)
     const glu_chunk_t *c = arg;
     const glu_job_t   *g = c->g;
     panel_job_t        p = lls_linear_panel_job(&g->up, ith);
-    pair_t   pair = { .g = g, .gates = g->gates + (size_t)ith * 2 * g->up.chunk * LLS_PANEL };
+    pair_t   pair = { .g = g, .gates = g->gates + ith * lls_linear_tile_floats(&g->up) };
     uint32_t at = 0, n = g->width / LLS_PANEL, begin, end;
 
     lls_share(c->n_panels, 1, item, c->n_items, &begin, &end);
@@ -197,7 +197,7 @@ static size_t place(glu_job_t *g, uint8_t *base)
     lls_linear_place(&g->up, in, shared);
     lls_linear_place(&g->down, g->width, shared);
     g->down.acts = lls_carve(&c, lls_linear_acts_bytes(n_rows, g->width), 1);
-    g->gates = lls_carve(&c, (size_t)nth * 2 * g->up.chunk * LLS_PANEL, sizeof *g->gates);
+    g->gates = lls_carve(&c, nth * lls_linear_tile_floats(&g->up), sizeof *g->gates);
     g->apart = g->up;
     g->apart.acts = lls_carve(&c, lls_linear_acts_bytes(g->up.chunk, in), 1);
     return c.used;
@@ -226,10 +226,10 @@ static void set_runs(glu_job_t *g, lls_in_t ids, run_t *all, uint8_t *base)
         g->up.runs = all;
         g->up.n_runs = 1;
     }
-    g->down.isa = g->up.isa;
     g->down.order = g->up.order;
     g->down.runs = g->up.runs;
     g->down.n_runs = g->up.n_runs;
+    lls_linear_choose(&g->down);
 }
 
 void lls_cpu_glu(lls_exec_t *x, lls_out_t out, lls_in_t in, lls_in_t ids, const lls_glu_t *p)

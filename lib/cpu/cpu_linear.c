@@ -14,10 +14,11 @@
 #define MAX_CHUNK   256u
 /* values of k that go through all rows before the next: widened, they stay in the nearest cache */
 #define K_BLOCK     768u
-#define TILE_K      2048u           /* the same of tiles, whose turns are too short to notice */
+#define TILE_K      288u            /* the same of tiles of bfloat16 */
+#define TILE8_K     2048u           /* and of int8, whose turns are too short to notice */
 #define TILES_FROM  56u             /* rows that are worth tiles of int8 */
 #define SLICE       256u            /* values of widened k between two times of asking for lines */
-#define WIDE_BYTES  (TILE_K / LLS_GROUP * 1280u)   /* of the kind that takes most */
+#define WIDE_BYTES  (TILE8_K / LLS_GROUP * 1280u)   /* of the kind that takes most */
 
 /* ---- Multiplying ----------------------------------------------------------------------------- */
 
@@ -157,7 +158,7 @@ static void multiply_steps(const panel_job_t *p, uint32_t panel, uint32_t s, uin
         float   *tile = p->tile;
 
         if (!in_turn)
-            tile += (size_t)(m0 - p->cut.begin) * planes * LLS_PANEL;
+            tile += (size_t)i * isa->max_rows[lls_form_of_kernel(p->form)] * LLS_PANEL;
         multiply_block(p, &t, m0, mr, tile);
         if (s + n < p->seg->n_steps)
             continue;
@@ -167,12 +168,21 @@ static void multiply_steps(const panel_job_t *p, uint32_t panel, uint32_t s, uin
     }
 }
 
+static uint32_t k_block(uint32_t form)
+{
+    if (form == LLS_FORM_TILE8)
+        return TILE8_K;
+    return lls_form_is_tiles(form) ? TILE_K : K_BLOCK;
+}
+
 void lls_linear_panel(const panel_job_t *p, uint32_t panel)
 {
-    uint32_t step = (lls_form_is_tiles(p->form) ? TILE_K : K_BLOCK) / lls_kind_step(p->seg->kind);
+    uint32_t k = lls_kind_step(p->seg->kind), n = p->seg->n_steps;
+    uint32_t n_blocks = lls_ceil_div(n * k, lls_max_u32(k_block(p->form), k));
+    uint32_t step = lls_align_up(lls_ceil_div(n * k, n_blocks), lls_max_u32(LLS_GROUP, k)) / k;
 
-    for (uint32_t s = 0; s < p->seg->n_steps; s += step)
-        multiply_steps(p, panel, s, lls_min_u32(step, p->seg->n_steps - s));
+    for (uint32_t s = 0; s < n; s += step)
+        multiply_steps(p, panel, s, lls_min_u32(step, n - s));
 }
 
 /* Panels of segment i that meet the chunk's rows of a run. */
@@ -184,7 +194,7 @@ static uint32_t n_panels_of(const chunk_t *c, const lls_wseg_t *seg)
 panel_job_t lls_linear_panel_job(const linear_job_t *j, uint32_t ith)
 {
     return (panel_job_t){ .j = j, .form = LLS_N_FORMS, .store = store_rows,
-                          .tile = j->tiles + (size_t)ith * 2 * j->chunk * LLS_PANEL,
+                          .tile = j->tiles + ith * lls_linear_tile_floats(j),
                           .wide = j->wide + (size_t)ith * WIDE_BYTES };
 }
 
@@ -195,7 +205,7 @@ void lls_linear_set_form(panel_job_t *p, uint32_t form)
     if (lls_form_is_tiles(p->form))
         p->j->isa.end_tiles();
     if (lls_form_is_tiles(form))
-        p->j->isa.begin_tiles(form);
+        p->j->isa.begin_tiles(form, p->j->n_rows);
     p->form = form;
 }
 
@@ -281,13 +291,14 @@ size_t lls_linear_place(linear_job_t *j, uint32_t in, uint8_t *base)
 
     j->chunk = chunk_rows(in, j->n_rows);
     j->acts = lls_carve(&c, lls_linear_acts_bytes(j->chunk, in), 1);
-    j->tiles = lls_carve(&c, (size_t)nth * 2 * j->chunk * LLS_PANEL, sizeof *j->tiles);
+    j->tiles = lls_carve(&c, nth * lls_linear_tile_floats(j), sizeof *j->tiles);
     j->wide = lls_carve(&c, nth, WIDE_BYTES);
     return c.used;
 }
 
-/* n_rows: that meet one matrix, on average. */
-static lls_linear_isa_t kernels_of(uint32_t isa, uint32_t n_rows)
+/* w: NULL while planning, when all tables are the same.  n_rows: that meet one matrix, on
+ * average. */
+static lls_linear_isa_t kernels_of(uint32_t isa, const lls_wmat_t *w, uint32_t n_rows)
 {
 #if defined(__x86_64__)
     lls_linear_isa_t k;
@@ -300,9 +311,11 @@ static lls_linear_isa_t kernels_of(uint32_t isa, uint32_t n_rows)
         return lls_linear_plain;
     k = lls_linear_avx512;
     lls_linear_use_products(&k);
-    if (isa == LLS_ISA_AMX)
+    if (isa == LLS_ISA_AMX || isa == LLS_ISA_AMXINT8)
         lls_linear_use_tiles(&k);
-    if (isa == LLS_ISA_AMX && n_rows >= TILES_FROM)
+    if (isa == LLS_ISA_AMX && (w == NULL || w->fits_f16))
+        lls_linear_use_wide_tiles(&k);
+    else if (k.begin_tiles != NULL && n_rows >= TILES_FROM)
         lls_linear_use_int8_tiles(&k);
     if (isa == LLS_ISA_AVX512BF16) {
         k.max_rows[LLS_FORM_BF16] = lls_linear_avx512bf16.max_rows;
@@ -322,12 +335,18 @@ static lls_linear_isa_t kernels_of(uint32_t isa, uint32_t n_rows)
 #endif
 }
 
+void lls_linear_choose(linear_job_t *j)
+{
+    j->isa = kernels_of(j->cpu->isa, j->p->w, j->n_rows / lls_max_u32(j->n_runs, 1));
+}
+
 linear_job_t lls_linear_job(lls_exec_t *x, lls_out_t out, lls_in_t in, const lls_linear_t *p)
 {
-    const lls_cpu_t *cpu = lls_cpu_of(x);
+    linear_job_t j = { .cpu = lls_cpu_of(x), .p = p, .in = in, .out = out, .in_share = 1,
+                       .n_rows = out->shape[0] };
 
-    return (linear_job_t){ .isa = kernels_of(cpu->isa, out->shape[0]), .cpu = cpu, .p = p, .in = in,
-                           .out = out, .in_share = 1, .n_rows = out->shape[0] };
+    lls_linear_choose(&j);
+    return j;
 }
 
 void lls_cpu_linear(lls_exec_t *x, lls_out_t out, lls_in_t in, const lls_linear_t *p)
@@ -393,7 +412,7 @@ void lls_linear_order(linear_job_t *j, lls_in_t ids, uint8_t *base)
     j->order = order;
     j->runs = runs;
     j->n_runs = group_by_expert(ids->data, j->n_rows, order, tmp, runs);
-    j->isa = kernels_of(j->cpu->isa, j->n_rows / j->n_runs);
+    lls_linear_choose(j);
 }
 
 void lls_cpu_expert_linear(lls_exec_t *x, lls_out_t out, lls_in_t in, lls_in_t ids,

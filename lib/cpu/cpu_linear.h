@@ -2,7 +2,7 @@
 /*
  * cpu_linear - what the kernels of the linear ops offer: one table for each instruction set.
  *
- * Activations are packed first, into blocks of at most max_rows rows and in one of seven forms,
+ * Activations are packed first, into blocks of at most max_rows rows and in one of eight forms,
  * step by step as the panels of weights are (`mr` = rows of the block):
  *
  *   F32   2 values of k:  [mr][2] float                                          8 mr bytes
@@ -13,6 +13,8 @@
  *         16: after the scale two rows of minus the sum, then two of the sum       52 mr bytes
  *   TILE  32 values of k: [mr][32] bfloat16                                     64 mr bytes
  *   TILE8 32 values of k: [mr][32] int8, then as Q8                             44 mr bytes
+ *   TILEW as TILE, of 2^102 times the values, of each four the third before the second:
+ *         for weights that tiles meet widened                                    64 mr bytes
  *   Q15   32 values of k as 256 high + low, both int8: [8][mr] words of high, [8][mr] of low, then
  *         for each row the scale s, -128 times the sum of its values, and s times the sums of
  *         values 0-15 and of 16-31                                             80 mr bytes
@@ -28,9 +30,9 @@
  * neighbours.  Over blocks of weights the integers are exact: for 32 values of k
  *   tile += (d * (sum q a - zero sum a) + m * sum a) * s
  * where the kinds with two levels of scales have d and m as exact products of the two, and those
- * with a scale for 16 values do this for 16.
- * and all instruction sets quantise activations to the same int8; only the rounding of the sums of
- * float32 differs between them.
+ * with a scale for 16 values do this for 16.  All instruction sets quantise activations to the same
+ * int8; only the rounding of the sums of float32 differs between them.  The exception is TILEW, for
+ * which weights become bfloat16 (cpu_linear_amx.c).
  */
 #ifndef LLS_CPU_CPU_LINEAR_H
 #define LLS_CPU_CPU_LINEAR_H
@@ -43,7 +45,8 @@
 
 enum lls_form {                     /* ORDER form */
     LLS_FORM_F32, LLS_FORM_BF16, LLS_FORM_Q8, LLS_FORM_Q8H, LLS_FORM_TILE, LLS_FORM_Q15,
-    LLS_FORM_TILE8, LLS_N_KERNEL_FORMS, LLS_FORM_Q8H2 = LLS_N_KERNEL_FORMS, LLS_N_FORMS
+    LLS_FORM_TILE8, LLS_FORM_TILEW, LLS_N_KERNEL_FORMS,
+    LLS_FORM_Q8H2 = LLS_N_KERNEL_FORMS, LLS_N_FORMS
 };
 
 /* The form that kernels see, and how many of its rows make one. */
@@ -61,7 +64,8 @@ static inline uint32_t lls_form_bytes(uint32_t form)
     case LLS_FORM_BF16: return 4;
     case LLS_FORM_TILE8:
     case LLS_FORM_Q8:   return 44;
-    case LLS_FORM_TILE: return 64;
+    case LLS_FORM_TILE:
+    case LLS_FORM_TILEW: return 64;
     case LLS_FORM_Q15:  return 80;
     default:            return 52;
     }
@@ -70,7 +74,7 @@ static inline uint32_t lls_form_step(uint32_t form) { return form >= LLS_FORM_Q8
 
 static inline bool lls_form_is_tiles(uint32_t form)
 {
-    return form == LLS_FORM_TILE || form == LLS_FORM_TILE8;
+    return form == LLS_FORM_TILE || form == LLS_FORM_TILE8 || form == LLS_FORM_TILEW;
 }
 
 /* Where word i of the int8 of row m lies in a group, in words. */
@@ -128,7 +132,8 @@ typedef struct lls_linear_isa {
     lls_multiply_fn multiply_wide[LLS_KINDS];
     uint32_t        widen_from;     /* blocks of rows that share a panel */
     lls_store_fn    store;          /* or NULL */
-    void          (*begin_tiles)(uint32_t form), (*end_tiles)(void);    /* around multiplying */
+    /* Around multiplying blocks of at most n_rows. */
+    void          (*begin_tiles)(uint32_t form, uint32_t n_rows), (*end_tiles)(void);
 } lls_linear_isa_t;
 
 /* Tables of an instruction set by kind, whose kernels are named multiply_f32 and so on; of IQ4_NL
@@ -162,9 +167,10 @@ extern const lls_linear_isa_t   lls_linear_neon, lls_linear_neondotprod, lls_lin
 extern const lls_bf16_kernels_t lls_linear_avx512bf16;
 void                            lls_linear_use_products(lls_linear_isa_t *k);
 
-/* Both change AVX-512's table: bfloat16 in tiles, for any number of rows, and blocks of weights in
- * tiles, which give the same bits and are worth it for many rows. */
+/* All change AVX-512's table: bfloat16 in tiles; weights in blocks too; weights in blocks in tiles
+ * of int8, which give AVX-512's bits and are worth it for many rows. */
 void lls_linear_use_tiles(lls_linear_isa_t *k);
+void lls_linear_use_wide_tiles(lls_linear_isa_t *k);
 void lls_linear_use_int8_tiles(lls_linear_isa_t *k);
 
 #endif

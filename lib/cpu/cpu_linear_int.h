@@ -12,6 +12,7 @@
 #include "cpu/cpu_int.h"
 #include "cpu/cpu_linear.h"
 
+#define LLS_MOST_ROWS  32u          /* of a block, whatever the form */
 #define LLS_OVER_BYTES 1024u        /* behind packed rows, for kernels that read 16 at a time */
 
 /* Rows [begin, end) that meet one expert. */
@@ -31,7 +32,7 @@ typedef struct linear_job {
     uint32_t                n_runs, n_rows, chunk;
     uint8_t                *acts;       /* packed rows of a chunk; without `in` of all */
     uint8_t                *wide;       /* weights of a member, widened */
-    float                  *tiles;      /* [2 chunk][32] a member */
+    float                  *tiles;      /* [lls_linear_tile_floats()] a member */
 } linear_job_t;
 
 /* Rows that are packed together, in a form. */
@@ -81,6 +82,13 @@ static inline uint32_t lls_linear_out_row(const linear_job_t *j, uint32_t row)
 static inline uint32_t lls_linear_max_rows(const linear_job_t *j, uint32_t form)
 {
     return j->isa.max_rows[lls_form_of_kernel(form)] / lls_form_planes(form);
+}
+
+/* The sums of a chunk with 32 columns: two planes, and room behind a block that is not as large as
+ * can be. */
+static inline size_t lls_linear_tile_floats(const linear_job_t *j)
+{
+    return (2 * (size_t)j->chunk + LLS_MOST_ROWS) * LLS_PANEL;
 }
 
 static inline const lls_wseg_t *lls_linear_seg_at(const linear_job_t *j, uint32_t expert,
@@ -175,6 +183,8 @@ void lls_linear_store_row(const linear_job_t *j, const float *tile, uint32_t col
  * weights are not looked at: they do not exist while memory is planned. */
 size_t lls_linear_place(linear_job_t *j, uint32_t in, uint8_t *base);
 linear_job_t lls_linear_job(lls_exec_t *x, lls_out_t out, lls_in_t in, const lls_linear_t *p);
+/* The kernels for its matrix and rows; again when its runs are known. */
+void         lls_linear_choose(linear_job_t *j);
 void         lls_linear_run(const linear_job_t *j);
 
 /* Scratch of a job whose rows meet experts. */

@@ -11,7 +11,8 @@
 /* ORDER isa: the ops ask the backend for its instruction set; the tables differ in name only. */
 static const lls_ops_t tables[] = {
     LLS_CPU_TABLE("plain"), LLS_CPU_TABLE("avx2"), LLS_CPU_TABLE("avxvnni"),
-    LLS_CPU_TABLE("avx512"), LLS_CPU_TABLE("avx512bf16"), LLS_CPU_TABLE("amx"),
+    LLS_CPU_TABLE("avx512"), LLS_CPU_TABLE("avx512bf16"), LLS_CPU_TABLE("amxint8"),
+    LLS_CPU_TABLE("amx"),
     LLS_CPU_TABLE("neon"), LLS_CPU_TABLE("neondotprod"), LLS_CPU_TABLE("neoni8mm"),
 };
 

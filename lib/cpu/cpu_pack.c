@@ -3,6 +3,7 @@
  * Packing of checkpoint matrices into panels.  A panel is written by one thread from 32 lanes: the
  * source rows of its columns, whatever parts they come from.
  */
+#include <stdatomic.h>
 #include <string.h>
 
 #include "cpu/cpu_int.h"
@@ -469,6 +470,7 @@ typedef struct pack_job {
     const lls_wspec_t *spec;
     lls_wmat_t        *w;
     uint32_t           n_panels, n_items;
+    atomic_bool       *too_large;       /* a weight, for f16 */
 } pack_job_t;
 
 /* Rows of one part that have been read. */
@@ -532,6 +534,8 @@ static void pack_seg(const pack_job_t *job, const lls_wpart_t *parts, const lls_
             pack_mixed(&j);
         else
             pack_blocks(&j);
+        if (!lls_wmat_fits_f16(s->kind, j.dst, s->n_steps))
+            atomic_store_explicit(job->too_large, true, memory_order_relaxed);
         note_read(job->spec, rows_read(parts, s->first + p * LLS_PANEL), &read);
     }
     release(job->spec, &read);
@@ -559,9 +563,10 @@ static void pack_item(void *arg, uint32_t item, uint32_t ith)
 
 lls_wmat_t *lls_cpu_pack(void *backend, const lls_wspec_t *spec, void *dst)
 {
-    lls_cpu_t *cpu = backend;
-    uint64_t   offset = header_bytes(spec);
-    pack_job_t job = { .spec = spec, .w = dst };
+    lls_cpu_t  *cpu = backend;
+    uint64_t    offset = header_bytes(spec);
+    atomic_bool too_large = false;
+    pack_job_t  job = { .spec = spec, .w = dst, .too_large = &too_large };
 
     lls_assert((uintptr_t)dst % 64 == 0);
     memset(dst, 0, offset);
@@ -576,5 +581,6 @@ lls_wmat_t *lls_cpu_pack(void *backend, const lls_wspec_t *spec, void *dst)
         job.n_panels += lls_wseg_n_panels(&job.w->segs[i]);
     job.n_items = lls_cpu_n_panel_items(cpu, job.n_panels);
     lls_pool_run(cpu->pool, job.n_items, pack_item, &job);
+    job.w->fits_f16 = !atomic_load_explicit(&too_large, memory_order_relaxed);
     return job.w;
 }

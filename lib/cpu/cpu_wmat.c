@@ -24,6 +24,54 @@ static int zero_of(uint32_t kind)
     }
 }
 
+/* The largest magnitude of a value, or of one times its small scale. */
+static float top_of(uint32_t kind)
+{
+    switch (kind) {
+    case LLS_W_Q4_0:   return 8;
+    case LLS_W_Q4_1:   return 15;
+    case LLS_W_Q5_0:   return 16;
+    case LLS_W_Q5_1:   return 31;
+    case LLS_W_Q8_0:   return 128;
+    case LLS_W_Q2_K:   return 15 * 3;
+    case LLS_W_Q3_K:   return 32 * 4;
+    case LLS_W_Q4_K:   return 63 * 15;
+    case LLS_W_Q5_K:   return 63 * 31;
+    case LLS_W_Q6_K:   return 128 * 32;
+    case LLS_W_IQ4_XS: return 32 * 127;
+    default:           return 1;
+    }
+}
+
+/* The largest magnitude of 32 numbers of f16, as its bits: they compare as the numbers do. */
+static uint16_t top_scale(const uint8_t *scales)
+{
+    uint16_t h[LLS_PANEL], top = 0;
+
+    memcpy(h, scales, sizeof h);
+    for (uint32_t i = 0; i < LLS_PANEL; i++) {
+        uint16_t bits = h[i] & 0x7fff;
+
+        top = bits > top ? bits : top;
+    }
+    return top;
+}
+
+bool lls_wmat_fits_f16(uint32_t kind, const uint8_t *panel, uint32_t n_steps)
+{
+    bool     k = lls_scheme_is_k(kind);
+    uint16_t most = lls_f32_to_f16(32 / top_of(kind)), most_min = lls_f32_to_f16(k ? 0.25f : 16);
+    size_t   at = k ? 0 : lls_kind_value_bytes(kind);
+
+    if (lls_kind_is_float(kind))
+        return true;
+    for (uint32_t s = 0; s < n_steps; s++, at += lls_kind_step_bytes(kind))
+        if (top_scale(panel + at) > most ||
+            (lls_kind_has_min(kind) && top_scale(panel + at + 64) > most_min))
+            return false;
+    return true;
+}
+
 static void read_values(uint32_t kind, const uint8_t *values, uint32_t lane, int16_t *q)
 {
     int zero = zero_of(kind);

@@ -29,7 +29,7 @@
 #include "tensor/kquant.h"
 #include "tensor/ops.h"
 
-#define LLS_CPU_LAYOUT 1u           /* raised with each change of the bytes that pack writes */
+#define LLS_CPU_LAYOUT 2u           /* raised with each change of the bytes that pack writes */
 #define LLS_PANEL 32u               /* columns of a panel */
 #define LLS_GROUP 32u               /* values of k in a step, or in one of the 8 parts of a step */
 
@@ -44,6 +44,7 @@ struct lls_wmat {
     uint32_t   n_experts;           /* at least 1 */
     uint32_t   in, out;             /* of one expert */
     uint32_t   n_segs;              /* for each expert */
+    uint32_t   fits_f16;            /* whether 1024 times any weight of a block is an f16 */
     lls_wseg_t segs[];              /* [n_experts][n_segs] */
 };
 
@@ -107,6 +108,10 @@ typedef struct lls_group {
     int16_t q[LLS_GROUP];
     float   d[2], m[2];
 } lls_group_t;
+
+/* Whether 1024 times any weight of a panel is surely an f16: by its scales, for less than 48 are
+ * sure to be.  Kinds of floats do. */
+bool lls_wmat_fits_f16(uint32_t kind, const uint8_t *panel, uint32_t n_steps);
 
 /* Group `g` of a step of a kind that is not of floats. */
 void lls_wmat_read_group(uint32_t kind, const uint8_t *step, uint32_t g, uint32_t lane,

@@ -175,6 +175,19 @@ static llm_status_t open_tokenizer(lls_engine_t *e, llm_error_t *err)
     return lls_tokenizer_open(&e->mem, path, &e->tokenizer, err);
 }
 
+/* Weights in blocks become bfloat16 for tiles, which takes longer than reading them and is made up
+ * for by the streams that share it: by more than these. */
+#define FEW_STREAMS 4u
+
+static const char *isa_of(const lls_engine_options_t *o)
+{
+    bool few = o->max_num_seqs > 0 && o->max_num_seqs <= FEW_STREAMS;
+
+    if (few && strcmp(o->cpu_isa, "auto") == 0 && lls_cpu_has_isa(LLS_ISA_AMXINT8))
+        return lls_cpu_isa_name(LLS_ISA_AMXINT8);
+    return o->cpu_isa;
+}
+
 static llm_status_t make_cpu(lls_engine_t *e, llm_error_t *err)
 {
     const lls_engine_options_t *o = &e->options;
@@ -184,7 +197,7 @@ static llm_status_t make_cpu(lls_engine_t *e, llm_error_t *err)
     if (o->cpu_affinity != NULL)
         st = lls_cpu_list_parse("cpu-affinity", o->cpu_affinity, &cpus, err);
     if (st == LLM_OK)
-        st = lls_cpu_create(&e->mem, o->n_threads > 0 ? o->n_threads : cpus.n, o->cpu_isa, &e->cpu,
+        st = lls_cpu_create(&e->mem, o->n_threads > 0 ? o->n_threads : cpus.n, isa_of(o), &e->cpu,
                             err);
     if (st == LLM_OK && cpus.n > 0)
         st = lls_pool_bind(lls_cpu_pool(e->cpu), "cpu-affinity", &cpus, err);

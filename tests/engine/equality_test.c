@@ -214,8 +214,8 @@ static bool has_isa(const char *model, const char *isa)
     return st == LLM_OK;
 }
 
-static const char *const isas[] = { "plain", "avx2", "avxvnni", "avx512", "avx512bf16", "amx",
-                                    "neon", "neondotprod", "neoni8mm" };
+static const char *const isas[] = { "plain", "avx2", "avxvnni", "avx512", "avx512bf16",
+                                    "amxint8", "amx", "neon", "neondotprod", "neoni8mm" };
 #define N_ISAS (sizeof isas / sizeof *isas)
 
 #define FEW (SANITIZED || EMULATED)

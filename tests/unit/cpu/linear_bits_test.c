@@ -229,12 +229,12 @@ static void tiles_give_the_bits_of_avx512(void **state)
 {
     fixture_t f[2];
 
-    if (!lls_cpu_has_isa(LLS_ISA_AMX)) {
+    if (!lls_cpu_has_isa(LLS_ISA_AMXINT8)) {
         print_message("no AMX on this machine\n");
         skip();
     }
     f[0] = fixture_of(LLS_ISA_AVX512, 1);
-    f[1] = fixture_of(LLS_ISA_AMX, 2);
+    f[1] = fixture_of(LLS_ISA_AMXINT8, 2);
     for (uint32_t scheme = LLS_W_Q4_0; scheme < LLS_N_SCHEMES; scheme++) {
         uint32_t block = lls_scheme_block(scheme);
 
@@ -246,6 +246,113 @@ static void tiles_give_the_bits_of_avx512(void **state)
     }
     close_fixture(&f[0]);
     close_fixture(&f[1]);
+}
+
+/* ---- Widened weights ------------------------------------------------------------------------- */
+
+static float f16_of(double x) { return lls_f16_to_f32(lls_f32_to_f16((float)x)); }
+
+/* Value i of a group as cpu_linear_amx.c makes it: 2^-102 of what it stands for. */
+static float widened(const lls_group_t *g, uint32_t i)
+{
+    float    d = f16_of(1024.0 * g->d[i / 16]), m = f16_of(1024.0 * g->m[i / 16]);
+    uint16_t bits = lls_f32_to_f16((float)((double)d * g->q[i] + m));
+
+    return lls_bf16_to_f32((uint16_t)(((int16_t)bits * 4096 + 0x4000) >> 15 & 0x8fff));
+}
+
+/* Of 32 values: tiles sum the first and the second of all pairs apart. */
+static float add_tile_group(float sum, const float *x, const lls_group_t *g)
+{
+    float part[2] = { 0, 0 };
+
+    for (uint32_t i = 0; i < LLS_GROUP; i++) {
+        uint32_t k = i / 4 * 4 + (uint32_t[]){ 0, 2, 1, 3 }[i % 4];
+        float    a = lls_bf16_to_f32(lls_f32_to_bf16(x[k] * 0x1p102f));
+
+        part[i % 2] = fmaf(a, widened(g, k), part[i % 2]);
+    }
+    return sum + (part[0] + part[1]);
+}
+
+static float sum_by_tiles(const lls_wmat_t *w, const float *x, uint32_t column)
+{
+    const lls_wseg_t *seg = lls_wmat_segs(w, 0);
+    const uint8_t    *panel = lls_wmat_panel(w, seg, column / LLS_PANEL);
+    uint32_t          step = lls_kind_step(seg->kind);
+    float             sum = 0;
+
+    for (uint32_t k = 0; k < w->in; k += LLS_GROUP) {
+        lls_group_t g;
+
+        lls_wmat_read_group(seg->kind, panel + k / step * lls_kind_step_bytes(seg->kind),
+                            k % step / LLS_GROUP, column % LLS_PANEL, &g);
+        sum = add_tile_group(sum, x + k, &g);
+    }
+    return sum;
+}
+
+/* Few rows, which are widened for themselves, and many. */
+static void amx_sums_widened_weights_as_it_says(void **state)
+{
+    fixture_t f;
+
+    if (!lls_cpu_has_isa(LLS_ISA_AMX)) {
+        print_message("no AMX on this machine\n");
+        skip();
+    }
+    f = fixture_of(LLS_ISA_AMX, 1);
+    for (uint32_t scheme = LLS_W_Q4_0; scheme < LLS_N_SCHEMES; scheme++)
+        for (uint32_t m = 1; m < 50; m += 16) {
+            enum { OUT = 35, IN = 512 };
+            source_t     s = source_of(scheme, OUT, IN, m);
+            packed_t     w = packed_one(f.cpu, &s, LLS_BF16);
+            lls_tensor_t x = random_rows(m, IN, m), y = tensor_of(m, OUT, OUT);
+
+            run_linear(&f, &y, &x, &(lls_linear_t){ .w = w.w, .in = IN, .out = OUT });
+            for (uint32_t i = 0; i < m * OUT; i++)
+                if (lls_row_f32(&y, i / OUT)[i % OUT] !=
+                    sum_by_tiles(w.w, lls_row_f32(&x, i / OUT), i % OUT))
+                    fail_msg("%s, row %u of %u, column %u: %.9g, not %.9g", lls_scheme_name(scheme),
+                             i / OUT, m, i % OUT, (double)lls_row_f32(&y, i / OUT)[i % OUT],
+                             (double)sum_by_tiles(w.w, lls_row_f32(&x, i / OUT), i % OUT));
+            free(x.data);
+            free(y.data);
+            free(w.block);
+            free_source(&s);
+        }
+    close_fixture(&f);
+}
+
+/* Of weights that are no f16 any more amx leaves the matrix to int8. */
+static void amx_leaves_large_weights_to_int8(void **state)
+{
+    enum { M = 3, OUT = 35, IN = 512 };
+    static const uint32_t isas[] = { LLS_ISA_AMX, LLS_ISA_AMXINT8 };
+
+    for (uint32_t scheme = LLS_W_Q4_0; lls_cpu_has_isa(LLS_ISA_AMX) && scheme < LLS_N_SCHEMES;
+         scheme++) {
+        source_t     s = source_of(scheme, OUT, IN, scheme);
+        lls_tensor_t x = random_rows(M, IN, 1), y[2];
+
+        put_halves(scheme, lls_f32_to_f16(4100), lls_f32_to_f16(-300),
+                   s.block + 1 + 34 * lls_scheme_row_bytes(scheme, IN));
+        for (uint32_t i = 0; i < 2; i++) {
+            fixture_t f = fixture_of(isas[i], 1);
+            packed_t  w = packed_one(f.cpu, &s, LLS_BF16);
+
+            assert_false(w.w->fits_f16);
+            y[i] = tensor_of(M, OUT, OUT);
+            run_linear(&f, &y[i], &x, &(lls_linear_t){ .w = w.w, .in = IN, .out = OUT });
+            free(w.block);
+            close_fixture(&f);
+        }
+        assert_memory_equal(y[0].data, y[1].data, M * OUT * sizeof(float));
+        free(x.data);
+        free(y[0].data);
+        free(y[1].data);
+        free_source(&s);
+    }
 }
 
 /* ---- Experts --------------------------------------------------------------------------------- */
@@ -326,6 +433,8 @@ int main(void)
         cmocka_unit_test(avxvnni_has_the_bits_of_avx2),
         cmocka_unit_test(avx512_has_the_bits_of_avx2),
         cmocka_unit_test(tiles_give_the_bits_of_avx512),
+        cmocka_unit_test(amx_sums_widened_weights_as_it_says),
+        cmocka_unit_test(amx_leaves_large_weights_to_int8),
         cmocka_unit_test(experts_have_the_bits_of_linear),
     };
 

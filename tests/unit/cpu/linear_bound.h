@@ -20,7 +20,7 @@ typedef struct bound {
 /* Of pairs of bfloat16. */
 static inline bool has_dots(uint32_t isa)
 {
-    return isa == LLS_ISA_AVX512BF16 || isa == LLS_ISA_AMX;
+    return isa == LLS_ISA_AVX512BF16 || isa == LLS_ISA_AMXINT8 || isa == LLS_ISA_AMX;
 }
 
 static inline bound_t bound_of(uint32_t isa, uint32_t scheme, uint32_t dtype)
@@ -29,7 +29,9 @@ static inline bound_t bound_of(uint32_t isa, uint32_t scheme, uint32_t dtype)
 
     if (dtype == LLS_F32 && scheme != LLS_W_F32 && scheme != LLS_W_F16 && scheme != LLS_W_BF16)
         return b;
-    if (scheme == LLS_W_Q2_K || scheme == LLS_W_Q3_K)   /* half a step of 15 bits */
+    if (isa == LLS_ISA_AMX && scheme >= LLS_W_Q4_0)     /* both are rounded to 8 bits */
+        b = (bound_t){ .relative = 8.5e-3 };
+    else if (scheme == LLS_W_Q2_K || scheme == LLS_W_Q3_K)  /* half a step of 15 bits */
         b.step = 1 / 254.0 / 250;
     else if (scheme >= LLS_W_Q4_0)                      /* of int8 */
         b.step = 1 / 254.0;

@@ -82,12 +82,12 @@ static inline void random_row(uint32_t scheme, uint32_t n, uint64_t seed, uint8_
 
     for (uint32_t i = 0; i < n / lls_scheme_block(scheme); i++, row += bytes) {
         float    f = random_float(seed, i);
-        uint16_t d = lls_f32_to_f16(f * 0.01f), h = lls_f32_to_f16(f), b = lls_f32_to_bf16(f);
+        uint16_t d = lls_f32_to_f16(f * 0.007f), h = lls_f32_to_f16(f), b = lls_f32_to_bf16(f);
 
         for (uint32_t k = 0; k < bytes; k++)
             row[k] = (uint8_t)lls_mix64(seed + 1, i * 64 + k);
         if (scheme >= LLS_W_Q4_0)
-            put_halves(scheme, d, h, row);
+            put_halves(scheme, d, lls_f32_to_f16(f * 0.2f), row);
         if (scheme < LLS_W_Q4_0)
             memcpy(row, scheme == LLS_W_F32 ? (void *)&f : scheme == LLS_W_F16 ? &h : &b, bytes);
     }
