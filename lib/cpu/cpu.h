@@ -4,8 +4,8 @@
  *
  * Kernels exist in plain C (the reference and documentation of every op) and for the instruction
  * sets below; results are bit-equal within one of them whatever the batch, the chunks and the
- * threads.  AMX comes twice: with weights in blocks as bfloat16, which many rows make up for, and as
- * the int8 that all others multiply, which suits few.
+ * threads.  AMX comes twice: with weights in blocks as bfloat16, which many rows make up for, and
+ * as the int8 that all others multiply, which suits few.
  */
 #ifndef LLS_CPU_CPU_H
 #define LLS_CPU_CPU_H

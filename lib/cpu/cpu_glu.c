@@ -219,17 +219,16 @@ static glu_job_t job_of(lls_exec_t *x, lls_out_t out, lls_in_t in, const lls_glu
 /* ids: NULL where all rows meet one matrix. */
 static void set_runs(glu_job_t *g, lls_in_t ids, run_t *all, uint8_t *base)
 {
-    if (ids != NULL) {
+    *all = (run_t){ .end = g->up.n_rows };
+    g->up.runs = all;
+    g->up.n_runs = 1;
+    if (ids != NULL)
         lls_linear_order(&g->up, ids, base);
-    } else {
-        *all = (run_t){ .end = g->up.n_rows };
-        g->up.runs = all;
-        g->up.n_runs = 1;
-    }
     g->down.order = g->up.order;
     g->down.runs = g->up.runs;
     g->down.n_runs = g->up.n_runs;
-    lls_linear_choose(&g->down);
+    if (ids != NULL)
+        lls_linear_choose(&g->down);
 }
 
 void lls_cpu_glu(lls_exec_t *x, lls_out_t out, lls_in_t in, lls_in_t ids, const lls_glu_t *p)

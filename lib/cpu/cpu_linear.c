@@ -337,16 +337,15 @@ static lls_linear_isa_t kernels_of(uint32_t isa, const lls_wmat_t *w, uint32_t n
 
 void lls_linear_choose(linear_job_t *j)
 {
-    j->isa = kernels_of(j->cpu->isa, j->p->w, j->n_rows / lls_max_u32(j->n_runs, 1));
+    j->isa = kernels_of(j->cpu->isa, j->p->w, j->n_rows / j->n_runs);
 }
 
 linear_job_t lls_linear_job(lls_exec_t *x, lls_out_t out, lls_in_t in, const lls_linear_t *p)
 {
-    linear_job_t j = { .cpu = lls_cpu_of(x), .p = p, .in = in, .out = out, .in_share = 1,
-                       .n_rows = out->shape[0] };
+    const lls_cpu_t *cpu = lls_cpu_of(x);
 
-    lls_linear_choose(&j);
-    return j;
+    return (linear_job_t){ .isa = kernels_of(cpu->isa, p->w, out->shape[0]), .cpu = cpu, .p = p,
+                           .in = in, .out = out, .in_share = 1, .n_rows = out->shape[0] };
 }
 
 void lls_cpu_linear(lls_exec_t *x, lls_out_t out, lls_in_t in, const lls_linear_t *p)

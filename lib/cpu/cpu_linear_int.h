@@ -183,7 +183,7 @@ void lls_linear_store_row(const linear_job_t *j, const float *tile, uint32_t col
  * weights are not looked at: they do not exist while memory is planned. */
 size_t lls_linear_place(linear_job_t *j, uint32_t in, uint8_t *base);
 linear_job_t lls_linear_job(lls_exec_t *x, lls_out_t out, lls_in_t in, const lls_linear_t *p);
-/* The kernels for its matrix and rows; again when its runs are known. */
+/* The kernels again, when its runs are known. */
 void         lls_linear_choose(linear_job_t *j);
 void         lls_linear_run(const linear_job_t *j);
 

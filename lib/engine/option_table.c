@@ -111,8 +111,9 @@ static const lls_option_def_t table[] = {
                "least number of tokens a record, but the first and the last"),
      .put = LLS_PUT_U32,
      AT_E(stream_interval)},
-    {.info = E("cpu-isa", "auto|plain|avx2|avxvnni|avx512|avx512bf16|amxint8|amx|neon|"
-               "neondotprod|neoni8mm",
+    {.info = E("cpu-isa",
+               "auto|plain|avx2|avxvnni|avx512|avx512bf16|amxint8|amx|neon|neondotprod|"
+               "neoni8mm",
                "auto", NULL, "instruction set of the CPU kernels; amxint8 suits few streams, and is "
                "chosen for max-num-seqs of at most 4"),
      .put = LLS_PUT_STRING,
