@@ -114,8 +114,8 @@ static const lls_option_def_t table[] = {
     {.info = E("cpu-isa",
                "auto|plain|avx2|avxvnni|avx512|avx512bf16|amxint8|amx|neon|neondotprod|"
                "neoni8mm",
-               "auto", NULL, "instruction set of the CPU kernels; amxint8 suits few streams, and is "
-               "chosen for max-num-seqs of at most 4"),
+               "auto", NULL, "instruction set of the CPU kernels; amxint8 suits few streams: auto "
+               "chooses it for max-num-seqs of at most 4"),
      .put = LLS_PUT_STRING,
      AT_E(cpu_isa)},
     {.info = E("cpu-affinity", "string", NULL, NULL,
