@@ -276,12 +276,16 @@ void lls_linear_run(const linear_job_t *j)
         }
 }
 
-static uint32_t chunk_rows(uint32_t in, uint32_t n_rows)
+static uint32_t chunk_rows(const linear_job_t *j, uint32_t in)
 {
-    uint32_t n = CHUNK_BYTES / (4 * lls_max_u32(in, 1));
+    uint32_t n = CHUNK_BYTES / (4 * lls_max_u32(in, 1)), most = MAX_CHUNK;
 
+    if (j->isa.begin_tiles != NULL) {       /* of bfloat16 */
+        n *= 2;
+        most *= 2;
+    }
     /* Whole blocks of tiles. */
-    return lls_min_u32(n_rows, n < MIN_CHUNK ? MIN_CHUNK : lls_min_u32(n, MAX_CHUNK) / 32 * 32);
+    return lls_min_u32(j->n_rows, n < MIN_CHUNK ? MIN_CHUNK : lls_min_u32(n, most) / 32 * 32);
 }
 
 size_t lls_linear_place(linear_job_t *j, uint32_t in, uint8_t *base)
@@ -289,7 +293,7 @@ size_t lls_linear_place(linear_job_t *j, uint32_t in, uint8_t *base)
     lls_carver_t c = { .base = base, .align = 64 };
     uint32_t     nth = j->cpu->n_threads;
 
-    j->chunk = chunk_rows(in, j->n_rows);
+    j->chunk = chunk_rows(j, in);
     j->acts = lls_carve(&c, lls_linear_acts_bytes(j->chunk, in), 1);
     j->tiles = lls_carve(&c, nth * lls_linear_tile_floats(j), sizeof *j->tiles);
     j->wide = lls_carve(&c, nth, WIDE_BYTES);
