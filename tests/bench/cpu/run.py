@@ -10,6 +10,8 @@ GenAI, and the models (the demonstration model; others by llama-quantize and wit
 4 GB for those of 1.1B parameters).  Needs the reference folder (LLM_SHARED, ../shared by default)
 and python3 with venv.  vllm is measured where SCRATCH/vllm is a venv that has it.
 
+Decoding of one stream is measured with max-num-seqs 1, all else with the defaults.
+
 A round runs every engine once on every table, and measures what the machine can do beside them;
 each figure is appended to SCRATCH/cpu.jsonl as it comes, and all of the present commit and machine
 go into the report: medians, ratios, shares of the floor, and the targets.  --report writes it again
@@ -142,9 +144,13 @@ class Machine:
         streams = [c for c in cases if c.isdigit()]
         depths = "0" if not any("@" in c for c in cases) else f"0,{DEPTH}"
         if who == "ours":
-            return [[self.build() / "engine_bench", model, "--threads", self.threads, "--cases",
-                     ",".join(cases)] + ([] if cases == ["start"] else
-                                         ["--kv-cache-memory-bytes", 1 << 29])]
+            bench = [self.build() / "engine_bench", model, "--threads", self.threads, "--cases"]
+            if cases == ["start"]:
+                return [bench + ["start"]]
+            bench = bench[:-1] + ["--kv-cache-memory-bytes", 1 << 29, "--cases"]
+            one = [c for c in cases if c == "1" or c.startswith("tg")]
+            return [bench + [",".join(one), "--max-num-seqs", 1],
+                    bench + [",".join(c for c in cases if c not in one)]]
         if who == "llama.cpp":
             tools, t = self.llama(), self.threads
             return [[tools["LLAMA_BATCHED_BENCH"], "-m", model, "-c", 16384, "-b", 2048, "-ub", 512,
