@@ -10,8 +10,9 @@
  * made by arithmetic of f16, 32 at once:
  *   1024 d q + 1024 m, rounded to f16's 11 bits and then to 8, halves away from 0
  * and the bits of that f16, moved to where bfloat16 has exponent and mantissa, say 2^-112 times as
- * much.  Activations of FORM_TILEW are 2^102 times what they are, so that products are right.  What
- * is below 2^-24 becomes 0, and matrices with weights of 64 and more are left to AVX-512.
+ * much.  Activations of FORM_TILEW are 2^102 times what they are, so that products are right; those
+ * of 2^26 and more become infinite.  Weights below 2^-24 become 0, and matrices that may have some
+ * of 64 and more are left to AVX-512.
  * All other kinds are those of AVX-512.
  */
 #include "cpu/cpu_linear.h"
