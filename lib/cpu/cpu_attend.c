@@ -17,7 +17,7 @@ const lls_attend_kernels_t *lls_attend_kernels(uint32_t isa, const lls_kv_layout
     if (l->block_tokens % 16 != 0 || LLS_ATTEND_TILE % l->block_tokens != 0)
         return &lls_attend_plain;
 #if defined(__x86_64__)
-    if ((isa == LLS_ISA_AMX || isa == LLS_ISA_AMXINT8) && l->dtype == LLS_BF16)
+    if (lls_isa_has_tiles(isa) && l->dtype == LLS_BF16)
         return &lls_attend_amx;
     if (isa >= LLS_ISA_AVX512)
         return &lls_attend_avx512;

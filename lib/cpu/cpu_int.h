@@ -38,6 +38,11 @@ static inline uint32_t lls_cpu_n_panel_items(const lls_cpu_t *cpu, uint32_t n)
     return lls_min_u32(n, 16 * cpu->n_threads);
 }
 
+static inline bool lls_isa_has_tiles(uint32_t isa)
+{
+    return isa == LLS_ISA_AMXINT8 || isa == LLS_ISA_AMX;
+}
+
 static inline const lls_cpu_t *lls_cpu_of(const lls_exec_t *x) { return x->backend; }
 static inline float *lls_row_f32(const lls_tensor_t *t, uint32_t row)
 {

@@ -315,11 +315,11 @@ static lls_linear_isa_t kernels_of(uint32_t isa, const lls_wmat_t *w, uint32_t n
         return lls_linear_plain;
     k = lls_linear_avx512;
     lls_linear_use_products(&k);
-    if (isa == LLS_ISA_AMX || isa == LLS_ISA_AMXINT8)
+    if (lls_isa_has_tiles(isa))
         lls_linear_use_tiles(&k);
     if (isa == LLS_ISA_AMX && (w == NULL || w->fits_f16))
         lls_linear_use_wide_tiles(&k);
-    else if (k.begin_tiles != NULL && n_rows >= TILES_FROM)
+    else if (lls_isa_has_tiles(isa) && n_rows >= TILES_FROM)
         lls_linear_use_int8_tiles(&k);
     if (isa == LLS_ISA_AVX512BF16) {
         k.max_rows[LLS_FORM_BF16] = lls_linear_avx512bf16.max_rows;

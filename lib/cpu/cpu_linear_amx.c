@@ -356,12 +356,6 @@ INLINE void multiply_k(const form_t f, const uint8_t *acts, const uint8_t *w, ui
     end_sums(two, tile);
 }
 
-static void multiply_wide_32(const uint8_t *acts, const uint8_t *w, uint32_t n, uint32_t mr,
-                             bool first, float *tile)
-{
-    multiply_groups(acts, w, n, mr, first, tile);
-}
-
 static void multiply_wide_256(const uint8_t *acts, const uint8_t *w, uint32_t n, uint32_t mr,
                               bool first, float *tile)
 {
@@ -418,11 +412,11 @@ void lls_linear_use_wide_tiles(lls_linear_isa_t *k)
     k->widen_from = 2;
     k->max_rows[LLS_FORM_TILEW] = MAX_ROWS;
     k->fill[LLS_FORM_TILEW] = fill_wide;
-    use(k, LLS_W_Q4_0, widen_q4_0, multiply_q4_0, multiply_wide_32);
-    use(k, LLS_W_Q4_1, widen_q4_1, multiply_q4_1, multiply_wide_32);
-    use(k, LLS_W_Q5_0, widen_q5_0, multiply_q5_0, multiply_wide_32);
-    use(k, LLS_W_Q5_1, widen_q5_1, multiply_q5_1, multiply_wide_32);
-    use(k, LLS_W_Q8_0, widen_q8_0, multiply_q8_0, multiply_wide_32);
+    use(k, LLS_W_Q4_0, widen_q4_0, multiply_q4_0, multiply_groups);
+    use(k, LLS_W_Q4_1, widen_q4_1, multiply_q4_1, multiply_groups);
+    use(k, LLS_W_Q5_0, widen_q5_0, multiply_q5_0, multiply_groups);
+    use(k, LLS_W_Q5_1, widen_q5_1, multiply_q5_1, multiply_groups);
+    use(k, LLS_W_Q8_0, widen_q8_0, multiply_q8_0, multiply_groups);
     use(k, LLS_W_Q2_K, widen_q2_k, multiply_q2_k, multiply_wide_256);
     use(k, LLS_W_Q3_K, widen_q3_k, multiply_q3_k, multiply_wide_256);
     use(k, LLS_W_Q4_K, widen_q4_k, multiply_q4_k, multiply_wide_256);

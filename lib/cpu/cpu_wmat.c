@@ -39,7 +39,7 @@ static float top_of(uint32_t kind)
     case LLS_W_Q5_K:   return 63 * 31;
     case LLS_W_Q6_K:   return 128 * 32;
     case LLS_W_IQ4_XS: return 32 * 127;
-    default:           return 1;
+    default:           return 1;        /* floats have no scales */
     }
 }
 

@@ -136,8 +136,10 @@ static llm_status_t make_cache(lls_engine_t *e, llm_error_t *err)
  * to keep for that. */
 static llm_status_t make_workspace(lls_engine_t *e, llm_error_t *err)
 {
-    uint32_t wanted = huge_pages_of(e) == LLS_HUGE_TRANSPARENT ? LLS_HUGE_OFF : huge_pages_of(e);
+    uint32_t wanted = huge_pages_of(e);
 
+    if (wanted == LLS_HUGE_TRANSPARENT)
+        wanted = LLS_HUGE_OFF;
     return device_alloc(e, e->plan.workspace_bytes, "workspace", wanted, &e->workspace, err);
 }
 

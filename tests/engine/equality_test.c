@@ -251,6 +251,46 @@ static void the_quantised_model_keeps_its_bits(void **state)
             scene(of(demo_model(), "auto", isas[i]));
 }
 
+/* What one scene's requests give with max-num-seqs of n, each alone. */
+static scene_t *alone_of(const char *isa, const char *n)
+{
+    scene_t      *s = calloc(1, sizeof *s);
+    llm_plan_t    plan = LLM_INIT(llm_plan_t);
+    llm_engine_t *e;
+
+    *s = of(TEST_DIR "/golden/llama", "bfloat16", isa);
+    s->name = "quantization";
+    s->value = "int8";
+    e = engine_of(s, "1", "max-num-seqs", n);
+    assert_int_equal(llm_engine_plan(e, &plan), LLM_OK);
+    s->n_vocab = plan.vocab_size;
+    alone(s, e);
+    llm_engine_destroy(e);
+    return s;
+}
+
+/* Blocks of weights tell the two apart by their bits. */
+static void auto_has_amxint8_for_few_streams_alone(void **state)
+{
+    scene_t *int8, *bf16, *few, *many;
+
+    if (!has_isa(TEST_DIR "/golden/llama", "amx")) {
+        print_message("no AMX on this machine\n");
+        skip();
+    }
+    int8 = alone_of("amxint8", "4");
+    bf16 = alone_of("amx", "4");
+    few = alone_of("auto", "4");
+    many = alone_of("auto", "5");
+    assert_memory_not_equal(int8->alone, bf16->alone, sizeof int8->alone);
+    assert_memory_equal(few->alone, int8->alone, sizeof few->alone);
+    assert_memory_equal(many->alone, bf16->alone, sizeof many->alone);
+    free(int8);
+    free(bf16);
+    free(few);
+    free(many);
+}
+
 static bool runs_here(size_t i)
 {
     return (!EMULATED || i + 1 == N_ISAS) && has_isa(TEST_DIR "/golden/llama", isas[i]);
@@ -309,6 +349,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_family_keeps_its_bits),
+        cmocka_unit_test(auto_has_amxint8_for_few_streams_alone),
         cmocka_unit_test(every_type_of_cache_keeps_its_bits),
         cmocka_unit_test(what_is_quantised_at_load_keeps_its_bits),
         cmocka_unit_test(every_block_format_keeps_its_bits),

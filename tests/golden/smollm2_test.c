@@ -121,6 +121,8 @@ static void quantised_is_close_to_float32(void **state)
     assert_int_equal(lls_model_dtype(quick.model), LLS_BF16);
     c = closeness_of(&exact, &quick, ids, n, "the file");
     assert_true(c.kl <= 0.01 && c.same >= 0.97);
+    if (lls_cpu_has_isa(LLS_ISA_AMX))           /* activations of bfloat16 */
+        assert_true(c.kl <= 5e-4 && c.same >= 0.99);
     free(ids);
     drive_close(&exact);
     drive_close(&quick);

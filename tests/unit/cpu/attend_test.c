@@ -303,7 +303,7 @@ static double bound_of(uint32_t isa, const shape_t *z)
 {
     if (z->dtype == LLS_I8)
         return z->dim <= 128 ? 1.4e-2 : 2e-2;
-    return (isa == LLS_ISA_AMX || isa == LLS_ISA_AMXINT8) && z->dtype == LLS_BF16 ? 4e-6 : 6e-7;
+    return lls_isa_has_tiles(isa) && z->dtype == LLS_BF16 ? 4e-6 : 6e-7;
 }
 
 static void check_close(uint32_t isa)

@@ -20,7 +20,7 @@ typedef struct bound {
 /* Of pairs of bfloat16. */
 static inline bool has_dots(uint32_t isa)
 {
-    return isa == LLS_ISA_AVX512BF16 || isa == LLS_ISA_AMXINT8 || isa == LLS_ISA_AMX;
+    return isa == LLS_ISA_AVX512BF16 || lls_isa_has_tiles(isa);
 }
 
 static inline bound_t bound_of(uint32_t isa, uint32_t scheme, uint32_t dtype)
