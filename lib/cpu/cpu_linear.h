@@ -144,6 +144,7 @@ typedef struct lls_linear_isa {
         [LLS_W_Q5_1] = LLS_FORM_Q8, [LLS_W_Q8_0] = LLS_FORM_Q8, [LLS_W_Q2_K] = LLS_FORM_Q8H2,     \
         [LLS_W_Q3_K] = LLS_FORM_Q8H2, [LLS_W_Q4_K] = LLS_FORM_Q8, [LLS_W_Q5_K] = LLS_FORM_Q8,     \
         [LLS_W_Q6_K] = LLS_FORM_Q8H, [LLS_W_IQ4_XS] = LLS_FORM_Q8,                                \
+        [LLS_W_INT4_G128] = LLS_FORM_Q8,                                                          \
     }
 #define LLS_KERNELS_OF_KINDS                                                                      \
     {                                                                                             \
@@ -152,6 +153,7 @@ typedef struct lls_linear_isa {
         [LLS_W_Q5_1] = multiply_q5_1, [LLS_W_Q8_0] = multiply_q8_0, [LLS_W_Q2_K] = multiply_q2_k, \
         [LLS_W_Q3_K] = multiply_q3_k, [LLS_W_Q4_K] = multiply_q4_k, [LLS_W_Q5_K] = multiply_q5_k, \
         [LLS_W_Q6_K] = multiply_q6_k, [LLS_W_IQ4_XS] = multiply_iq4_xs,                           \
+        [LLS_W_INT4_G128] = multiply_int4_g128,                                                   \
     }
 
 /* What AVX512-BF16 has instead of AVX-512's kernel of bfloat16. */

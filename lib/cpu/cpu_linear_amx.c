@@ -196,9 +196,9 @@ INLINE __m512h block_scales(const uint8_t *p)
                          _mm512_set1_ph((_Float16)1024));
 }
 
-INLINE __m512h small_scales(__m512 head, const uint8_t *small)
+INLINE __m512h small_scales(const form_t f, __m512 head, const uint8_t *small)
 {
-    __m512 v = _mm512_mul_ps(scale_small(head, small), _mm512_set1_ps(1024));
+    __m512 v = _mm512_mul_ps(scale_small(f, head, small), _mm512_set1_ps(1024));
 
     return twice((__m256i)_mm512_cvtxps_ph(v));
 }
@@ -272,7 +272,7 @@ INLINE void widen_group(const form_t f, const uint8_t *w, uint8_t *dst)
         fetch_line(scales + 64);
 }
 
-/* The same with two levels of scales. */
+/* The same of a part. */
 INLINE void widen_part(const form_t f, const uint8_t *w, const __m512 head[4], uint8_t *dst)
 {
     const uint8_t *small = w + form_value_bytes(f);
@@ -281,13 +281,14 @@ INLINE void widen_part(const form_t f, const uint8_t *w, const __m512 head[4], u
     for (uint32_t i = 0; i < 4; i++) {
         uint32_t       c = i / 2;
         affine_t      *to = &s[c][i % 2];
-        const uint8_t *at = small + i % 2 % f.n_small * 32 + 16 * c;
+        const uint8_t *at = small + i % 2 * (form_sums(f) - 1) * 32 + 16 * c;
 
-        to->d = small_scales(head[c], at);
-        to->m = f.min ? small_scales(head[2 + c], at + 32 * f.n_small) : _mm512_setzero_ph();
+        to->d = small_scales(f, head[c], at);
+        to->m = f.min ? small_scales(f, head[2 + c], at + 32 * f.n_small) : _mm512_setzero_ph();
     }
     widen_words(f, w, s, dst);
-    fetch_line(small);
+    if (f.n_small > 0)
+        fetch_line(small);
     if (f.min && f.n_small == 2)
         fetch_line(small + 64);
 }
@@ -306,10 +307,10 @@ INLINE size_t widen_k(const form_t f, const uint8_t *w, uint32_t n, uint8_t *dst
 
         load_head(f, w, head);
         w += form_head_bytes(f);
-        for (uint32_t g = 0; g < 8; g++, w += form_part_bytes(f), dst += GROUP_BYTES)
+        for (uint32_t g = 0; g < form_parts(f); g++, w += form_part_bytes(f), dst += GROUP_BYTES)
             widen_part(f, w, head, dst);
     }
-    return 8 * GROUP_BYTES;
+    return form_parts(f) * GROUP_BYTES;
 }
 
 /* Tiles take in a group when vectors have widened the next: its stores are done then. */
@@ -344,7 +345,7 @@ INLINE void multiply_k(const form_t f, const uint8_t *acts, const uint8_t *w, ui
 
         load_head(f, w, head);
         w += form_head_bytes(f);
-        for (uint32_t g = 0; g < 8; g++, w += form_part_bytes(f)) {
+        for (uint32_t g = 0; g < form_parts(f); g++, w += form_part_bytes(f)) {
             widen_part(f, w, head, wide[g % 2]);
             if (i + g == 0)
                 continue;
@@ -354,6 +355,12 @@ INLINE void multiply_k(const form_t f, const uint8_t *acts, const uint8_t *w, ui
     }
     add_group(two, acts, wide[1]);
     end_sums(two, tile);
+}
+
+static void multiply_wide_128(const uint8_t *acts, const uint8_t *w, uint32_t n, uint32_t mr,
+                              bool first, float *tile)
+{
+    multiply_groups(acts, w, 4 * n, mr, first, tile);
 }
 
 static void multiply_wide_256(const uint8_t *acts, const uint8_t *w, uint32_t n, uint32_t mr,
@@ -386,6 +393,7 @@ K_BLOCKS(q4_k, FORM_Q4_K)
 K_BLOCKS(q5_k, FORM_Q5_K)
 K_BLOCKS(q6_k, FORM_Q6_K)
 K_BLOCKS(iq4_xs, FORM_IQ4_XS)
+K_BLOCKS(int4_g128, FORM_INT4_G128)
 
 /* ---- The table ------------------------------------------------------------------------------- */
 
@@ -423,6 +431,7 @@ void lls_linear_use_wide_tiles(lls_linear_isa_t *k)
     use(k, LLS_W_Q5_K, widen_q5_k, multiply_q5_k, multiply_wide_256);
     use(k, LLS_W_Q6_K, widen_q6_k, multiply_q6_k, multiply_wide_256);
     use(k, LLS_W_IQ4_XS, widen_iq4_xs, multiply_iq4_xs, multiply_wide_256);
+    use(k, LLS_W_INT4_G128, widen_int4_g128, multiply_int4_g128, multiply_wide_128);
 }
 
 #endif

@@ -312,13 +312,16 @@ INLINE void multiply_blocks(const form_t f, const uint32_t rows, const uint8_t *
         }
 }
 
-/* ---- With two levels of scales --------------------------------------------------------------- */
+/* ---- In parts ------------------------------------------------------------------------------- */
 
-/* Exact products of the scales of 8 columns. */
-INLINE __m256 scale_small(const uint8_t *scales, const uint8_t *small)
+/* Exact products of the scales of 8 columns with their small ones, if there are any. */
+INLINE __m256 scale_small(const form_t f, const uint8_t *scales, const uint8_t *small)
 {
-    __m256i v = _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)small));
+    __m256i v;
 
+    if (f.n_small == 0)
+        return load_scales(scales);
+    v = _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)small));
     return _mm256_mul_ps(load_scales(scales), _mm256_cvtepi32_ps(v));
 }
 
@@ -329,7 +332,7 @@ INLINE void multiply_part(const form_t f, const uint32_t rows, const int32_t *a,
 {
     const uint8_t *small = w + form_value_bytes(f) + h * LLS_PANEL + column;
     const float   *row = (const float *)a;
-    uint32_t       n = 8 / f.n_small;
+    uint32_t       n = 8 / form_sums(f);
     __m256i        c[INT_ROWS][2];
     __m256         d[2], min[2];
 
@@ -337,11 +340,11 @@ INLINE void multiply_part(const form_t f, const uint32_t rows, const int32_t *a,
     for (uint32_t i = 0; i < 2; i++) {
         const uint8_t *scales = head + 2 * column + 16 * i;
 
-        min[i] = d[i] = scale_small(scales, small + 8 * i);
+        min[i] = d[i] = scale_small(f, scales, small + 8 * i);
         if (f.min)
             min[i] = _mm256_xor_ps(
-                scale_small(scales + 64, small + f.n_small * LLS_PANEL + 8 * i),
-                _mm256_set1_ps(-0.0f));
+                scale_small(f, scales + 64, small + f.n_small * LLS_PANEL + 8 * i),
+                _mm256_set1_ps(f.n_small > 0 ? -0.0f : 0.0f));
     }
     dot_words(f, rows, a, a + (9 + h) * rows, w, h * n, h * n + n, column, c);
     add_sums(f, rows, c, d, min, row + 8 * rows, row + form_acts_sum(f, h) * rows, tile);
@@ -358,10 +361,13 @@ INLINE void multiply_k(const form_t f, const uint32_t rows, const uint8_t *acts,
         const uint8_t *head = w;
 
         w += form_head_bytes(f);
-        for (uint32_t g = 0; g < 8; g++, a += form_acts(f) * rows, w += form_part_bytes(f))
+        for (uint32_t g = 0; g < form_parts(f); g++) {
             for (uint32_t column = 0; column < LLS_PANEL; column += 16)
-                for (uint32_t h = 0; h < f.n_small; h++)
+                for (uint32_t h = 0; h < form_sums(f); h++)
                     multiply_part(f, rows, a, head, w, h, column, tile + column);
+            a += form_acts(f) * rows;
+            w += form_part_bytes(f);
+        }
     }
 }
 
@@ -379,6 +385,7 @@ KERNEL(multiply_q4_k, multiply_k, FORM_Q4_K, INT_LIST)
 KERNEL(multiply_q5_k, multiply_k, FORM_Q5_K, INT_LIST)
 KERNEL(multiply_q6_k, multiply_k, FORM_Q6_K, INT_LIST)
 KERNEL(multiply_iq4_xs, multiply_k, FORM_IQ4_XS, INT_LIST)
+KERNEL(multiply_int4_g128, multiply_k, FORM_INT4_G128, INT_LIST)
 
 const lls_linear_isa_t LLS_LINEAR_KERNELS = {
     .max_rows = { FLOAT_ROWS, FLOAT_ROWS, INT_ROWS, INT_ROWS },

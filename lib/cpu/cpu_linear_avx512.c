@@ -187,7 +187,7 @@ INLINE void multiply_blocks(const form_t f, const uint32_t rows, const uint8_t *
     store_tile(rows, sums, tile);
 }
 
-/* ---- With two levels of scales --------------------------------------------------------------- */
+/* ---- In parts ------------------------------------------------------------------------------- */
 
 /* The integer sums of half h of a part. */
 INLINE void dot_half(const form_t f, const uint32_t rows, const uint32_t *a, const uint8_t *w,
@@ -228,8 +228,8 @@ INLINE void scale_part(const form_t f, const uint32_t rows, const uint32_t *a, c
     for (uint32_t i = 0; i < 2; i++) {
         const uint8_t *mins = small + (f.n_small + h) * LLS_PANEL + 16 * i;
 
-        g[i] = make_scales(scale_small(head[i], small + h * LLS_PANEL + 16 * i),
-                           f.min ? scale_small(head[2 + i], mins) : _mm512_setzero_ps());
+        g[i] = make_scales(scale_small(f, head[i], small + h * LLS_PANEL + 16 * i),
+                           f.min ? scale_small(f, head[2 + i], mins) : _mm512_setzero_ps());
     }
     scale_rows(f, rows, g, row + 8 * rows, row + form_acts_sum(f, h) * rows, c, sums);
 }
@@ -245,18 +245,21 @@ INLINE void multiply_k(const form_t f, const uint32_t rows, const uint8_t *acts,
     for (uint32_t s = 0; s < n; s++) {
         load_head(f, w, head);
         w += form_head_bytes(f);
-        for (uint32_t g = 0; g < 8; g++, a += form_acts(f) * rows, w += form_part_bytes(f)) {
+        for (uint32_t g = 0; g < form_parts(f); g++) {
             const uint8_t *small = w + form_value_bytes(f);
 
-            prefetch_line_pair(small);
+            if (f.n_small > 0)
+                prefetch_line_pair(small);
             UNROLL
-            for (uint32_t h = 0; h < f.n_small; h++) {
+            for (uint32_t h = 0; h < form_sums(f); h++) {
                 if (f.n_small == 2)
                     dot_half(f, rows, a, w, h, c);
                 else
                     dot_step(f, rows, a, w, c);
                 scale_part(f, rows, a, small, head, h, c, sums);
             }
+            a += form_acts(f) * rows;
+            w += form_part_bytes(f);
         }
     }
     store_tile(rows, sums, tile);
@@ -279,6 +282,7 @@ KERNEL(multiply_q4_k, multiply_k, FORM_Q4_K, ROWS_8)
 KERNEL(multiply_q5_k, multiply_k, FORM_Q5_K, ROWS_8)
 KERNEL(multiply_q6_k, multiply_k, FORM_Q6_K, ROWS_6)
 KERNEL(multiply_iq4_xs, multiply_k, FORM_IQ4_XS, ROWS_8)
+KERNEL(multiply_int4_g128, multiply_k, FORM_INT4_G128, ROWS_8)
 
 /* ---- Widening -------------------------------------------------------------------------------- */
 
@@ -321,6 +325,25 @@ static size_t widen_q4_k(const uint8_t *w, uint32_t n, uint8_t *dst)
     return lls_kind_step_bytes(LLS_W_Q5_K);
 }
 
+/* To groups of Q4_1, widened. */
+static size_t widen_int4_g128(const uint8_t *w, uint32_t n, uint8_t *dst)
+{
+    for (; n > 0; n--, w += 128 + 4 * 512) {
+        prefetch_line_pair(w);
+        for (uint32_t g = 0; g < 4; g++, dst += 1152) {
+            widen_values(w + 128 + 512 * g, dst);
+            memcpy(dst + 1024, w, 128);
+        }
+    }
+    return 4 * 1152;
+}
+
+static void multiply_wide_128(const uint8_t *acts, const uint8_t *w, uint32_t n, uint32_t mr,
+                              bool first, float *tile)
+{
+    multiply_q5_1(acts, w, 4 * n, mr, first, tile);
+}
+
 static size_t widen_q4_0(const uint8_t *w, uint32_t n, uint8_t *dst)
 {
     return widen(FORM_Q4_0, w, n, dst);
@@ -352,9 +375,10 @@ const lls_linear_isa_t lls_linear_avx512 = {
     .fill = { lls_fill_f32_rows, NULL, fill_q8, fill_q8h, [LLS_FORM_TILE8] = fill_tile8 },
     .form = LLS_FORMS_OF_KINDS,
     .multiply = LLS_KERNELS_OF_KINDS,
-    .widen = { [LLS_W_Q4_0] = widen_q4_0, [LLS_W_Q4_1] = widen_q4_1, [LLS_W_Q4_K] = widen_q4_k },
+    .widen = { [LLS_W_Q4_0] = widen_q4_0, [LLS_W_Q4_1] = widen_q4_1, [LLS_W_Q4_K] = widen_q4_k,
+               [LLS_W_INT4_G128] = widen_int4_g128 },
     .multiply_wide = { [LLS_W_Q4_0] = multiply_w4_0, [LLS_W_Q4_1] = multiply_q5_1,
-                       [LLS_W_Q4_K] = multiply_q5_k },
+                       [LLS_W_Q4_K] = multiply_q5_k, [LLS_W_INT4_G128] = multiply_wide_128 },
     .widen_from = 3,
     .store = store_row,
 };

@@ -97,23 +97,26 @@ INLINE __m512 add_scaled(bool has_min, __m512 sum, __m512i c, const scales_t *g,
     return _mm512_fmadd_ps(v, _mm512_set1_ps(s), sum);
 }
 
-/* Exact products of the scales of 16 columns. */
-INLINE __m512 scale_small(__m512 scales, const uint8_t *small)
+/* Exact products of the scales of 16 columns with their small ones, if there are any. */
+INLINE __m512 scale_small(const form_t f, __m512 scales, const uint8_t *small)
 {
-    __m512i v = _mm512_cvtepi8_epi32(_mm_load_si128((const __m128i *)small));
-
-    return _mm512_mul_ps(scales, _mm512_cvtepi32_ps(v));
+    if (f.n_small == 0)
+        return scales;
+    return _mm512_mul_ps(scales, _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(
+                                     _mm_load_si128((const __m128i *)small))));
 }
 
-/* Scales of a step with two levels and, with minima, their negatives. */
+/* Scales of a step in parts and, with minima, those, or with small ones their negatives. */
 INLINE void load_head(const form_t f, const uint8_t *w, __m512 head[4])
 {
     prefetch_line_pair(w);
     head[0] = head[2] = load_scales(w);
     head[1] = head[3] = load_scales(w + 32);
     if (f.min) {
-        head[2] = _mm512_xor_ps(load_scales(w + 64), _mm512_set1_ps(-0.0f));
-        head[3] = _mm512_xor_ps(load_scales(w + 96), _mm512_set1_ps(-0.0f));
+        const __m512 sign = _mm512_set1_ps(f.n_small > 0 ? -0.0f : 0.0f);
+
+        head[2] = _mm512_xor_ps(load_scales(w + 64), sign);
+        head[3] = _mm512_xor_ps(load_scales(w + 96), sign);
     }
 }
 

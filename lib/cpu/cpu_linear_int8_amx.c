@@ -62,15 +62,16 @@ INLINE size_t widen_k(const form_t f, const uint8_t *w, uint32_t n, uint8_t *dst
 
         load_head(f, w, head);
         w += form_head_bytes(f);
-        for (uint32_t g = 0; g < 8; g++, w += form_part_bytes(f), dst += wide_bytes(f.min)) {
+        for (uint32_t g = 0; g < form_parts(f); g++, dst += wide_bytes(f.min)) {
             const uint8_t *small = w + form_value_bytes(f);
 
             widen_values(f, w, dst);
             for (uint32_t i = 0; i < (f.min ? 4 : 2); i++)
-                _mm512_store_ps(dst + 1024 + 64 * i, scale_small(head[i], small + 16 * i));
+                _mm512_store_ps(dst + 1024 + 64 * i, scale_small(f, head[i], small + 16 * i));
+            w += form_part_bytes(f);
         }
     }
-    return 8 * wide_bytes(f.min);
+    return form_parts(f) * wide_bytes(f.min);
 }
 
 #define WIDEN(name, widen, form) \
@@ -87,6 +88,7 @@ WIDEN(widen_q8_0, widen_blocks, FORM_Q8_0)
 WIDEN(widen_q4_k, widen_k, FORM_Q4_K)
 WIDEN(widen_q5_k, widen_k, FORM_Q5_K)
 WIDEN(widen_iq4_xs, widen_k, FORM_IQ4_XS)
+WIDEN(widen_int4_g128, widen_k, FORM_INT4_G128)
 
 /* ---- Weights in blocks, multiplied ----------------------------------------------------------- */
 
@@ -239,6 +241,7 @@ INLINE void multiply_int8(bool min, const uint8_t *acts, const uint8_t *w, uint3
 
 MULTIPLY(multiply_32, false, n)
 MULTIPLY(multiply_32_min, true, n)
+MULTIPLY(multiply_128_min, true, 4 * n)
 MULTIPLY(multiply_256, false, 8 * n)
 MULTIPLY(multiply_256_min, true, 8 * n)
 
@@ -252,6 +255,7 @@ void lls_linear_use_int8_tiles(lls_linear_isa_t *k)
         { LLS_W_Q8_0, widen_q8_0, multiply_32 },    { LLS_W_Q4_K, widen_q4_k, multiply_256_min },
         { LLS_W_Q5_K, widen_q5_k, multiply_256_min },
         { LLS_W_IQ4_XS, widen_iq4_xs, multiply_256 },
+        { LLS_W_INT4_G128, widen_int4_g128, multiply_128_min },
     };
 
     k->widen_from = 1;

@@ -67,8 +67,8 @@ INLINE void lls_fill_f32_rows(const float *x, uint32_t n, uint32_t mr, uint32_t 
     X(12, kernel, kind)
 #define ROWS_14(X, kernel, kind) ROWS_12(X, kernel, kind) X(13, kernel, kind) X(14, kernel, kind)
 
-/* How a kernel reads a block kind: 4 bits or bytes; zero = 1 << zero_shift, or minima; with two
- * levels of scales the small ones of 32 values, 1 or 2. */
+/* How a kernel reads a block kind: 4 bits or bytes; zero = 1 << zero_shift, or minima; of a
+ * kind in parts the small scales of 32 values, 0, 1 or 2. */
 typedef struct form {
     bool     nibbles, min;
     uint32_t zero_shift, n_small;
@@ -79,8 +79,13 @@ INLINE uint32_t form_step_bytes(form_t f) { return form_value_bytes(f) + (f.min 
 INLINE uint32_t form_head_bytes(form_t f) { return f.min ? 128 : 64; }
 INLINE uint32_t form_part_bytes(form_t f)
 {
+    if (f.n_small == 0)
+        return form_value_bytes(f);
     return form_value_bytes(f) + (f.min && f.n_small == 2 ? 128 : 64);
 }
+INLINE uint32_t form_parts(form_t f) { return f.n_small == 0 ? 4 : 8; }
+/* Sums that a part makes. */
+INLINE uint32_t form_sums(form_t f) { return f.n_small == 2 ? 2 : 1; }
 /* Words of a row of activations in 32 values of k, and which of them is the sum. */
 INLINE uint32_t form_acts(form_t f) { return f.n_small == 2 ? 13 : 11; }
 INLINE uint32_t form_acts_sum(form_t f, uint32_t h) { return f.n_small == 2 ? 11 + h : 10; }
@@ -93,6 +98,7 @@ INLINE uint32_t form_acts_sum(form_t f, uint32_t h) { return f.n_small == 2 ? 11
 #define FORM_Q5_K FORM_K(false, true, 0, 1)
 #define FORM_Q6_K FORM_K(false, false, 5, 2)
 #define FORM_IQ4_XS FORM_K(false, false, 7, 1)
+#define FORM_INT4_G128 FORM_K(true, true, 0, 0)
 #define FORM_Q4_0 FORM(true, false, 3)
 #define FORM_Q4_1 FORM(true, true, 0)
 #define FORM_Q5_0 FORM(false, false, 4)

@@ -414,14 +414,16 @@ INLINE void multiply_blocks(const form_t f, const uint32_t rows, const uint8_t *
         }
 }
 
-/* ---- With two levels of scales --------------------------------------------------------------- */
+/* ---- In parts ------------------------------------------------------------------------------- */
 
-/* Exact products of the scales of 4 columns. */
-INLINE float32x4_t scale_small(const uint8_t *scales, const uint8_t *small)
+/* Exact products of the scales of 4 columns with their small ones, if there are any. */
+INLINE float32x4_t scale_small(const form_t f, const uint8_t *scales, const uint8_t *small)
 {
     int32_t   four;
     int16x8_t v;
 
+    if (f.n_small == 0)
+        return load_scales(scales);
     memcpy(&four, small, 4);
     v = vmovl_s8(vreinterpret_s8_s32(vdup_n_s32(four)));
     return vmulq_f32(load_scales(scales), vcvtq_f32_s32(vmovl_s16(vget_low_s16(v))));
@@ -435,17 +437,18 @@ INLINE void multiply_part(const form_t f, const uint32_t rows, const int32_t *a,
     const uint8_t *small = w + form_value_bytes(f) + h * LLS_PANEL + column;
     const uint8_t *scales = head + 2 * column;
     const float   *row = (const float *)a;
-    const uint32_t n = 8 / f.n_small, n_columns = COLUMNS(rows);
+    const uint32_t n = 8 / form_sums(f), n_columns = COLUMNS(rows);
     int32x4_t      c[INT_ROWS][8];
     float32x4_t    d[8], min[8];
 
     dot(f, rows, a, a + (9 + h) * rows, w, h * n, h * n + n, column, c);
     UNROLL
     for (uint32_t v = 0; v < n_columns; v++) {
-        min[v] = d[v] = scale_small(scales + 8 * v, small + 4 * v);
+        min[v] = d[v] = scale_small(f, scales + 8 * v, small + 4 * v);
         if (f.min)
-            min[v] = vnegq_f32(scale_small(scales + 64 + 8 * v,
-                                           small + f.n_small * LLS_PANEL + 4 * v));
+            min[v] = scale_small(f, scales + 64 + 8 * v, small + f.n_small * LLS_PANEL + 4 * v);
+        if (f.min && f.n_small > 0)
+            min[v] = vnegq_f32(min[v]);
     }
     add_sums(f, rows, c, d, min, row + 8 * rows, row + form_acts_sum(f, h) * rows, tile);
 }
@@ -461,10 +464,13 @@ INLINE void multiply_k(const form_t f, const uint32_t rows, const uint8_t *acts,
         const uint8_t *head = w;
 
         w += form_head_bytes(f);
-        for (uint32_t g = 0; g < 8; g++, a += form_acts(f) * rows, w += form_part_bytes(f))
+        for (uint32_t g = 0; g < form_parts(f); g++) {
             for (uint32_t column = 0; column < LLS_PANEL; column += 4 * COLUMNS(rows))
-                for (uint32_t h = 0; h < f.n_small; h++)
+                for (uint32_t h = 0; h < form_sums(f); h++)
                     multiply_part(f, rows, a, head, w, h, column, tile + column);
+            a += form_acts(f) * rows;
+            w += form_part_bytes(f);
+        }
     }
 }
 
@@ -490,6 +496,7 @@ KERNEL(multiply_q4_k, multiply_k, FORM_Q4_K, INT_LIST)
 KERNEL(multiply_q5_k, multiply_k, FORM_Q5_K, INT_LIST)
 KERNEL(multiply_q6_k, multiply_k, FORM_Q6_K, INT_LIST)
 KERNEL(multiply_iq4_xs, multiply_k, FORM_IQ4_XS, INT_LIST)
+KERNEL(multiply_int4_g128, multiply_k, FORM_INT4_G128, INT_LIST)
 
 const lls_linear_isa_t LLS_LINEAR_KERNELS = {
     .word_pairs = MATRICES,

@@ -188,6 +188,7 @@ PLAIN_KERNEL(multiply_q4_k, LLS_W_Q4_K, multiply_blocks)
 PLAIN_KERNEL(multiply_q5_k, LLS_W_Q5_K, multiply_blocks)
 PLAIN_KERNEL(multiply_q6_k, LLS_W_Q6_K, multiply_blocks)
 PLAIN_KERNEL(multiply_iq4_xs, LLS_W_IQ4_XS, multiply_blocks)
+PLAIN_KERNEL(multiply_int4_g128, LLS_W_INT4_G128, multiply_blocks)
 
 const lls_linear_isa_t lls_linear_plain = {
     .max_rows = { MAX_ROWS, MAX_ROWS, MAX_ROWS, MAX_ROWS },

@@ -170,7 +170,7 @@ INLINE void scale_part(const form_t f, const uint32_t rows, const float *s, cons
     UNROLL
     for (uint32_t k = 0; k < 4; k++) {
         uint32_t h = k / 2, i = k % 2;
-        __m512   min = scale_small(head[2 + i], mins + h * LLS_PANEL + 16 * i);
+        __m512   min = scale_small(f, head[2 + i], mins + h * LLS_PANEL + 16 * i);
 
         UNROLL
         for (uint32_t m = 0; m < rows; m++)

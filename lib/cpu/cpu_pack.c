@@ -245,6 +245,7 @@ static fields_t fields_of(uint32_t kind)
     case LLS_W_Q4_1: return (fields_t){ 20, 2, 0, 4 };
     case LLS_W_Q5_0: return (fields_t){ 22, 0, 2, 6 };
     case LLS_W_Q5_1: return (fields_t){ 24, 2, 4, 8 };
+    case LLS_W_INT4_G128: return (fields_t){ 68, 2, 0, 4 };
     default:         return (fields_t){ 34, 0, 0, 2 };
     }
 }
@@ -283,7 +284,7 @@ static inline uint32_t flip_of(uint32_t kind) { return kind == LLS_W_Q8_0 ? 0x80
 static inline void put_scales(uint32_t kind, fields_t f, const uint8_t *b, uint32_t lane,
                               uint8_t *dst)
 {
-    uint8_t *scales = dst + lls_kind_value_bytes(kind) + lane * 2;
+    uint8_t *scales = dst + lls_kind_scales_at(kind) + lane * 2;
 
     memcpy(scales, b, 2);
     if (f.min != 0)
@@ -294,12 +295,12 @@ static inline void put_scales(uint32_t kind, fields_t f, const uint8_t *b, uint3
 static inline void put_block(uint32_t kind, fields_t f, const uint8_t *b, uint32_t lane,
                              uint8_t *dst)
 {
-    uint8_t *words = dst + lane * 4;
+    uint8_t *words = dst + lls_kind_values_at(kind) + lane * 4;
 
     if (f.fifth != 0)
         put_q5(b, f.fifth, b + f.values, words);
     else
-        put_words(b + f.values, kind == LLS_W_Q8_0 ? 8 : 4, flip_of(kind), words);
+        put_words(b + f.values, (f.bytes - f.values) / 4, flip_of(kind), words);
     put_scales(kind, f, b, lane, dst);
 }
 
@@ -318,11 +319,12 @@ put_four(const panel_job_t *j, uint32_t kind, fields_t f, uint32_t s, uint32_t l
     const lane_t  *l = &j->lanes[lane];
     const uint8_t *a = block_of(l, s, f.bytes), *b = block_of(l + 1, s, f.bytes);
     const uint8_t *c = block_of(l + 2, s, f.bytes), *d = block_of(l + 3, s, f.bytes);
+    uint8_t       *words = dst + lls_kind_values_at(kind) + lane * 4;
     uint32_t       flip = flip_of(kind);
 
     for (uint32_t at = f.values; at < f.bytes; at += sizeof(words_t))
         put_square(load_words(a + at) ^ flip, load_words(b + at) ^ flip, load_words(c + at) ^ flip,
-                   load_words(d + at) ^ flip, dst + lane * 4 + (at - f.values) * LLS_PANEL);
+                   load_words(d + at) ^ flip, words + (at - f.values) * LLS_PANEL);
     put_scales(kind, f, a, lane, dst);
     put_scales(kind, f, b, lane + 1, dst);
     put_scales(kind, f, c, lane + 2, dst);
@@ -360,6 +362,7 @@ static void pack_blocks(const panel_job_t *j)
     case LLS_W_Q4_1: put_blocks(j, LLS_W_Q4_1); break;
     case LLS_W_Q5_0: put_blocks(j, LLS_W_Q5_0); break;
     case LLS_W_Q5_1: put_blocks(j, LLS_W_Q5_1); break;
+    case LLS_W_INT4_G128: put_blocks(j, LLS_W_INT4_G128); break;
     default:         put_blocks(j, LLS_W_Q8_0);
     }
 }
@@ -373,14 +376,15 @@ static void put_codes(const uint8_t *b, uint32_t lane, uint8_t *dst)
     memcpy(dst + lls_kind_value_bytes(LLS_W_Q8_0) + lane * 2, b, 2);
 }
 
-/* 32 plain values as a block of a kind. */
+/* Plain values as a block of a kind. */
 static void put_quantised(uint32_t kind, fields_t f, const lane_t *l, uint32_t s, uint32_t lane,
                           uint8_t *dst)
 {
-    float   values[LLS_GROUP];
-    uint8_t block[LLS_GROUP + 2];
+    uint32_t n = lls_kind_step(kind);
+    float    values[LLS_QUANT_LONG];
+    uint8_t  block[LLS_QUANT_LONG];
 
-    read_lane(l, s * LLS_GROUP, LLS_GROUP, values);
+    read_lane(l, s * n, n, values);
     lls_quantise_block(kind, values, block);
     put_block(kind, f, block, lane, dst);
 }
@@ -390,7 +394,7 @@ static bool is_zero_or(const lane_t *lane, uint32_t scheme)
     return lane->data == NULL || lane->scheme == scheme;
 }
 
-/* Lanes that become Q8_0 or Q4_1 from several schemes may share a panel. */
+/* Lanes that become Q8_0, Q4_1 or INT4_G128 from several schemes may share a panel. */
 static void pack_mixed(const panel_job_t *j)
 {
     fields_t f = fields_of(j->kind);

@@ -19,7 +19,8 @@ static int zero_of(uint32_t kind)
     case LLS_W_Q5_0: return 16;
     case LLS_W_Q8_0: return 128;
     case LLS_W_Q4_1:
-    case LLS_W_Q5_1: return 0;
+    case LLS_W_Q5_1:
+    case LLS_W_INT4_G128: return 0;
     default: return (int)lls_k_traits(kind).zero;
     }
 }
@@ -29,7 +30,8 @@ static float top_of(uint32_t kind)
 {
     switch (kind) {
     case LLS_W_Q4_0:   return 8;
-    case LLS_W_Q4_1:   return 15;
+    case LLS_W_Q4_1:
+    case LLS_W_INT4_G128: return 15;
     case LLS_W_Q5_0:   return 16;
     case LLS_W_Q5_1:   return 31;
     case LLS_W_Q8_0:   return 128;
@@ -59,9 +61,9 @@ static uint16_t top_scale(const uint8_t *scales)
 
 bool lls_wmat_fits_f16(uint32_t kind, const uint8_t *panel, uint32_t n_steps)
 {
-    bool     k = lls_scheme_is_k(kind);
-    uint16_t most = lls_f32_to_f16(32 / top_of(kind)), most_min = lls_f32_to_f16(k ? 0.25f : 16);
-    size_t   at = k ? 0 : lls_kind_value_bytes(kind);
+    uint16_t most = lls_f32_to_f16(32 / top_of(kind));
+    uint16_t most_min = lls_f32_to_f16(lls_scheme_is_k(kind) ? 0.25f : 16);
+    size_t   at = lls_kind_scales_at(kind);
 
     if (lls_kind_is_float(kind))
         return true;
@@ -111,14 +113,11 @@ static void read_small_scales(uint32_t kind, const uint8_t *head, const uint8_t 
 void lls_wmat_read_group(uint32_t kind, const uint8_t *step, uint32_t g, uint32_t lane,
                          lls_group_t *out)
 {
-    const uint8_t *part = step;
+    const uint8_t *part = step + lls_kind_values_at(kind) + g * lls_kind_part_bytes(kind);
 
-    if (lls_scheme_is_k(kind))
-        part += lls_kind_head_bytes(kind) + g * lls_kind_part_bytes(kind);
     read_values(kind, part, lane, out->q);
-    part += lls_kind_value_bytes(kind);
     if (lls_scheme_is_k(kind))
-        read_small_scales(kind, step, part, lane, out);
+        read_small_scales(kind, step, part + lls_kind_value_bytes(kind), lane, out);
     else
-        read_scales(kind, part, lane, out);
+        read_scales(kind, step + lls_kind_scales_at(kind), lane, out);
 }

@@ -20,6 +20,7 @@
  *               int8 for each group of 16 or 32, and with minima as many int8.  The values of Q2_K,
  *               Q3_K and Q4_K lie as in Q4_0, those of the others as in Q5_0; IQ4_XS as int8 + 128,
  *               and its small scales are followed by 32 bytes that keep values on 64 bytes
+ *   INT4_G128   128 values: 32 f16 scales, 32 f16 minima, then 4 times 32 values as in Q4_1
  *
  * A stack of experts is as many such matrices.  Everything is found by offsets from the header.
  */
@@ -53,13 +54,19 @@ static inline bool lls_kind_is_float(uint32_t kind) { return kind <= LLS_W_BF16;
 static inline bool lls_kind_has_min(uint32_t kind)
 {
     return kind == LLS_W_Q4_1 || kind == LLS_W_Q5_1 || kind == LLS_W_Q2_K || kind == LLS_W_Q4_K ||
-           kind == LLS_W_Q5_K;
+           kind == LLS_W_Q5_K || kind == LLS_W_INT4_G128;
 }
 
 static inline bool lls_kind_is_q4(uint32_t kind)
 {
     return kind == LLS_W_Q4_0 || kind == LLS_W_Q4_1 ||
-           (kind >= LLS_W_Q2_K && kind <= LLS_W_Q4_K);
+           (kind >= LLS_W_Q2_K && kind <= LLS_W_Q4_K) || kind == LLS_W_INT4_G128;
+}
+
+/* Whether a step begins with scales, of several parts of 32 values. */
+static inline bool lls_kind_has_head(uint32_t kind)
+{
+    return lls_scheme_is_k(kind) || kind == LLS_W_INT4_G128;
 }
 
 /* Whether a scale holds for 16 values. */
@@ -71,7 +78,11 @@ static inline bool lls_kind_has_halves(uint32_t kind)
 /* Values of k in a step. */
 static inline uint32_t lls_kind_step(uint32_t kind)
 {
-    return lls_kind_is_float(kind) ? 2 : lls_scheme_is_k(kind) ? LLS_K_BLOCK : LLS_GROUP;
+    if (lls_kind_is_float(kind))
+        return 2;
+    if (kind == LLS_W_INT4_G128)
+        return 128;
+    return lls_scheme_is_k(kind) ? LLS_K_BLOCK : LLS_GROUP;
 }
 
 /* Bytes of the values in a step of a panel, or in a part of a step; scales and minima follow. */
@@ -82,7 +93,7 @@ static inline uint32_t lls_kind_value_bytes(uint32_t kind)
     return lls_kind_is_q4(kind) ? 512 : 1024;
 }
 
-/* Of steps with two levels of scales: bytes before the parts, and of a part. */
+/* Of steps in parts: bytes before the parts, and of a part. */
 static inline uint32_t lls_kind_head_bytes(uint32_t kind)
 {
     return lls_kind_has_min(kind) ? 128 : 64;
@@ -91,16 +102,29 @@ static inline uint32_t lls_kind_part_bytes(uint32_t kind)
 {
     uint32_t n = (lls_kind_has_halves(kind) ? 2 : 1) * (lls_kind_has_min(kind) ? 2 : 1);
 
+    if (!lls_scheme_is_k(kind))
+        return lls_kind_value_bytes(kind);
     return lls_kind_value_bytes(kind) + (n < 2 ? 2 : n) * LLS_PANEL;
 }
 
 static inline uint32_t lls_kind_step_bytes(uint32_t kind)
 {
-    if (lls_scheme_is_k(kind))
-        return lls_kind_head_bytes(kind) + LLS_K_BLOCK / LLS_GROUP * lls_kind_part_bytes(kind);
+    if (lls_kind_has_head(kind))
+        return lls_kind_head_bytes(kind) + lls_kind_step(kind) / LLS_GROUP *
+                                               lls_kind_part_bytes(kind);
     if (lls_kind_is_float(kind))
         return lls_kind_value_bytes(kind);
     return lls_kind_value_bytes(kind) + (lls_kind_has_min(kind) ? 128 : 64);
+}
+
+/* Where a step of a kind of blocks has its values, and its scales of f16; minima follow these. */
+static inline uint32_t lls_kind_values_at(uint32_t kind)
+{
+    return lls_kind_has_head(kind) ? lls_kind_head_bytes(kind) : 0;
+}
+static inline uint32_t lls_kind_scales_at(uint32_t kind)
+{
+    return lls_kind_has_head(kind) ? 0 : lls_kind_value_bytes(kind);
 }
 
 /* 32 values of one column: w = d[i / 16] * q[i] + m[i / 16], m -0.0 where there are no minima. */

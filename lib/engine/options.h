@@ -30,7 +30,7 @@ typedef struct lls_engine_options {
     char      *kv_cache_dtype;      /* likewise */
     char      *load_format;         /* "auto", "safetensors", "gguf", "dummy" */
     char      *weights_cache_dir;   /* NULL = none */
-    char      *quantization;        /* "none", "int8", "int4" */
+    char      *quantization;        /* "none", "int8", "int4", "int4_g128" */
     char      *cpu_isa;             /* a name of cpu/cpu.c */
     char      *cpu_affinity;        /* list of CPUs; NULL = none */
     char      *huge_pages;          /* "transparent", "auto", "explicit", "off" */

@@ -231,7 +231,7 @@ static uint32_t quant_of(const lls_model_t *m, uint32_t slot)
 {
     if (slot == LLS_SLOT_ROUTER || slot == LLS_SLOT_POSITIONS)
         return LLS_QUANT_NONE;
-    if (m->quant == LLS_QUANT_INT4 && (slot == LLS_SLOT_EMBED || slot == LLS_SLOT_HEAD))
+    if (m->quant != LLS_QUANT_NONE && (slot == LLS_SLOT_EMBED || slot == LLS_SLOT_HEAD))
         return LLS_QUANT_INT8;
     return m->quant;
 }

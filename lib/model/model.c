@@ -126,7 +126,7 @@ static llm_status_t choose_dtype(lls_model_t *m, const char *name, llm_error_t *
 static llm_status_t choose_quant(lls_model_t *m, const char *name, llm_error_t *err)
 {
     /* ORDER quant */
-    static const char *const names[] = { "none", "int8", "int4" };
+    static const char *const names[] = { "none", "int8", "int4", "int4_g128" };
 
     for (uint32_t i = 0; name != NULL && i < LLS_ARRAY_LEN(names); i++)
         if (strcmp(name, names[i]) == 0) {
@@ -136,7 +136,7 @@ static llm_status_t choose_quant(lls_model_t *m, const char *name, llm_error_t *
     if (name == NULL)
         return LLM_OK;
     return lls_fail_param(err, LLM_ERR_INVALID, "quantization",
-                          "quantization is \"%.40s\"; use none, int8 or int4", name);
+                          "quantization is \"%.40s\"; use none, int8, int4 or int4_g128", name);
 }
 
 /* ---- Life ----------------------------------------------------------------------------------- */

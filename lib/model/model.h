@@ -22,7 +22,7 @@ typedef struct lls_model_options {
     const char *path;               /* directory or .gguf file */
     const char *load_format;        /* "auto", "safetensors", "gguf"; NULL = auto */
     const char *dtype; /* "auto", "float32", "bfloat16", "float16", "half", "float"; NULL = auto */
-    const char *quantization;       /* "none", "int8", "int4"; NULL = none */
+    const char *quantization;       /* "none", "int8", "int4", "int4_g128"; NULL = none */
     const char *hf_overrides;       /* JSON object laid over config.json; NULL = none */
     const char *weights_cache_dir;  /* kept until load: packed weights are read from there, or left
                                        there for the next; NULL = none */

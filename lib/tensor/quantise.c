@@ -30,13 +30,15 @@ static void quantise_8(float low, float high, const float *x, uint8_t *out)
         out[2 + i] = clamped(x[i] * inverse, -127.0f, 127.0f);
 }
 
-static void quantise_4(float low, float high, const float *x, uint8_t *out)
+static void quantise_4(float low, float high, const float *x, uint32_t n, uint8_t *out)
 {
     float inverse = inverse_of(put_f16((high - low) * (1.0f / 15.0f), out));
     float min = put_f16(low, out + 2);
 
-    for (uint32_t i = 0; i < LLS_QUANT_BLOCK / 2; i++)
-        out[4 + i] = (uint8_t)(clamped((x[i] - min) * inverse, 0.0f, 15.0f) |
+    out += 4;
+    for (; n > 0; n -= LLS_QUANT_BLOCK, x += LLS_QUANT_BLOCK, out += LLS_QUANT_BLOCK / 2)
+        for (uint32_t i = 0; i < LLS_QUANT_BLOCK / 2; i++)
+            out[i] = (uint8_t)(clamped((x[i] - min) * inverse, 0.0f, 15.0f) |
                                clamped((x[i + 16] - min) * inverse, 0.0f, 15.0f) << 4);
 }
 
@@ -51,10 +53,11 @@ static void quantise_nothing(uint32_t scheme, uint8_t *out)
 
 void lls_quantise_block(uint32_t scheme, const float *x, uint8_t *out)
 {
-    float low = x[0], high = x[0], sum = 0;
+    uint32_t n = lls_scheme_block(scheme);
+    float    low = x[0], high = x[0], sum = 0;
 
-    lls_assert(scheme == LLS_W_Q8_0 || scheme == LLS_W_Q4_1);
-    for (uint32_t i = 0; i < LLS_QUANT_BLOCK; i++) {
+    lls_assert(scheme == LLS_W_Q8_0 || scheme == LLS_W_Q4_1 || scheme == LLS_W_INT4_G128);
+    for (uint32_t i = 0; i < n; i++) {
         low = x[i] < low ? x[i] : low;
         high = x[i] > high ? x[i] : high;
         sum += x[i] * 0.0f;                     /* 0, or NaN once there is one or an infinity */
@@ -64,5 +67,5 @@ void lls_quantise_block(uint32_t scheme, const float *x, uint8_t *out)
     else if (scheme == LLS_W_Q8_0)
         quantise_8(low, high, x, out);
     else
-        quantise_4(low, high, x, out);
+        quantise_4(low, high, x, n, out);
 }

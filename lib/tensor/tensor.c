@@ -18,6 +18,7 @@ static const struct scheme { const char *name; uint32_t block, bytes; } schemes[
     { "IQ4_NL", 32, 18 },
     { "Q2_K", LLS_K_BLOCK, 84 },  { "Q3_K", LLS_K_BLOCK, 110 }, { "Q4_K", LLS_K_BLOCK, 144 },
     { "Q5_K", LLS_K_BLOCK, 176 }, { "Q6_K", LLS_K_BLOCK, 210 }, { "IQ4_XS", LLS_K_BLOCK, 136 },
+    { "INT4_G128", 128, 68 },
 };
 
 static const struct scheme *scheme_of(uint32_t scheme)
@@ -152,6 +153,12 @@ static void block_k(uint32_t scheme, const uint8_t *p, float *out)
     }
 }
 
+static void block_g128(float d, float m, const uint8_t *nibbles, float *out)
+{
+    for (int g = 0; g < 4; g++)
+        block_q4(d, 0, m, nibbles + 16 * g, out + 32 * g);
+}
+
 /* + -0.0 leaves every value as it is, a zero of either sign too, so the formats without a minimum
  * share the code of those with one. */
 static void dequantise_block(uint32_t scheme, const uint8_t *p, float *out)
@@ -163,6 +170,7 @@ static void dequantise_block(uint32_t scheme, const uint8_t *p, float *out)
     case LLS_W_Q5_1: block_q5(load_f16(p), 0, load_f16(p + 2), load_u32(p + 4), p + 8, out); break;
     case LLS_W_Q8_0: block_q8(load_f16(p), p + 2, out); break;
     case LLS_W_IQ4_NL: block_iq4(load_f16(p), p + 2, out); break;
+    case LLS_W_INT4_G128: block_g128(load_f16(p), load_f16(p + 2), p + 4, out); break;
     default: block_k(scheme, p, out);
     }
 }

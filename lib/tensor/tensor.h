@@ -13,8 +13,8 @@ enum lls_dtype {
     LLS_F32, LLS_F16, LLS_BF16, LLS_F8_E4M3, LLS_I8, LLS_I32, LLS_U32, LLS_U8, LLS_N_DTYPES
 };
 
-/* ORDER scheme: how a checkpoint stores a matrix.  The block formats are GGUF's: rows of blocks of
- * 32 values, or from Q2_K on of 256 (tensor/kquant.h). */
+/* ORDER scheme: how a matrix is stored.  The block formats are GGUF's: rows of blocks of 32 values,
+ * or from Q2_K on of 256 (tensor/kquant.h); the last is made while loading only. */
 enum lls_scheme {
     LLS_W_F32, LLS_W_F16, LLS_W_BF16,
     LLS_W_Q4_0,     /* f16 d, 16 bytes of nibbles: w = d * (q - 8); low nibbles are values 0-15 */
@@ -24,6 +24,8 @@ enum lls_scheme {
     LLS_W_Q8_0,     /* f16 d, 32 int8: w = d * q */
     LLS_W_IQ4_NL,   /* f16 d, 16 bytes of nibbles: w = d * table[q] */
     LLS_W_Q2_K, LLS_W_Q3_K, LLS_W_Q4_K, LLS_W_Q5_K, LLS_W_Q6_K, LLS_W_IQ4_XS,
+    LLS_N_GGUF_SCHEMES,
+    LLS_W_INT4_G128 = LLS_N_GGUF_SCHEMES,   /* 128 values: f16 d, f16 m, 4 times 16 bytes as Q4_1 */
     LLS_N_SCHEMES
 };
 
@@ -37,7 +39,7 @@ typedef struct lls_tensor {         /* row-major, last axis contiguous */
 size_t      lls_dtype_size(uint32_t dtype);
 const char *lls_dtype_name(uint32_t dtype);         /* "float32", "bfloat16", ...; static */
 const char *lls_scheme_name(uint32_t scheme);       /* "F32", "Q4_1", ...; static */
-uint32_t    lls_scheme_block(uint32_t scheme);      /* values in a block: 1, 32, 256 */
+uint32_t    lls_scheme_block(uint32_t scheme);      /* values in a block: 1, 32, 128, 256 */
 uint32_t    lls_scheme_block_bytes(uint32_t scheme);
 /* Bytes of a row of n values; n must be a multiple of the block. */
 uint64_t    lls_scheme_row_bytes(uint32_t scheme, uint64_t n);

@@ -12,7 +12,7 @@
 enum { LAYERS = 2, HIDDEN = 256, FF = 512, KV = 128 };
 
 /* ORDER scheme: numbers of the file format. */
-static const uint32_t ggml_types[LLS_N_SCHEMES] = {
+static const uint32_t ggml_types[LLS_N_GGUF_SCHEMES] = {
     0, 1, 30, 2, 3, 6, 7, 8, 20, 10, 11, 12, 13, 14, 23
 };
 
@@ -144,9 +144,9 @@ void block_model_write(const char *path, uint32_t scheme, bool written_out)
         uint64_t rows = lls_max_u32(t[i].out, 1);
         uint32_t stored;
 
-        t[i].scheme = scheme < LLS_N_SCHEMES
+        t[i].scheme = scheme < LLS_N_GGUF_SCHEMES
                           ? scheme
-                          : LLS_W_Q4_0 + i * 5 % (LLS_N_SCHEMES - LLS_W_Q4_0);
+                          : LLS_W_Q4_0 + i * 5 % (LLS_N_GGUF_SCHEMES - LLS_W_Q4_0);
         stored = t[i].out == 0 || written_out ? LLS_W_F32 : t[i].scheme;
         gguf_tensor(&b, t[i].name, t[i].out == 0 ? 1 : 2, t[i].in, rows, ggml_types[stored],
                     offset);

@@ -95,7 +95,7 @@ static void check_scheme(uint32_t scheme)
 static void blocks_are_close_to_what_they_mean(void **state)
 {
     (void)state;
-    for (uint32_t scheme = LLS_W_Q4_0; scheme < LLS_N_SCHEMES; scheme++)
+    for (uint32_t scheme = LLS_W_Q4_0; scheme < LLS_N_GGUF_SCHEMES; scheme++)
         check_scheme(scheme);
 }
 

@@ -56,7 +56,7 @@ static uint32_t scheme_of(const job_t *j, const lls_weight_t *t)
 }
 
 /* ORDER scheme: numbers of the file format. */
-static const uint32_t ggml_types[LLS_N_SCHEMES] = {
+static const uint32_t ggml_types[LLS_N_GGUF_SCHEMES] = {
     0, 1, 30, 2, 3, 6, 7, 8, 20, 10, 11, 12, 13, 14, 23
 };
 
@@ -150,9 +150,9 @@ static double loss_of(uint32_t scheme)
     }
 }
 
-static void write_model(const char *demo, uint32_t scheme)
+static void write_model(const char *demo, uint32_t scheme, bool pad)
 {
-    job_t       j = { .scheme = scheme, .pad = lls_scheme_is_k(scheme) };
+    job_t       j = { .scheme = scheme, .pad = pad };
     double      error = 0, norm = 0;
     size_t      written;
     lls_mem_t   mem;
@@ -286,12 +286,12 @@ static void every_format_is_close_to_what_it_means(void **state)
     double      same = 0;
     uint32_t    n = 0;
 
-    for (uint32_t scheme = LLS_W_Q4_0; scheme < LLS_N_SCHEMES; scheme++) {
+    for (uint32_t scheme = LLS_W_Q4_0; scheme < LLS_N_GGUF_SCHEMES; scheme++) {
         closeness_t c;
 
         if (only != NULL && strcmp(only, lls_scheme_name(scheme)) != 0)
             continue;
-        write_model(demo, scheme);
+        write_model(demo, scheme, lls_scheme_is_k(scheme));
         loading_takes_the_weights_and_little_more("none");
         c = measure("auto", "none", lls_scheme_name(scheme));
         assert_true(c.kl <= 0.01 && c.same >= 0.966);
@@ -306,7 +306,12 @@ static void every_format_is_close_to_what_it_means(void **state)
 
 static void quantising_at_load_is_close_to_bfloat16(void **state)
 {
-    write_model(demo_or_skip(), LLS_W_BF16);
+    const char *demo = demo_or_skip();
+
+    write_model(demo, LLS_W_BF16, true);        /* rows that 128 divides */
+    loading_takes_the_weights_and_little_more("int4_g128");
+    assert_true(measure("auto", "int4_g128", "bfloat16 as int4_g128").kl <= 0.1);
+    write_model(demo, LLS_W_BF16, false);
     loading_takes_the_weights_and_little_more("none");
     loading_takes_the_weights_and_little_more("int8");
     loading_takes_the_weights_and_little_more("int4");

@@ -27,7 +27,7 @@ SIZES = re.compile(r"^(\w+): ([\d.]+) bytes per weight, ([\d.]+) in the file")
 WRITTEN = re.compile(r"^(\w+): ([\d.]+) MB, ([\d.]+) of the weights' norm lost")
 LOADED = re.compile(r"^loaded as (\w+): ([\d.]+) MB of weights, ([\d.]+) MB at the peak, ([\d.]+) s")
 CLOSE = re.compile(r"^(\S+), (.+): mean KL to float32 ([\d.]+), top-1 agreement ([\d.]+) %")
-PACKED_AS = {"int8": "Q8_0", "int4": "Q4_1"}        # quantised at load
+PACKED_AS = {"int8": "Q8_0", "int4": "Q4_1", "int4_g128": "INT4_G128"}        # quantised at load
 
 
 def lines(*command):

@@ -53,8 +53,8 @@ static void the_bytes_belong_to_the_number(void **state)
         assert_int_equal(lls_cpu_ops(cpu)->layout, LAYOUT);
         for (uint32_t s = 0; s < LLS_N_SCHEMES; s++)
             sum = sum_of(cpu, s, s == LLS_W_F32 ? LLS_F32 : LLS_BF16, LLS_QUANT_NONE, sum);
-        sum = sum_of(cpu, LLS_W_BF16, LLS_BF16, LLS_QUANT_INT8, sum);
-        sum = sum_of(cpu, LLS_W_BF16, LLS_BF16, LLS_QUANT_INT4, sum);
+        for (uint32_t q = LLS_QUANT_INT8; q <= LLS_QUANT_INT4_G128; q++)
+            sum = sum_of(cpu, LLS_W_BF16, LLS_BF16, q, sum);
         lls_cpu_destroy(cpu);
         if (sum != SUM)
             fail_msg("%s: layout %u has the sum 0x%llx", lls_cpu_isa_name(i), LAYOUT,

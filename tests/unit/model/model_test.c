@@ -249,7 +249,7 @@ static void options_are_checked(void **state)
             "model.embed_tokens.weight", "[17, 8]");
     refused(&(lls_model_options_t){ .hf_overrides = "{\"hidden_size\":-8}" }, LLM_ERR_FORMAT,
             "hidden_size", "-8");
-    refused(&(lls_model_options_t){ .quantization = "int3" }, LLM_ERR_INVALID, "int3", "int4");
+    refused(&(lls_model_options_t){ .quantization = "int3" }, LLM_ERR_INVALID, "int3", "int4_g128");
     refused(&(lls_model_options_t){ .path = "/nowhere/at/all" }, LLM_ERR_IO, "/nowhere/at/all", "");
 }
 
