@@ -141,8 +141,8 @@ static const lls_option_def_t table[] = {
     {.info = E("quantization", "none|int8|int4|int4_g128", "none", NULL,
                "integers for matrices of float32, float16 and bfloat16, made while loading: "
                "a scale for each 32 values, int8 (1.06 bytes a weight) or int4 (0.63), or for each "
-               "128, int4_g128 (0.53; rows that 128 does not divide as int4); with int4 embedding "
-               "and head as int8; norms and routers stay"),
+               "128, int4_g128 (0.53, coarser: for large models; rows that 128 does not divide as "
+               "int4); with int4 embedding and head as int8; norms and routers stay"),
      .put = LLS_PUT_STRING,
      AT_E(quantization),
      .later = "awq|auto_awq|awq_marlin|gptq|auto_gptq|gptq_marlin|fp8|fp8_per_tensor|fp8_per_block|"

@@ -252,8 +252,9 @@ def measure(machine, args):
 def floor_of(table, case, floors, weight_bytes):
     """Tokens a second that the machine allows, or None."""
     linear, head = SHAPES[table.split("-")[0]]
-    peak = floors["fma.gflops"] if table.endswith("bf16") else floors.get("amx.gops",
-                                                                           floors["int8.gops"])
+    peak = floors.get("amx.gops", floors["int8.gops"])
+    if table.endswith("bf16"):          # tiles of it have half as many values
+        peak = max(floors["fma.gflops"], floors.get("amx.gops", 0) / 2)
     if "pp" in case:
         return peak * 1e9 / (2 * linear)
     m = re.match(r"B(\d+)\.tg|(tg)", case)
