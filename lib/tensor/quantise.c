@@ -30,10 +30,13 @@ static void quantise_8(float low, float high, const float *x, uint8_t *out)
         out[2 + i] = clamped(x[i] * inverse, -127.0f, 127.0f);
 }
 
+/* Of 32 values least and largest are kept.  More are worth 16 ranges of equal width, of which each
+ * has its middle: no value is further off than half of one. */
 static void quantise_4(float low, float high, const float *x, uint32_t n, uint8_t *out)
 {
-    float inverse = inverse_of(put_f16((high - low) * (1.0f / 15.0f), out));
-    float min = put_f16(low, out + 2);
+    bool  by_middles = n > LLS_QUANT_BLOCK;
+    float d = put_f16((high - low) * (by_middles ? 1.0f / 16.0f : 1.0f / 15.0f), out);
+    float min = put_f16(by_middles ? low + 0.5f * d : low, out + 2), inverse = inverse_of(d);
 
     out += 4;
     for (; n > 0; n -= LLS_QUANT_BLOCK, x += LLS_QUANT_BLOCK, out += LLS_QUANT_BLOCK / 2)

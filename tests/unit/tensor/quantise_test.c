@@ -33,9 +33,11 @@ static void check_close(uint32_t scheme, const float *x, const float *y, uint32_
         low = fminf(low, x[i]);
         high = fmaxf(high, x[i]);
     }
-    step = scheme == LLS_W_Q8_0 ? fmax(-low, high) / 127.0 : ((double)high - low) / 15;
+    step = scheme == LLS_W_Q8_0   ? fmax(-low, high) / 127.0
+           : scheme == LLS_W_Q4_1 ? ((double)high - low) / 15
+                                  : ((double)high - low) / 16;
     slack = scheme == LLS_W_Q8_0 ? 127 * (step * 0x1p-11 + 0x1p-25)
-                                 : 15 * (step * 0x1p-11 + 0x1p-25) + fabs(low) * 0x1p-11 + 0x1p-25;
+                                 : 15 * (step * 0x1p-11 + 0x1p-25) + fmax(-low, high) * 0x1p-11 + 0x1p-25;
     for (uint32_t i = 0; i < n; i++)
         if (!(fabs((double)x[i] - y[i]) <= 0.5001 * step + slack))
             fail_msg("%s: %.9g became %.9g, step %.3g", lls_scheme_name(scheme), x[i], y[i], step);
@@ -72,8 +74,6 @@ static void a_grid_is_exact(void **state)
     for (uint32_t i = 0; i < N; i++)
         x[i] = (float)(i % 16) * 0.125f - 1;
     there_and_back(LLS_W_Q4_1, x, y);
-    assert_memory_equal(x, y, sizeof x);
-    there_and_back(LLS_W_INT4_G128, x, y);
     assert_memory_equal(x, y, sizeof x);
 }
 
