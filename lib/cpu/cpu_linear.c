@@ -8,6 +8,7 @@
 
 #include "base/carve.h"
 #include "cpu/cpu_linear_int.h"
+#include "sample/sample_kernels.h"
 
 #define CHUNK_BYTES (3u << 19)      /* of packed float32: rows of int8 stay in a core's L2 */
 #define MIN_CHUNK   64u
@@ -75,6 +76,18 @@ static void store_rows(const panel_job_t *p, uint32_t panel, uint32_t m0, uint32
     for (uint32_t i = 0; i < mr; i++)
         lls_linear_store_row(p->j, tile + (size_t)i * LLS_PANEL, column, n,
                              lls_row_f32(p->j->out, lls_linear_out_row(p->j, m0 + i)) + column);
+}
+
+static void store_rows_and_peaks(const panel_job_t *p, uint32_t panel, uint32_t m0, uint32_t mr,
+                                 float *tile)
+{
+    const linear_job_t *j = p->j;
+    uint32_t column = panel * LLS_PANEL, block = column / LLS_SAMPLE_BLOCK;
+
+    store_rows(p, panel, m0, mr, tile);
+    j->rows->peaks(lls_row_f32(j->out, m0) + column, j->out->stride[0],
+                   lls_min_u32(LLS_PANEL, p->seg->n - column), mr, column % LLS_SAMPLE_BLOCK == 0,
+                   lls_row_f32(j->peaks, m0) + block * 16, j->peaks->stride[0]);
 }
 
 /* Rows that store_rows() will write.  Inlined, for gcc drops calls that do nothing but this. */
@@ -193,7 +206,8 @@ static uint32_t n_panels_of(const chunk_t *c, const lls_wseg_t *seg)
 
 panel_job_t lls_linear_panel_job(const linear_job_t *j, uint32_t ith)
 {
-    return (panel_job_t){ .j = j, .form = LLS_N_FORMS, .store = store_rows,
+    return (panel_job_t){ .j = j, .form = LLS_N_FORMS,
+                          .store = j->peaks != NULL ? store_rows_and_peaks : store_rows,
                           .tile = j->tiles + ith * lls_linear_tile_floats(j),
                           .wide = j->wide + (size_t)ith * WIDE_BYTES };
 }
@@ -216,7 +230,8 @@ static void multiply_item(void *arg, uint32_t item, uint32_t ith)
     panel_job_t         p = lls_linear_panel_job(j, ith);
     uint32_t            at = 0, begin, end;
 
-    lls_share(c->n_panels, 1, item, c->n_items, &begin, &end);
+    lls_share(c->n_panels, j->peaks != NULL ? LLS_SAMPLE_BLOCK / LLS_PANEL : 1, item, c->n_items,
+              &begin, &end);
     lls_linear_set_form(&p, c->form);
     p.n_acts = lls_linear_n_acts(j, c->form);
     for (uint32_t r = 0; r < j->n_runs && at < end; r++) {
@@ -352,7 +367,8 @@ linear_job_t lls_linear_job(lls_exec_t *x, lls_out_t out, lls_in_t in, const lls
                            .in = in, .out = out, .in_share = 1, .n_rows = out->shape[0] };
 }
 
-void lls_cpu_linear(lls_exec_t *x, lls_out_t out, lls_in_t in, const lls_linear_t *p)
+static void run_linear(lls_exec_t *x, lls_out_t out, lls_tensor_t *peaks, lls_in_t in,
+                       const lls_linear_t *p)
 {
     linear_job_t j = lls_linear_job(x, out, in, p);
     run_t        run = { .end = j.n_rows };
@@ -364,7 +380,22 @@ void lls_cpu_linear(lls_exec_t *x, lls_out_t out, lls_in_t in, const lls_linear_
     lls_linear_place(&j, p->in, base);
     j.runs = &run;
     j.n_runs = 1;
+    j.peaks = peaks;
+    j.rows = lls_row_kernels(j.cpu->isa);
     lls_linear_run(&j);
+}
+
+void lls_cpu_linear(lls_exec_t *x, lls_out_t out, lls_in_t in, const lls_linear_t *p)
+{
+    run_linear(x, out, NULL, in, p);
+}
+
+/* A block of peaks is made by one thread, panel after panel. */
+void lls_cpu_linear_peaks(lls_exec_t *x, lls_out_t out, lls_out_t peaks, lls_in_t in,
+                          const lls_linear_t *p)
+{
+    lls_assert(x->planning || p->w->n_segs == 1);
+    run_linear(x, out, peaks, in, p);
 }
 
 /* ---- Experts --------------------------------------------------------------------------------- */

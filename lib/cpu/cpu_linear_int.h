@@ -11,6 +11,7 @@
 
 #include "cpu/cpu_int.h"
 #include "cpu/cpu_linear.h"
+#include "cpu/cpu_row_kernels.h"
 
 #define LLS_MOST_ROWS  32u          /* of a block, whatever the form */
 #define LLS_OVER_BYTES 1024u        /* behind packed rows, for kernels that read 16 at a time */
@@ -25,7 +26,8 @@ typedef struct linear_job {
     const lls_cpu_t        *cpu;
     const lls_linear_t     *p;
     const lls_tensor_t     *in;         /* NULL: all rows are packed already */
-    lls_tensor_t           *out;
+    lls_tensor_t           *out, *peaks;    /* peaks: of logits; or NULL */
+    const lls_row_kernels_t *rows;          /* beside peaks */
     const uint32_t         *order;      /* [n_rows]: row of `out`; NULL = as they come */
     uint32_t                in_share;   /* rows of `out` that one row of `in` serves */
     const run_t            *runs;

@@ -23,6 +23,10 @@ typedef struct lls_row_kernels {
     /* one head; n_pairs pairs, cos and sin of each */
     void (*rotate)(float *x, const float *cos, const float *sin, uint32_t n_pairs,
                    bool interleaved);
+    /* Largest of columns [0, n), n <= 32, that are alike mod 16, of rows of x, to as many rows of
+     * 16 peaks: onto what is there unless first.  INFINITY where one is NaN. */
+    void (*peaks)(const float *x, size_t stride, uint32_t n, uint32_t n_rows, bool first,
+                  float *peaks, size_t peaks_stride);
 } lls_row_kernels_t;
 
 extern const lls_row_kernels_t lls_row_kernels_plain, lls_row_kernels_avx2, lls_row_kernels_avx512;

@@ -234,7 +234,33 @@ static void rotate_row(float *x, const float *cos, const float *sin, uint32_t n_
         rotate_halves(x, x + n_pairs, cos, sin, n_pairs);
 }
 
+/* ---- Peaks ----------------------------------------------------------------------------------- */
+
+/* Of 32 values. */
+static inline void peaks_of(const float *restrict x, bool first, float *restrict peaks)
+{
+    for (uint32_t i = 0; i < LANES; i++) {
+        float a = x[i] < INFINITY ? x[i] : INFINITY;
+        float b = x[i + LANES] < INFINITY ? x[i + LANES] : INFINITY;
+        float m = a > b ? a : b;
+
+        peaks[i] = first || m > peaks[i] ? m : peaks[i];
+    }
+}
+
+static void peaks_of_rows(const float *x, size_t stride, uint32_t n, uint32_t n_rows, bool first,
+                          float *peaks, size_t peaks_stride)
+{
+    float some[2 * LANES];
+
+    for (uint32_t r = 0; r < n_rows; r++, x += stride, peaks += peaks_stride) {
+        for (uint32_t i = 0; n < 2 * LANES && i < 2 * LANES; i++)
+            some[i] = i < n ? x[i] : -INFINITY;
+        peaks_of(n < 2 * LANES ? some : x, first, peaks);
+    }
+}
+
 const lls_row_kernels_t LLS_ROW_KERNELS = {
     .norm = norm_row, .add_norm = add_norm_row, .add = add_row, .scale = scale_row, .act = act_row,
-    .act_mul = act_mul_row, .rotate = rotate_row,
+    .act_mul = act_mul_row, .rotate = rotate_row, .peaks = peaks_of_rows,
 };

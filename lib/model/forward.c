@@ -5,6 +5,7 @@
  * block needs besides is on the arena's stack until it ends.
  */
 #include "model/model_int.h"
+#include "sample/sample_kernels.h"
 
 typedef struct pass {               /* one call of forward() */
     lls_exec_t        *x;
@@ -177,28 +178,35 @@ static lls_tensor_t *run_layers(pass_t *p)
 /* ---- End ------------------------------------------------------------------------------------ */
 
 void lls_model_head(lls_exec_t *x, const lls_model_t *m, const lls_tensor_t *hidden,
-                    lls_tensor_t *logits)
+                    lls_tensor_t *logits, lls_tensor_t *peaks)
 {
     const lls_traits_t *t = &m->traits;
     const lls_tensor_t *in = hidden;
-    lls_tensor_t        narrow;
+    lls_tensor_t        narrow, none = { 0 };
     size_t              mark;
 
     *logits = lls_tmp(x, LLS_F32, hidden->shape[0], t->n_vocab);
+    if (peaks != NULL)
+        *peaks = t->final_softcap != 0
+                     ? none
+                     : lls_tmp(x, LLS_F32, hidden->shape[0], lls_sample_n_peaks(t->n_vocab));
     mark = x->used;
     if (t->embed_dim != t->hidden) {
         narrow = lls_tmp(x, LLS_F32, hidden->shape[0], t->embed_dim);
         LLS_OP(x, linear, &narrow, hidden, &m->project_out);
         in = &narrow;
     }
-    LLS_OP(x, linear, logits, in, &m->head);
+    if (peaks != NULL && peaks->n_dims != 0)
+        lls_do_linear_peaks(x, logits, peaks, in, &m->head);
+    else
+        LLS_OP(x, linear, logits, in, &m->head);
     if (t->final_softcap != 0)
         LLS_OP(x, scale, logits, 1.0f, t->final_softcap);
     x->used = mark;
 }
 
 void lls_model_forward(lls_exec_t *x, const lls_model_t *m, const lls_batch_t *batch,
-                       lls_tensor_t *logits, lls_tensor_t *hidden)
+                       lls_tensor_t *logits, lls_tensor_t *peaks, lls_tensor_t *hidden)
 {
     pass_t        p = { .x = x, .m = m, .b = batch };
     lls_tensor_t *last, chosen;
@@ -212,5 +220,5 @@ void lls_model_forward(lls_exec_t *x, const lls_model_t *m, const lls_batch_t *b
     chosen = tmp(&p, batch->n_logits, m->traits.hidden);
     if (batch->n_logits != 0)
         LLS_OP(x, gather, &chosen, last, batch->logit_token, batch->n_logits);
-    lls_model_head(x, m, &chosen, logits);
+    lls_model_head(x, m, &chosen, logits, peaks);
 }

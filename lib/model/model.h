@@ -55,12 +55,13 @@ void     lls_model_bind_pages(lls_model_t *m, const lls_ops_t *ops, uint32_t gro
                               uint64_t block_bytes, uint32_t kv_dtype, uint32_t block_tokens);
 
 /* One step.  *logits = [n_logits, n_vocab] of the tokens batch->logit_token names, in exec's arena
- * until it is rewound; *hidden (may be NULL) = [n_tokens, hidden] after the last norm, for prompt
- * logprobs: asked for, it is in the arena too.  With exec->planning the same call sizes it. */
+ * until it is rewound; *peaks (may be NULL) = theirs as in sample/sample_kernels.h, n_dims 0 where
+ * they are not known; *hidden (may be NULL) = [n_tokens, hidden] after the last norm, for prompt
+ * logprobs: asked for, both are in the arena too.  With exec->planning the same call sizes it. */
 void lls_model_forward(lls_exec_t *x, const lls_model_t *m, const lls_batch_t *batch,
-                       lls_tensor_t *logits, lls_tensor_t *hidden);
-/* logits [n, n_vocab] of n hidden states. */
+                       lls_tensor_t *logits, lls_tensor_t *peaks, lls_tensor_t *hidden);
+/* logits [n, n_vocab] of n hidden states, and perhaps peaks. */
 void lls_model_head(lls_exec_t *x, const lls_model_t *m, const lls_tensor_t *hidden,
-                    lls_tensor_t *logits);
+                    lls_tensor_t *logits, lls_tensor_t *peaks);
 
 #endif

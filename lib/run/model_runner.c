@@ -38,7 +38,7 @@ typedef struct model_runner {
     lls_logprob_job_t        *jobs;         /* [CHUNK] */
     const lls_step_plan_t    *plan;         /* executed, not sampled */
     lls_step_result_t        *result;
-    lls_tensor_t              logits;
+    lls_tensor_t              logits, peaks;
     uint64_t                  began_ns;
     bool                      has_result;
 } model_runner_t;
@@ -73,7 +73,7 @@ static void plan_arena(model_runner_t *r)
 
     r->x.planning = true;
     lls_batch_bound(&r->batch, &lim);
-    lls_model_forward(&r->x, r->cfg.model, &r->batch, &r->logits, &hidden);
+    lls_model_forward(&r->x, r->cfg.model, &r->batch, &r->logits, &r->peaks, &hidden);
     prompt_logprob_chunk(r, &hidden, NULL, CHUNK);
     sample_rows(r, 0, lim.max_rows, false);
     sample_rows(r, 0, lls_min_u32(lim.max_rows, CHUNK), true);
@@ -171,7 +171,7 @@ static void prompt_logprob_chunk(model_runner_t *r, const lls_tensor_t *hidden,
     lls_tensor_t some = lls_tmp(&r->x, LLS_F32, n, hidden->shape[1]), logits;
 
     LLS_OP(&r->x, gather, &some, hidden, tokens, n);
-    lls_model_head(&r->x, r->cfg.model, &some, &logits);
+    lls_model_head(&r->x, r->cfg.model, &some, &logits, NULL);
     for (uint32_t i = 0; !r->x.planning && i < n; i++)
         r->jobs[i].logits = (const float *)logits.data + i * logits.stride[0];
     LLS_OP(&r->x, logprobs, n_vocab(r), r->jobs, n);
@@ -248,7 +248,7 @@ static llm_status_t runner_execute(lls_runner_t *base, const lls_step_plan_t *pl
         return LLM_ERR_INTERNAL;
     LLS_OP(&r->x, build_inputs, plan, &r->rows, &r->batch);
     if (r->batch.n_tokens > 0)
-        lls_model_forward(&r->x, r->cfg.model, &r->batch, &r->logits,
+        lls_model_forward(&r->x, r->cfg.model, &r->batch, &r->logits, &r->peaks,
                           hidden_wanted ? &hidden : NULL);
     if (hidden_wanted && r->x.status == LLM_OK)
         prompt_logprobs(r, &hidden);
@@ -367,6 +367,13 @@ static void sample_rows(model_runner_t *r, uint32_t first, uint32_t n, bool with
     r->x.used = mark;
 }
 
+static float *peaks_of(const model_runner_t *r, const runner_row_t *row, uint32_t logit)
+{
+    if (r->peaks.n_dims == 0 || (row->flags & LLS_ROW_PROCESSOR))
+        return NULL;
+    return (float *)r->peaks.data + logit * r->peaks.stride[0];
+}
+
 static void fill_sample_row(model_runner_t *r, uint32_t i, uint32_t to)
 {
     const lls_run_row_t *run = &lls_plan_runs(r->plan)[i];
@@ -379,7 +386,8 @@ static void fill_sample_row(model_runner_t *r, uint32_t i, uint32_t to)
     r->sample_rows[to] = (lls_sample_row_t){
         .params = row->view, .tokens = tokens, .n_prompt = row->n_prompt, .n_tokens = n,
         .position = n, .logit = run->logit,
-        .forced = lls_think_next(&row->think, &row->view, tokens, n) };
+        .forced = lls_think_next(&row->think, &row->view, tokens, n),
+        .peaks = peaks_of(r, row, run->logit) };
 }
 
 /* Rows without log-probabilities first, then those with; returns how many of each. */

@@ -43,10 +43,7 @@ typedef struct rule {
     bounds_t total;                 /* of the mass of the row from floor on */
 } rule_t;
 
-static uint32_t n_groups(const lls_sample_scratch_t *s)
-{
-    return lls_sample_n_blocks(s->n_vocab) * 16;
-}
+static uint32_t n_groups(const lls_sample_scratch_t *s) { return lls_sample_n_peaks(s->n_vocab); }
 
 static bool is_truncated(const lls_sample_view_t *p)
 {
@@ -284,20 +281,33 @@ static int32_t draw_kept(const lls_sample_row_t *row, const lls_sample_view_t *p
     return (int32_t)best.id;
 }
 
-int32_t lls_sample_row_draw(const lls_sample_row_t *row, const float *x, lls_sample_out_t *out,
-                            const lls_sample_scratch_t *s)
+/* Scratch with the row's peaks; false for a row of which nothing can be drawn. */
+static bool find_peaks(const lls_sample_row_t *row, const float *x, bool is_whole,
+                       lls_sample_scratch_t *s, float *max)
 {
-    lls_sample_view_t as_is = { .temperature = row->params.temperature, .top_p = 1 };
-    float             max;
+    if (row->peaks == NULL || !is_whole || lls_sample_row_changes(row))
+        return s->k->scan(x, s->n_vocab, s->peaks, max) && *max > -INFINITY;
+    s->peaks = row->peaks;
+    *max = s->k->largest(s->peaks, n_groups(s));
+    return *max < INFINITY && *max > -INFINITY;
+}
 
-    if (!s->k->scan(x, s->n_vocab, s->peaks, &max) || max == -INFINITY) {
+int32_t lls_sample_row_draw(const lls_sample_row_t *row, const float *x, lls_sample_out_t *out,
+                            const lls_sample_scratch_t *scratch)
+{
+    lls_sample_scratch_t s = *scratch;
+    lls_sample_view_t    as_is = { .temperature = row->params.temperature, .top_p = 1 };
+    bool                 is_whole = out->n_kept == LLS_NONE;
+    float                max;
+
+    if (!find_peaks(row, x, is_whole, &s, &max)) {
         out->status = LLS_ROW_NAN;
         return 0;
     }
     out->status = LLS_ROW_OK;
     if (row->params.temperature == 0)
-        return (int32_t)top_token(x, max, s);
-    return draw_kept(row, out->n_kept == LLS_NONE ? &row->params : &as_is, x, max, s);
+        return (int32_t)top_token(x, max, &s);
+    return draw_kept(row, is_whole ? &row->params : &as_is, x, max, &s);
 }
 
 /* ---- Truncate -------------------------------------------------------------------------------- */

@@ -6,7 +6,8 @@
  * same bits in all of them: elementwise arithmetic without contraction, maxima, and sums that are
  * exact or run in fixed lanes.  A row is cut into blocks of LLS_SAMPLE_BLOCK tokens, a block into
  * 16 groups by token mod 16; peaks[block * 16 + group] is the largest logit of a group (-inf where
- * it is empty), which later passes use to leave out blocks.
+ * it is empty), which later passes use to leave out blocks.  Who makes the logits may make the
+ * peaks too, with INFINITY for a group that has a NaN.
  */
 #ifndef LLS_SAMPLE_SAMPLE_KERNELS_H
 #define LLS_SAMPLE_SAMPLE_KERNELS_H
@@ -19,6 +20,7 @@
 #define LLS_SAMPLE_NOISE_MAX 22.25f
 
 static inline uint32_t lls_sample_n_blocks(uint32_t n) { return lls_ceil_div(n, LLS_SAMPLE_BLOCK); }
+static inline uint32_t lls_sample_n_peaks(uint32_t n) { return lls_sample_n_blocks(n) * 16; }
 
 /* A logit's distance from the likeliest is y = (x - max) * inv_t. */
 typedef struct lls_sample_scale {
@@ -42,6 +44,7 @@ typedef struct lls_sample_best {    /* the largest score, lower id on ties */
 typedef struct lls_sample_kernels {
     /* Fills peaks and *max; false if some x is NaN or +inf. */
     bool     (*scan)(const float *x, uint32_t n, float *peaks, float *max);
+    float    (*largest)(const float *peaks, uint32_t n);
     /* Sum of weights exp(y), as multiples of 2^-35: exact up to 2^18 of them.  w may be NULL. */
     double   (*weigh)(const float *x, uint32_t n, const lls_sample_scale_t *s, float *w);
     /* Sums of the same weights of x >= low and of x >= high, low <= high. */

@@ -248,6 +248,21 @@ INLINE float largest(const float *p)
     return m[0];
 }
 
+static float largest_of(const float *peaks, uint32_t n)
+{
+    vf    top[PARTS];
+    float tops[W];
+
+    for (uint32_t p = 0; p < PARTS; p++)
+        top[p] = all(-INFINITY);
+    for (uint32_t i = 0; i < n; i += W)
+        UNROLL
+        for (uint32_t p = 0; p < PARTS; p++)
+            top[p] = greater(load(peaks + i + p * LANES), top[p]);
+    memcpy(tops, top, sizeof tops);
+    return largest(tops);
+}
+
 static bool scan(const float *x, uint32_t n, float *peaks, float *max)
 {
     vf    top[PARTS];
@@ -653,5 +668,5 @@ static void race_list(const float *x, const uint32_t *id, uint32_t n, float low,
     }
 }
 
-const lls_sample_kernels_t KERNELS = { scan, weigh, mass, mass_about, mass_quick, sum_from, gather,
-                                       count_from, sum_exp, race, race_list };
+const lls_sample_kernels_t KERNELS = { scan, largest_of, weigh, mass, mass_about, mass_quick,
+                                       sum_from, gather, count_from, sum_exp, race, race_list };

@@ -11,11 +11,9 @@
 /* Parts of scratch begin at cache lines. */
 static size_t span(size_t n) { return lls_align_up(n * 4, 64); }
 
-static size_t n_peaks(uint32_t n_vocab) { return (size_t)lls_sample_n_blocks(n_vocab) * 16; }
-
 size_t lls_sample_scratch_bytes(uint32_t n_vocab)
 {
-    return span(n_peaks(n_vocab)) + 3 * span(n_vocab);
+    return span(lls_sample_n_peaks(n_vocab)) + 3 * span(n_vocab);
 }
 
 void lls_sample_scratch_init(lls_sample_scratch_t *s, void *mem, uint32_t n_vocab,
@@ -27,7 +25,7 @@ void lls_sample_scratch_init(lls_sample_scratch_t *s, void *mem, uint32_t n_voca
     s->n_vocab = n_vocab;
     s->next = NULL;
     s->peaks = (float *)at;
-    at += span(n_peaks(n_vocab));
+    at += span(lls_sample_n_peaks(n_vocab));
     s->x = (float *)at;
     at += span(n_vocab);
     s->w = (float *)at;
@@ -37,18 +35,19 @@ void lls_sample_scratch_init(lls_sample_scratch_t *s, void *mem, uint32_t n_voca
 
 /* ---- Who needs what ------------------------------------------------------------------------- */
 
-static bool is_constrained(const lls_sample_row_t *row)
+bool lls_sample_row_changes(const lls_sample_row_t *row)
 {
     const lls_sample_view_t *p = &row->params;
 
     return p->n_allowed > 0 || p->n_bias > 0 ||
-           (p->n_banned > 0 && row->n_tokens - row->n_prompt < p->min_tokens);
+           (p->n_banned > 0 && row->n_tokens - row->n_prompt < p->min_tokens) ||
+           lls_sample_wants_history(p);
 }
 
 bool lls_sample_needs_penalise(const lls_sample_rows_t *rows)
 {
     for (uint32_t i = 0; i < rows->n_rows; i++)
-        if (is_constrained(&rows->row[i]) || lls_sample_wants_history(&rows->row[i].params))
+        if (lls_sample_row_changes(&rows->row[i]))
             return true;
     return false;
 }

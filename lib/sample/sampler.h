@@ -43,6 +43,8 @@ typedef struct lls_sample_row {
     uint32_t          position; /* of the token to be drawn = n_tokens (with drafts: + its index) */
     uint32_t          logit;        /* row of the logits tensor */
     uint32_t          forced;       /* lls_think_next(): 1 + the token that must come; 0 = none */
+    float            *peaks;        /* of its logits (sample_kernels.h) before constrain and
+                                       penalise; NULL = not known, or a callback saw the row */
 } lls_sample_row_t;
 
 /* The logit of a forced token (vLLM's): no other reaches it. */
@@ -64,6 +66,8 @@ typedef struct lls_sample_rows {
     lls_sample_out_t       *out;    /* [n_rows] */
 } lls_sample_rows_t;
 
+/* Whether constrain or penalise change the row. */
+bool lls_sample_row_changes(const lls_sample_row_t *row);
 /* True if some row has work for penalise, or for truncate: else the op may be left out. */
 bool lls_sample_needs_penalise(const lls_sample_rows_t *rows);
 bool lls_sample_needs_truncate(const lls_sample_rows_t *rows);

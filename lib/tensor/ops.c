@@ -84,6 +84,19 @@ void lls_do_glu(lls_exec_t *x, lls_out_t out, lls_in_t in, lls_in_t ids, const l
         lls_glu_by_parts(x, out, in, ids, p);
 }
 
+void lls_do_linear_peaks(lls_exec_t *x, lls_out_t out, lls_out_t peaks, lls_in_t in,
+                         const lls_linear_t *p)
+{
+    if (x->ops->linear_peaks == NULL)
+        peaks->n_dims = 0;
+    if (x->status != LLM_OK)
+        return;
+    if (x->ops->linear_peaks != NULL)
+        x->ops->linear_peaks(x, out, peaks, in, p);
+    else
+        x->ops->linear(x, out, in, p);
+}
+
 void lls_do_rope_write(lls_exec_t *x, lls_out_t qkv, lls_in_t angles, const lls_rope_t *rope,
                        const lls_batch_t *batch, const lls_pages_t *pages, const lls_attend_t *a)
 {

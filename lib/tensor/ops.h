@@ -235,6 +235,8 @@ struct lls_logprob_job;             /* lib/sample */
     X(add_norm,     (lls_exec_t *, lls_out_t y, lls_out_t residual, lls_in_t, const lls_norm_t *)) \
     /* linear, act_mul, linear; with ids expert_linear, out a row for each pair */                 \
     X(glu,          (lls_exec_t *, lls_out_t, lls_in_t, lls_in_t ids, const lls_glu_t *))          \
+    /* linear of logits, and their peaks as sample/sample_kernels.h wants them */                  \
+    X(linear_peaks, (lls_exec_t *, lls_out_t, lls_out_t peaks, lls_in_t, const lls_linear_t *))    \
     /* rope, then kv_write */                                                                      \
     X(rope_write,   (lls_exec_t *, lls_out_t qkv, lls_in_t angles, const lls_rope_t *,             \
                      const lls_batch_t *, const lls_pages_t *, const lls_attend_t *))
@@ -271,6 +273,9 @@ void lls_do_add_norm(lls_exec_t *x, lls_out_t y, lls_out_t residual, lls_in_t in
 void lls_do_glu(lls_exec_t *x, lls_out_t out, lls_in_t in, lls_in_t ids, const lls_glu_t *p);
 /* The plain ops, for a backend that fuses some shapes only. */
 void lls_glu_by_parts(lls_exec_t *x, lls_out_t out, lls_in_t in, lls_in_t ids, const lls_glu_t *p);
+/* Without the op peaks get no dimensions. */
+void lls_do_linear_peaks(lls_exec_t *x, lls_out_t out, lls_out_t peaks, lls_in_t in,
+                         const lls_linear_t *p);
 void lls_do_rope_write(lls_exec_t *x, lls_out_t qkv, lls_in_t angles, const lls_rope_t *rope,
                        const lls_batch_t *batch, const lls_pages_t *pages, const lls_attend_t *a);
 

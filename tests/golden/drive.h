@@ -67,7 +67,7 @@ static inline void drive_forward_hidden(drive_t *d, lls_exec_t *x, const int32_t
         for (uint32_t i = 0; i < lls_kv_first_needed(&kind, at) / DRIVE_BLOCK && !x->planning; i++)
             d->tables[g][i] = 0;
     }
-    lls_model_forward(x, d->model, &b, logits, hidden);
+    lls_model_forward(x, d->model, &b, logits, NULL, hidden);
     free(positions);
     free(zeros);
     free(chosen);

@@ -268,7 +268,7 @@ static void hidden_states_and_cancelling(void **state)
     x = (lls_exec_t){ .ops = d.ops, .backend = d.cpu, .arena = d.arena, .cap = cap,
                       .scratch_cap = plan.scratch_peak, .invariant = true, .cancel = &cancel };
     drive_forward_hidden(&d, &x, ids, 0, 4, 4, &logits, &hidden);
-    lls_model_head(&x, d.model, &hidden, &again);
+    lls_model_head(&x, d.model, &hidden, &again, NULL);
     assert_int_equal(x.status, LLM_OK);
     assert_memory_equal(logits.data, again.data, 4 * d.n_vocab * sizeof(float));
     x.used = 0;

@@ -3,6 +3,7 @@
 #include "unit/test.h"
 
 #include "unit/cpu/linear_bound.h"
+#include "sample/sample_kernels.h"
 #include "unit/cpu/linear_rig.h"
 
 /* ---- Against float64 ------------------------------------------------------------------------- */
@@ -260,6 +261,63 @@ static void the_largest_integers_are_exact(void **state)
             }
 }
 
+/* ---- Peaks ----------------------------------------------------------------------------------- */
+
+static float peak_of(const float *row, uint32_t n, uint32_t group)
+{
+    uint32_t first = group / 16 * LLS_SAMPLE_BLOCK + group % 16;
+    float    peak = -INFINITY;
+
+    for (uint32_t c = first; c < n && c < first + LLS_SAMPLE_BLOCK; c += 16)
+        peak = row[c] > peak ? row[c] : row[c] <= peak ? peak : INFINITY;
+    return peak;
+}
+
+static void check_peaks(uint32_t isa, uint32_t scheme, uint32_t m, uint32_t out)
+{
+    enum { IN = 64 };
+    fixture_t    f = fixture_of(isa, 3);
+    source_t     s = source_of(scheme, out, IN, m);
+    packed_t     w = packed_one(f.cpu, &s, LLS_BF16);
+    lls_tensor_t x = random_rows(m, IN, m), y = tensor_of(m, out, out + 1), z, peaks;
+    uint32_t     n = lls_sample_n_peaks(out);
+    float       *bias = calloc(out, sizeof *bias);
+    lls_linear_t p = { .w = w.w, .bias = bias, .in = IN, .out = out };
+
+    bias[out / 2] = NAN;
+    bias[out / 3] = INFINITY;
+    bias[out - 1] = -INFINITY;
+    peaks = tensor_of(m, n, n + 3);
+    run_linear(&f, &y, &x, &p);
+    z = tensor_of(m, out, out + 1);
+    lls_cpu_linear_peaks(&f.x, &z, &peaks, &x, &p);
+    for (uint32_t r = 0; r < m; r++) {
+        assert_memory_equal(lls_row_f32(&y, r), lls_row_f32(&z, r), out * sizeof(float));
+        for (uint32_t g = 0; g < n; g++)
+            assert_true(lls_row_f32(&peaks, r)[g] == peak_of(lls_row_f32(&y, r), out, g));
+    }
+    free(x.data);
+    free(y.data);
+    free(z.data);
+    free(peaks.data);
+    free(bias);
+    free(w.block);
+    free_source(&s);
+    close_fixture(&f);
+}
+
+static void peaks_are_those_of_the_logits(void **state)
+{
+    static const uint32_t outs[] = { 7, 512, 1100, 3000 };
+
+    for (uint32_t isa = 0; isa < LLS_N_ISAS; isa++)
+        for (uint32_t i = 0; lls_cpu_has_isa(isa) && i < LLS_ARRAY_LEN(outs); i++)
+            for (uint32_t m = 1; m <= 41; m += 20) {
+                check_peaks(isa, LLS_W_BF16, m, outs[i]);
+                check_peaks(isa, LLS_W_Q4_0, m, outs[i]);
+            }
+}
+
 /* A step of fewer rows than planned fits, and one without rows is nothing. */
 static void scratch_grows_with_the_rows(void **state)
 {
@@ -287,6 +345,7 @@ int main(void)
         cmocka_unit_test(bias_and_sum_are_added_last),
         cmocka_unit_test(a_nan_stays_in_its_row),
         cmocka_unit_test(the_largest_integers_are_exact),
+        cmocka_unit_test(peaks_are_those_of_the_logits),
         cmocka_unit_test(scratch_grows_with_the_rows),
     };
 

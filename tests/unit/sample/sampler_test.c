@@ -249,6 +249,42 @@ static void the_edge_of_top_p_is_exact(void **state)
     free_setup(t);
 }
 
+/* The row's own peaks say what looking at the row says, and are not believed of a changed row. */
+static void known_peaks_change_nothing(void **state)
+{
+    enum { N = 5003 };
+    float peaks[(N / 512 + 1) * 16], max;
+
+    for (uint32_t round = 0; round < 300; round++) {
+        size_t            k = round % LLS_ARRAY_LEN(all_kernels);
+        setup_t          *t = setup_of(N, can_run(k) ? k : 0);
+        llm_logit_bias_t  bias = { .token = N / 2, .bias = 0 };
+        int32_t           token;
+
+        fill_row(t->x, N, (int)(rnd() % N_KINDS));
+        assert_true(t->s.k->scan(t->x, N, peaks, &max));
+        assert_true(t->s.k->largest(peaks, LLS_ARRAY_LEN(peaks)) == max);
+        t->row.params.temperature = round % 3 == 0 ? 0 : 0.01f + rnd_float();
+        t->row.params.top_k = round % 2 ? 0 : 1 + rnd() % 100;
+        t->row.params.top_p = round % 5 ? 1 : 0.8f;
+        t->row.position = round;
+        t->out.n_kept = LLS_NONE;
+        token = lls_sample_row_draw(&t->row, t->x, &t->out, &t->s);
+        memset(t->mem, 0xff, lls_sample_scratch_bytes(N));
+        t->row.peaks = peaks;
+        assert_int_equal(lls_sample_row_draw(&t->row, t->x, &t->out, &t->s), token);
+        assert_int_equal(t->out.status, LLS_ROW_OK);
+        peaks[round % LLS_ARRAY_LEN(peaks)] = INFINITY;
+        lls_sample_row_draw(&t->row, t->x, &t->out, &t->s);
+        assert_int_equal(t->out.status, LLS_ROW_NAN);
+        t->row.params.bias = &bias;
+        t->row.params.n_bias = 1;
+        assert_int_equal(lls_sample_row_draw(&t->row, t->x, &t->out, &t->s), token);
+        assert_int_equal(t->out.status, LLS_ROW_OK);
+        free_setup(t);
+    }
+}
+
 static void kernels_agree_to_the_bit(void **state)
 {
     enum { N = 3001 };
@@ -573,6 +609,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(truncation_and_draw_equal_the_sorting_reference),
         cmocka_unit_test(the_edge_of_top_p_is_exact),
+        cmocka_unit_test(known_peaks_change_nothing),
         cmocka_unit_test(kernels_agree_to_the_bit),
         cmocka_unit_test(quick_sums_are_near_the_exact_ones),
         cmocka_unit_test(elementary_functions_are_accurate),
